@@ -16,7 +16,8 @@ MANY = 2**16  # so many weights are not for each thread to have a sum of its own
 def patches(image, w, scale, b, y, stride, dilation, relu):
     """Write the convolution of padded images (N, H, W, C) with w (F, kh, kw, C) into y (N, Ho, Wo, F).
 
-    y is finished by scale, b and ``relu`` as a product is. Everything is contiguous. Returns what ``patches_back`` can use once more: nothing here.
+    y is finished by scale, b and ``relu`` as a product is. Everything is contiguous. Returns what ``patches_back``
+    can use once more: nothing here.
     """
     n, ho, wo, f = y.shape
     k = w.size // f

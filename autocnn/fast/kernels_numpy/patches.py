@@ -14,7 +14,8 @@ SMALL = 2**15  # so few numbers are one block: not worth cutting up, and kept fo
 def patches(image, w, scale, b, y, stride, dilation, relu):
     """Write the convolution of padded images (N, H, W, C) with w (F, kh, kw, C) into y (N, Ho, Wo, F).
 
-    y is finished by scale, b and ``relu`` as a product is. Everything is contiguous. Returns what ``patches_back`` can use once more, or None.
+    y is finished by scale, b and ``relu`` as a product is. Everything is contiguous. Returns what ``patches_back``
+    can use once more, or None.
     """
     n, ho, wo, f = y.shape
     wt, flat = w.reshape(f, -1).T, y.reshape(-1, f)
@@ -92,15 +93,20 @@ def _copy_grey(x, p, r0, r1, ho, wo, kh, kw, sh, sw, dh, dw):
 def _add_back(p, x, r0, r1, geometry):
     """Add windows p back into padded images x: the transpose of ``_copy``."""
     ho, wo, kh, kw, sh, sw, dh, dw = geometry
-    at = 0
+    a, b, row, _ = x.strides
+    c, at = x.shape[3], 0
+    # A row of a window is one run in memory. Those of windows that do not overlap are added at a time.
+    run, apart = (kw, -(-kw // sw)) if dw == 1 else (1, 1)
     for n, images, i, rows in _images(r0, r1, ho):
-        cells = p[at : at + images * rows * wo].reshape(images, rows, wo, kh, kw, x.shape[3])
+        cells = p[at : at + images * rows * wo].reshape(images, rows, wo, kh, kw // run, run * c)
         at += images * rows * wo
         for u in range(kh):
-            top = i * sh + u * dh
-            into = x[n : n + images, top : top + (rows - 1) * sh + 1 : sh]
-            for v in range(kw):
-                into[:, :, v * dw : v * dw + (wo - 1) * sw + 1 : sw] += cells[:, :, :, u, v]
+            for v in range(kw // run):
+                for j in range(min(apart, wo)):
+                    part = cells[:, :, j::apart, u, v]
+                    at_first = n * a + (i * sh + u * dh) * b + (j * sw + v * dw) * row
+                    into = np.ndarray(part.shape, x.dtype, x, at_first, (a, sh * b, apart * sw * row, x.itemsize))
+                    into += part
 
 
 def _images(r0, r1, ho):
