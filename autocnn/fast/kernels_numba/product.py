@@ -30,15 +30,14 @@ def times_transposed(x, w, scale, b, y, relu):
 def times(x, w, scale, b, y, relu):
     """Write x w scale + b into y, clipped below at zero if ``relu``: x (M, C), w (C, F), y (M, F), all contiguous."""
     (m, c), f = x.shape, w.shape[1]
-    if m <= FEW and w.size >= LARGE:
-        parts = np.empty((crew.hands(), m, f), x.dtype)
-        _vectors(x, w, parts)
-        y[...] = 0
-        for part in parts:
-            y += part
-        finish(y, scale, b, y, 0, 0, relu)
-    else:
-        _times(x, w, scale, b, y, relu, *_grid(m, c, f))
+    rows, columns = _grid(m, c, f)
+    if columns == f and not (m <= FEW and w.size >= LARGE):
+        _times(x, w, scale, b, y, relu, rows)
+        return
+    parts = np.empty((crew.hands(), m, f), x.dtype)
+    _times_by_depth(x, w, parts, m <= FEW)
+    np.sum(parts, axis=0, out=y)
+    finish(y, scale, b, y, 0, 0, relu)
 
 
 def transposed_times(a, b, out):
@@ -108,25 +107,30 @@ def _times_transposed(x, w, scale, b, y, relu, rows, columns, hands):
 
 
 @shared
-def _times(x, w, scale, b, y, relu, rows, columns, hands):
-    (m, f), c = y.shape, len(w)
-    across = -(-f // columns)
+def _times(x, w, scale, b, y, relu, rows, hands):
+    m, f = y.shape
     for hand in prange(hands):
-        scratch = np.empty(rows * columns, y.dtype)
-        part, held = np.empty((c if across > 1 else 0) * columns, y.dtype), -1
-        for k in range(hand, -(-m // rows) * across, hands):
-            r0, f0 = k // across * rows, k % across * columns
-            r1, f1 = min(m, r0 + rows), min(f, f0 + columns)
-            z = scratch[: (r1 - r0) * (f1 - f0)].reshape(r1 - r0, f1 - f0)
-            if across > 1:
-                wide = part[: c * (f1 - f0)].reshape(c, f1 - f0)
-                if f0 != held:
-                    wide[...] = w[:, f0:f1]
-                    held = f0
-                np.dot(x[r0:r1], wide, z)
-            else:
-                np.dot(x[r0:r1], w, z)  # (rows, C) . (C, F)
-            finish(z, scale, b, y, r0, f0, relu)
+        scratch = np.empty(rows * f, y.dtype)
+        for r0 in range(hand * rows, m, hands * rows):
+            r1 = min(m, r0 + rows)
+            z = scratch[: (r1 - r0) * f].reshape(r1 - r0, f)
+            np.dot(x[r0:r1], w, z)  # (rows, C) . (C, F)
+            finish(z, scale, b, y, r0, 0, relu)
+
+
+@shared
+def _times_by_depth(x, w, parts, by_vectors, hands):
+    """For few rows: each thread takes its share of w's rows, and their sum is left to the caller."""
+    m, c = x.shape
+    for hand in prange(hands):
+        c0, c1 = c * hand // hands, c * (hand + 1) // hands
+        if by_vectors:
+            for i in range(m):
+                np.dot(x[i, c0:c1], w[c0:c1], parts[hand, i])
+        else:
+            part = np.empty((m, c1 - c0), x.dtype)
+            part[...] = x[:, c0:c1]
+            np.dot(part, w[c0:c1], parts[hand])  # (M, depth) . (depth, F)
 
 
 @shared
@@ -138,15 +142,6 @@ def _vectors_transposed(x, w, scale, b, y, relu, hands):
         for i in range(m):
             np.dot(w[f0:f1], x[i], z[0])
             finish(z, scale, b, y, i, f0, relu)
-
-
-@shared
-def _vectors(x, w, parts, hands):
-    m, c = x.shape
-    for hand in prange(hands):
-        c0, c1 = c * hand // hands, c * (hand + 1) // hands
-        for i in range(m):
-            np.dot(x[i, c0:c1], w[c0:c1], parts[hand, i])
 
 
 @shared
