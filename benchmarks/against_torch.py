@@ -13,10 +13,12 @@ On a machine that others use as well, ``--busy`` gives all engines one thread an
 import argparse
 import importlib.util
 import os
+import re
 import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -248,10 +250,10 @@ def _print_peak(work, engine):
 
 def _high_water():
     """The most memory in MB that this process has had: not by ``getrusage``, which counts what its parent had before it."""
-    for line in open("/proc/self/status"):
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("peak memory is read from /proc/self/status, which this system does not have; use --no-memory")
+    status = Path("/proc/self/status")
+    if not status.exists():
+        raise RuntimeError("peak memory is read from /proc/self/status, which this system does not have; use --no-memory")
+    return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
 
 
 def matrix_limit(n=3072):

@@ -8,7 +8,6 @@ index that it has to prove not negative.
 import scipy.linalg.cython_blas  # noqa: F401  what Numba multiplies with
 
 from autocnn.fast import workers
-from autocnn.fast.kernels_numba import crew
 from autocnn.fast.kernels_numba.norm import column_sums, moments, normalise, normalise_back, normalise_sums
 from autocnn.fast.kernels_numba.patches import patches, patches_back
 from autocnn.fast.kernels_numba.pointwise import add_relu, relu_back, relu_gradient
@@ -21,7 +20,6 @@ workers.look_again()
 __all__ = [
     "add_relu",
     "column_sums",
-    "crew",
     "max_pool",
     "max_pool_back",
     "moments",

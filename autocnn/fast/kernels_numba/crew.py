@@ -12,19 +12,17 @@ import functools
 import importlib
 import os
 import threading
-import types
 from contextlib import contextmanager
 
 import numba
-from numba import njit
+import numpy as np
+from numba import njit, types
 
 from autocnn.fast import workers
 
 __all__ = ["compiled", "hands", "shared", "together"]
 
 OPTIONS = dict(nogil=True, error_model="numpy")
-PRANGE_ALONE = dict(prange=True, comprehension=False, reduction=False, setitem=False, numpy=False, stencil=False, fusion=False)
-
 _forked = False
 
 
@@ -37,22 +35,70 @@ def compiled(f, **more):
 
 
 def shared(f):
-    """Make a kernel of ``f(*args, hands)``, whose loops ``for hand in prange(hands)`` are shared out among threads.
+    """Make a kernel of ``f(hand, hands, *args)``, which does the share of one hand among so many. The kernel takes ``args``.
 
-    The kernel is called without ``hands``. For one thread there is a version of its own, which starts no others.
+    They are contiguous arrays, ints and bools.
     """
-    alone, on_threads = compiled(f), compiled(_renamed(f, f.__qualname__ + "_on_threads"), parallel=PRANGE_ALONE)
+    shares = {}
 
     @functools.wraps(f)
     def kernel(*args):
-        n = hands()
-        run = alone if n == 1 else on_threads
+        kinds = tuple(map(_kind, args))
+        share = shares.get(kinds)
+        if share is None:
+            share = shares[kinds] = _Share(f, types.void(types.int64, types.int64, *map(numba.typeof, args)))
         if _local.ready:
-            return run(*args, n)
-        with together():
-            return run(*args, n)
+            run(share, *args)
+        else:
+            with together():
+                run(share, *args)
+
+    def run(share, *args):
+        n = hands()
+        (_on_threads if n > 1 else _alone)(n, share, *args)
 
     return kernel
+
+
+def _kind(value):
+    """What decides how a value is compiled; quicker than Numba's ``typeof``."""
+    if type(value) is np.ndarray:
+        return value.dtype.char, value.ndim, value.flags.writeable, value.flags.c_contiguous
+    return type(value)
+
+
+class _Share(types.WrapperAddressProtocol):
+    """A compiled function of one signature, by its address.
+
+    Called that way, it is compiled once. Called by its name, it would be compiled into each of its callers as well, and into
+    their loops for threads, which takes four times as long.
+    """
+
+    def __init__(self, f, signature):
+        try:
+            self.function = numba.cfunc(signature, cache=True, **OPTIONS)(f)
+        except RuntimeError:  # no folder can be written to: compile anew in each process
+            self.function = numba.cfunc(signature, **OPTIONS)(f)
+        self.types, self._numba_type_ = signature, types.FunctionType(signature)
+
+    def __wrapper_address__(self):
+        return self.function.address
+
+    def signature(self):
+        return self.types
+
+
+def _alone(hands, share, *args):
+    for hand in range(hands):
+        share(hand, hands, *args)
+
+
+def _on_threads(hands, share, *args):
+    for hand in numba.prange(hands):
+        share(np.int64(hand), hands, *args)
+
+
+_alone, _on_threads = compiled(_alone), compiled(_on_threads, parallel=True)
 
 
 class _Local(threading.local):
@@ -77,13 +123,6 @@ def together():
         finally:
             _local.ready = False
             numba.set_num_threads(before)
-
-
-def _renamed(f, name):
-    """The same function under another name: Numba's files are told apart by it, and not by how a function was compiled."""
-    twin = types.FunctionType(f.__code__, f.__globals__, name, f.__defaults__, f.__closure__)
-    twin.__qualname__, twin.__module__, twin.__doc__ = name, f.__module__, f.__doc__
-    return twin
 
 
 def hands():

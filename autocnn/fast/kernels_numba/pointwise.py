@@ -1,7 +1,6 @@
 """Elementwise work on several threads: it is bound by memory, and each pass saved is time saved."""
 
 import numpy as np
-from numba import prange
 
 from autocnn.fast.kernels_numba import crew
 from autocnn.fast.kernels_numba.crew import shared
@@ -10,28 +9,26 @@ __all__ = ["add_relu", "relu_back", "relu_gradient"]
 
 
 @shared
-def add_relu(a, b, y, hands):
+def add_relu(hand, hands, a, b, y):
     """Write max(a + b, 0) into y, all flat."""
     zero = y.dtype.type(0)
     n = y.size
-    for hand in prange(hands):
-        i, j = n * hand // hands, n * (hand + 1) // hands
-        p, q, out = a[i:j], b[i:j], y[i:j]
-        for k in range(out.size):
-            z = p[k] + q[k]
-            out[k] = zero if z <= zero else z
+    i, j = n * hand // hands, n * (hand + 1) // hands
+    p, q, out = a[i:j], b[i:j], y[i:j]
+    for k in range(out.size):
+        z = p[k] + q[k]
+        out[k] = zero if z <= zero else z
 
 
 @shared
-def relu_gradient(dy, y, dx, hands):
+def relu_gradient(hand, hands, dy, y, dx):
     """Write dy where y > 0, else 0, into dx, all flat."""
     zero = y.dtype.type(0)
     n = y.size
-    for hand in prange(hands):
-        i, j = n * hand // hands, n * (hand + 1) // hands
-        g, value, out = dy[i:j], y[i:j], dx[i:j]
-        for k in range(out.size):
-            out[k] = g[k] if value[k] > zero else zero
+    i, j = n * hand // hands, n * (hand + 1) // hands
+    g, value, out = dy[i:j], y[i:j], dx[i:j]
+    for k in range(out.size):
+        out[k] = g[k] if value[k] > zero else zero
 
 
 def relu_back(dy, y, dx):
@@ -42,19 +39,18 @@ def relu_back(dy, y, dx):
 
 
 @shared
-def _relu_back(dy, y, dx, parts, hands):
+def _relu_back(hand, hands, dy, y, dx, parts):
     zero = y.dtype.type(0)
     m, f = y.shape
-    for hand in prange(hands):
-        r0, r1 = m * hand // hands, m * (hand + 1) // hands
-        total, part = parts[hand], np.zeros(f, y.dtype)
-        for r in range(r0, r1, 64):
-            for i in range(r, min(r + 64, r1)):
-                g, value, out = dy[i], y[i], dx[i]
-                for k in range(f):
-                    e = g[k] if value[k] > zero else zero
-                    out[k] = e
-                    part[k] += e
+    r0, r1 = m * hand // hands, m * (hand + 1) // hands
+    total, part = parts[hand], np.zeros(f, y.dtype)
+    for r in range(r0, r1, 64):
+        for i in range(r, min(r + 64, r1)):
+            g, value, out = dy[i], y[i], dx[i]
             for k in range(f):
-                total[k] += part[k]
-                part[k] = 0
+                e = g[k] if value[k] > zero else zero
+                out[k] = e
+                part[k] += e
+        for k in range(f):
+            total[k] += part[k]
+            part[k] = 0

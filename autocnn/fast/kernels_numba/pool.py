@@ -1,45 +1,53 @@
 """Pooling over channels-last images, on several threads."""
 
 import numpy as np
-from numba import prange
 
 from autocnn.fast.kernels_numba.crew import compiled, shared
 
 __all__ = ["max_pool", "max_pool_back"]
 
 
-@shared
-def max_pool(x, y, which, size, stride, padding, hands):
+def max_pool(x, y, which, size, stride, padding):
     """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``which`` gets the offset u kw + v of each window's first maximum.
 
     A ``which`` of no rows is not written.
     """
-    rows = y.shape[0] * y.shape[1]
-    simple = which.shape[0] > 0 and size == (2, 2) and stride == (2, 2) and padding == (0, 0)
-    for hand in prange(hands):
-        for r in range(rows * hand // hands, rows * (hand + 1) // hands):
-            if simple:
-                _row_of_2x2(x, y, which, r)
-            else:
-                _row(x, y, which, r, size, stride, padding)
+    _max_pool(x, y, which, len(which) > 0 and _simple(size, stride, padding), np.array((*size, *stride, *padding)))
+
+
+def max_pool_back(dy, which, dx, size, stride, padding):
+    """Add dy to the cells of dx (N, H, W, C) that won. dx holds zeros."""
+    _max_pool_back(dy, which, dx, _simple(size, stride, padding), np.array((*size, *stride, *padding)))
+
+
+def _simple(size, stride, padding):
+    """Say whether this is the window of nearly every network."""
+    return size == stride == (2, 2) and padding == (0, 0)
 
 
 @shared
-def max_pool_back(dy, which, dx, size, stride, padding, hands):
-    """Add dy to the cells of dx (N, H, W, C) that won. dx holds zeros."""
+def _max_pool(hand, hands, x, y, which, simple, window):
+    rows = y.shape[0] * y.shape[1]
+    for r in range(rows * hand // hands, rows * (hand + 1) // hands):
+        if simple:
+            _row_of_2x2(x, y, which, r)
+        else:
+            _row(x, y, which, r, window)
+
+
+@shared
+def _max_pool_back(hand, hands, dy, which, dx, simple, window):
     n = len(dx)
-    simple = size == (2, 2) and stride == (2, 2) and padding == (0, 0)
-    for hand in prange(hands):
-        for i in range(n * hand // hands, n * (hand + 1) // hands):  # windows may overlap, but not across images
-            if simple:
-                _image_of_2x2_back(dy[i], which[i], dx[i])
-            else:
-                _image_back(dy[i], which[i], dx[i], size, stride, padding)
+    for i in range(n * hand // hands, n * (hand + 1) // hands):  # windows may overlap, but not across images
+        if simple:
+            _image_of_2x2_back(dy[i], which[i], dx[i])
+        else:
+            _image_back(dy[i], which[i], dx[i], window)
 
 
 @compiled
 def _row_of_2x2(x, y, which, r):
-    """The window of nearly every network, its four cells at once."""
+    """All four cells of a window at once."""
     _, ho, wo, c = y.shape
     n, i = r // ho, r % ho
     for j in range(wo):
@@ -58,8 +66,8 @@ def _row_of_2x2(x, y, which, r):
 
 
 @compiled
-def _row(x, y, which, r, size, stride, padding):
-    (kh, kw), (sh, sw), (ph, pw) = size, stride, padding
+def _row(x, y, which, r, window):
+    kh, kw, sh, sw, ph, pw = window[0], window[1], window[2], window[3], window[4], window[5]
     _, h, w, c = x.shape
     _, ho, wo, _ = y.shape
     keep = which.shape[0] > 0
@@ -111,8 +119,8 @@ def _image_of_2x2_back(dy, which, dx):
 
 
 @compiled
-def _image_back(dy, which, dx, size, stride, padding):
-    (kh, kw), (sh, sw), (ph, pw) = size, stride, padding
+def _image_back(dy, which, dx, window):
+    kh, kw, sh, sw, ph, pw = window[0], window[1], window[2], window[3], window[4], window[5]
     zero = dy.dtype.type(0)
     ho, wo, c = dy.shape
     h, w = dx.shape[0], dx.shape[1]

@@ -1,7 +1,6 @@
 """Matrix products on several threads, in blocks that are finished while they are in the cache."""
 
 import numpy as np
-from numba import prange
 
 from autocnn.fast.kernels_numba import crew
 from autocnn.fast.kernels_numba.crew import compiled, shared
@@ -93,85 +92,87 @@ def finish(z, scale, b, y, r, f, relu):
 
 
 @shared
-def _times_transposed(x, w, scale, b, y, relu, rows, columns, hands):
+def _times_transposed(hand, hands, x, w, scale, b, y, relu, rows, columns):
     m, f = y.shape
     across = -(-f // columns)
-    for hand in prange(hands):
-        scratch = np.empty(rows * columns, y.dtype)
-        for k in range(hand, -(-m // rows) * across, hands):
-            r0, f0 = k // across * rows, k % across * columns
-            r1, f1 = min(m, r0 + rows), min(f, f0 + columns)
-            z = scratch[: (r1 - r0) * (f1 - f0)].reshape(r1 - r0, f1 - f0)
-            np.dot(x[r0:r1], w[f0:f1].T, z)  # (rows, C) . (C, columns)
-            finish(z, scale, b, y, r0, f0, relu)
+    scratch = np.empty(rows * columns, y.dtype)
+    for k in range(hand, -(-m // rows) * across, hands):
+        r0, f0 = k // across * rows, k % across * columns
+        r1, f1 = min(m, r0 + rows), min(f, f0 + columns)
+        z = scratch[: (r1 - r0) * (f1 - f0)].reshape(r1 - r0, f1 - f0)
+        np.dot(x[r0:r1], w[f0:f1].T, z)  # (rows, C) . (C, columns)
+        finish(z, scale, b, y, r0, f0, relu)
 
 
 @shared
-def _times(x, w, scale, b, y, relu, rows, hands):
+def _vectors_transposed(hand, hands, x, w, scale, b, y, relu):
     m, f = y.shape
-    for hand in prange(hands):
-        scratch = np.empty(rows * f, y.dtype)
-        for r0 in range(hand * rows, m, hands * rows):
-            r1 = min(m, r0 + rows)
-            z = scratch[: (r1 - r0) * f].reshape(r1 - r0, f)
-            np.dot(x[r0:r1], w, z)  # (rows, C) . (C, F)
-            finish(z, scale, b, y, r0, 0, relu)
+    f0, f1 = f * hand // hands, f * (hand + 1) // hands
+    z = np.empty((1, f1 - f0), y.dtype)
+    for i in range(m):
+        np.dot(w[f0:f1], x[i], z[0])
+        finish(z, scale, b, y, i, f0, relu)
 
 
 @shared
-def _times_by_depth(x, w, parts, by_vectors, hands):
+def _times(hand, hands, x, w, scale, b, y, relu, rows):
+    m, f = y.shape
+    scratch = np.empty(rows * f, y.dtype)
+    for r0 in range(hand * rows, m, hands * rows):
+        r1 = min(m, r0 + rows)
+        z = scratch[: (r1 - r0) * f].reshape(r1 - r0, f)
+        np.dot(x[r0:r1], w, z)  # (rows, C) . (C, F)
+        finish(z, scale, b, y, r0, 0, relu)
+
+
+@shared
+def _times_by_depth(hand, hands, x, w, parts, by_vectors):
     """For few rows: each thread takes its share of w's rows, and their sum is left to the caller."""
     m, c = x.shape
-    for hand in prange(hands):
-        c0, c1 = c * hand // hands, c * (hand + 1) // hands
-        if by_vectors:
-            for i in range(m):
-                np.dot(x[i, c0:c1], w[c0:c1], parts[hand, i])
-        else:
-            part = np.empty((m, c1 - c0), x.dtype)
-            part[...] = x[:, c0:c1]
-            np.dot(part, w[c0:c1], parts[hand])  # (M, depth) . (depth, F)
-
-
-@shared
-def _vectors_transposed(x, w, scale, b, y, relu, hands):
-    m, f = y.shape
-    for hand in prange(hands):
-        f0, f1 = f * hand // hands, f * (hand + 1) // hands
-        z = np.empty((1, f1 - f0), y.dtype)
+    c0, c1 = c * hand // hands, c * (hand + 1) // hands
+    if by_vectors:
         for i in range(m):
-            np.dot(w[f0:f1], x[i], z[0])
-            finish(z, scale, b, y, i, f0, relu)
+            np.dot(x[i, c0:c1], w[c0:c1], parts[hand, i])
+    else:
+        part = np.empty((m, c1 - c0), x.dtype)
+        copy_columns(x, c0, part)
+        np.dot(part, w[c0:c1], parts[hand])  # (M, depth) . (depth, F)
 
 
 @shared
-def _transposed_times_by_rows(a, b, parts, share, rows, hands):
-    m = len(a)
-    for hand in prange(hands):
-        more, end = np.empty_like(parts[hand]), min(m, (hand + 1) * share)
-        for r0 in range(hand * share, end, rows):
-            r1 = min(end, r0 + rows)
-            np.dot(a[r0:r1].T, b[r0:r1], more)  # (A, rows) . (rows, B)
-            add(more, parts[hand])
+def _transposed_times_by_rows(hand, hands, a, b, parts, share, rows):
+    more, end = np.empty_like(parts[hand]), min(len(a), (hand + 1) * share)
+    for r0 in range(hand * share, end, rows):
+        r1 = min(end, r0 + rows)
+        np.dot(a[r0:r1].T, b[r0:r1], more)  # (A, rows) . (rows, B)
+        add(more, parts[hand])
 
 
 @shared
-def _transposed_times(a, b, out, columns, rows, hands):
+def _transposed_times(hand, hands, a, b, out, columns, rows):
     m, n = a.shape
-    for hand in prange(hands):
-        scratch, more = np.empty(rows * columns, a.dtype), np.empty((columns if m > rows else 0) * b.shape[1], a.dtype)
-        for k in range(hand, -(-n // columns), hands):
-            k0, k1 = k * columns, min(n, (k + 1) * columns)
-            for r0 in range(0, m, rows):
-                r1 = min(m, r0 + rows)
-                part = scratch[: (r1 - r0) * (k1 - k0)].reshape(r1 - r0, k1 - k0)
-                part[...] = a[r0:r1, k0:k1]
-                if r0 == 0:
-                    np.dot(part.T, b[r0:r1], out[k0:k1])  # (columns, rows) . (rows, B)
-                else:
-                    sums = more[: (k1 - k0) * b.shape[1]].reshape(k1 - k0, b.shape[1])
-                    np.dot(part.T, b[r0:r1], sums)
-                    add(sums, out[k0:k1])
+    scratch, more = np.empty(rows * columns, a.dtype), np.empty((columns if m > rows else 0) * b.shape[1], a.dtype)
+    for k0 in range(hand * columns, n, hands * columns):
+        k1 = min(n, k0 + columns)
+        for r0 in range(0, m, rows):
+            r1 = min(m, r0 + rows)
+            part = scratch[: (r1 - r0) * (k1 - k0)].reshape(r1 - r0, k1 - k0)
+            copy_columns(a[r0:r1], k0, part)
+            if r0 == 0:
+                np.dot(part.T, b[r0:r1], out[k0:k1])  # (columns, rows) . (rows, B)
+            else:
+                sums = more[: (k1 - k0) * b.shape[1]].reshape(k1 - k0, b.shape[1])
+                np.dot(part.T, b[r0:r1], sums)
+                add(sums, out[k0:k1])
+
+
+@compiled
+def copy_columns(a, k, part):
+    """Copy a's columns from k on into part (M, columns)."""
+    for i in range(len(part)):
+        into, row = part[i], a[i, k : k + part.shape[1]]
+        for j in range(into.size):
+            into[j] = row[j]
 
 
 @compiled

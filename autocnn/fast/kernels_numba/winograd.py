@@ -6,7 +6,6 @@ too, since each of the 16 products then has one place to add to.
 """
 
 import numpy as np
-from numba import prange
 
 from autocnn.fast.kernels_numba import crew
 from autocnn.fast.kernels_numba.crew import compiled, shared
@@ -22,115 +21,120 @@ TILES = 128
 def winograd(x, u, y, scale, b, padding, relu):
     """Write the convolution of x (N, H, W, C) with transformed kernels u (16, F, C) into y (N, Ho, Wo, F), finished."""
     n, ho, wo, f = y.shape
+    padding = np.array(padding)
     th, tw = (ho + 1) // 2, (wo + 1) // 2
     wide = max(f, x.shape[3])
     rows = max(1, max(BLOCK // wide, TILES) // tw)
     if n * th >= 3 * rows * crew.hands():
-        _winograd(x, u, y, scale, b, padding, relu, th, tw, rows)
+        _winograd(x, u, y, scale, b, relu, th, tw, rows, padding)
     else:
         rows = min(n * th, max(1, max(PHASE // wide, TILES) // tw))
-        _winograd_in_phases(x, u, y, scale, b, padding, relu, th, tw, rows)
+        v, m = np.empty((16, rows * tw, x.shape[3]), x.dtype), np.empty((16, rows * tw, f), x.dtype)
+        for r0 in range(0, n * th, rows):
+            r1 = min(n * th, r0 + rows)
+            _images(x, v, r0, r1, th, tw, padding)
+            _products(v, u, m, (r1 - r0) * tw)
+            _outputs(m, y, r0, r1, th, tw, scale, b, relu)
 
 
 def winograd_back(dy, x, padding):
     """Return the gradient of transformed kernels, (16, F, C), for dy (N, Ho, Wo, F) and x (N, H, W, C)."""
     n, ho, wo, f = dy.shape
+    padding = np.array(padding)
     th, tw = (ho + 1) // 2, (wo + 1) // 2
     rows = min(n * th, max(1, max(PHASE // (f + x.shape[3]), 2 * TILES) // tw))
+    v, z = np.empty((16, rows * tw, x.shape[3]), x.dtype), np.empty((16, rows * tw, f), x.dtype)
     du = np.zeros((16, f, x.shape[3]), x.dtype)
-    _winograd_back(dy, x, du, padding, th, tw, rows)
+    for r0 in range(0, n * th, rows):
+        r1 = min(n * th, r0 + rows)
+        _images(x, v, r0, r1, th, tw, padding)
+        _gradients(dy, z, r0, r1, th, tw)
+        _add_products(z, v, du, (r1 - r0) * tw)
     return du
 
 
 @shared
-def transform(w, g, swapped, u, hands):
+def transform(hand, hands, w, g, swapped, u):
     """Write g w into u (16, F, C), where w (F, C, 9) are kernels and g (16, 9); with ``swapped``, u is (16, C, F)."""
     _, rows, n = u.shape
-    for hand in prange(hands):
-        scratch, z = np.empty((n, 9), w.dtype), np.empty((16, n), w.dtype)
-        for i in range(rows * hand // hands, rows * (hand + 1) // hands):
-            if swapped:
-                for j in range(n):
-                    into, kernel = scratch[j], w[j, i]
-                    for k in range(9):
-                        into[k] = kernel[k]
-                np.dot(g, scratch.T, z)
-            else:
-                np.dot(g, w[i].T, z)  # (16, 9) . (9, C)
-            for k in range(16):
-                into, row = u[k, i], z[k]
-                for j in range(n):
-                    into[j] = row[j]
+    scratch, z = np.empty((n, 9), w.dtype), np.empty((16, n), w.dtype)
+    for i in range(rows * hand // hands, rows * (hand + 1) // hands):
+        if swapped:
+            for j in range(n):
+                into, kernel = scratch[j], w[j, i]
+                for k in range(9):
+                    into[k] = kernel[k]
+            np.dot(g, scratch.T, z)
+        else:
+            np.dot(g, w[i].T, z)  # (16, 9) . (9, C)
+        for k in range(16):
+            into, row = u[k, i], z[k]
+            for j in range(n):
+                into[j] = row[j]
 
 
 @shared
-def transform_back(du, g, dw, hands):
+def transform_back(hand, hands, du, g, dw):
     """Write g^T du into dw (F, C, 9): du (16, F, C), g (16, 9)."""
     _, f, c = du.shape
-    for hand in prange(hands):
-        z = np.empty((16, c), du.dtype)
-        for i in range(f * hand // hands, f * (hand + 1) // hands):
-            for k in range(16):
-                into, row = z[k], du[k, i]
-                for j in range(c):
-                    into[j] = row[j]
-            np.dot(z.T, g, dw[i])  # (C, 16) . (16, 9)
+    z = np.empty((16, c), du.dtype)
+    for i in range(f * hand // hands, f * (hand + 1) // hands):
+        for k in range(16):
+            into, row = z[k], du[k, i]
+            for j in range(c):
+                into[j] = row[j]
+        np.dot(z.T, g, dw[i])  # (C, 16) . (16, 9)
 
 
 @shared
-def _winograd(x, u, y, scale, b, padding, relu, th, tw, rows, hands):
-    n, c, f = len(x) * th, x.shape[3], y.shape[3]
-    for hand in prange(hands):
-        v, m = np.empty((16, rows * tw, c), x.dtype), np.empty((16, rows * tw, f), x.dtype)
-        t, s = np.empty((4, 2 * tw + 2, c), x.dtype), np.empty((2, 4, f), x.dtype)
-        for r0 in range(hand * rows, n, hands * rows):
-            r1 = min(n, r0 + rows)
-            tiles = (r1 - r0) * tw
-            for r in range(r0, r1):
-                _image(x, v, t, r, (r - r0) * tw, th, tw, padding)
-            for k in range(16):
-                np.dot(v[k, :tiles], u[k].T, m[k, :tiles])  # (tiles, C) . (C, F)
-            for r in range(r0, r1):
-                _output(m, y, s, r, (r - r0) * tw, th, tw, scale, b, relu)
-
-
-@shared
-def _winograd_in_phases(x, u, y, scale, b, padding, relu, th, tw, rows, hands):
+def _winograd(hand, hands, x, u, y, scale, b, relu, th, tw, rows, padding):
     n, c, f = len(x) * th, x.shape[3], y.shape[3]
     v, m = np.empty((16, rows * tw, c), x.dtype), np.empty((16, rows * tw, f), x.dtype)
-    for r0 in range(0, n, rows):
+    t, s = np.empty((4, 2 * tw + 2, c), x.dtype), np.empty((2, 4, f), x.dtype)
+    for r0 in range(hand * rows, n, hands * rows):
         r1 = min(n, r0 + rows)
         tiles = (r1 - r0) * tw
-        for hand in prange(hands):
-            t = np.empty((4, 2 * tw + 2, c), x.dtype)
-            for r in range(r0 + hand, r1, hands):
-                _image(x, v, t, r, (r - r0) * tw, th, tw, padding)
-        for hand in prange(hands):
-            for k in range(16 * hand // hands, 16 * (hand + 1) // hands):
-                np.dot(v[k, :tiles], u[k].T, m[k, :tiles])  # (tiles, C) . (C, F)
-        for hand in prange(hands):
-            s = np.empty((2, 4, f), x.dtype)
-            for r in range(r0 + hand, r1, hands):
-                _output(m, y, s, r, (r - r0) * tw, th, tw, scale, b, relu)
+        for r in range(r0, r1):
+            _image(x, v, t, r, (r - r0) * tw, th, tw, padding)
+        for k in range(16):
+            np.dot(v[k, :tiles], u[k].T, m[k, :tiles])  # (tiles, C) . (C, F)
+        for r in range(r0, r1):
+            _output(m, y, s, r, (r - r0) * tw, th, tw, scale, b, relu)
 
 
 @shared
-def _winograd_back(dy, x, du, padding, th, tw, rows, hands):
-    n, c, f = len(x) * th, x.shape[3], dy.shape[3]
-    v, z = np.empty((16, rows * tw, c), x.dtype), np.empty((16, rows * tw, f), x.dtype)
-    for r0 in range(0, n, rows):
-        r1 = min(n, r0 + rows)
-        tiles = (r1 - r0) * tw
-        for hand in prange(hands):
-            t, s = np.empty((4, 2 * tw + 2, c), x.dtype), np.empty((4, 2, f), x.dtype)
-            for r in range(r0 + hand, r1, hands):
-                _image(x, v, t, r, (r - r0) * tw, th, tw, padding)
-                _gradient(dy, z, s, r, (r - r0) * tw, th, tw)
-        for hand in prange(hands):
-            more = np.empty((f, c), x.dtype)
-            for k in range(16 * hand // hands, 16 * (hand + 1) // hands):
-                np.dot(z[k, :tiles].T, v[k, :tiles], more)  # (F, tiles) . (tiles, C)
-                add(more, du[k])
+def _images(hand, hands, x, v, r0, r1, th, tw, padding):
+    t = np.empty((4, 2 * tw + 2, x.shape[3]), x.dtype)
+    for r in range(r0 + hand, r1, hands):
+        _image(x, v, t, r, (r - r0) * tw, th, tw, padding)
+
+
+@shared
+def _products(hand, hands, v, u, m, tiles):
+    for k in range(16 * hand // hands, 16 * (hand + 1) // hands):
+        np.dot(v[k, :tiles], u[k].T, m[k, :tiles])  # (tiles, C) . (C, F)
+
+
+@shared
+def _outputs(hand, hands, m, y, r0, r1, th, tw, scale, b, relu):
+    s = np.empty((2, 4, y.shape[3]), y.dtype)
+    for r in range(r0 + hand, r1, hands):
+        _output(m, y, s, r, (r - r0) * tw, th, tw, scale, b, relu)
+
+
+@shared
+def _gradients(hand, hands, dy, z, r0, r1, th, tw):
+    t = np.empty((4, 2, dy.shape[3]), dy.dtype)
+    for r in range(r0 + hand, r1, hands):
+        _gradient(dy, z, t, r, (r - r0) * tw, th, tw)
+
+
+@shared
+def _add_products(hand, hands, z, v, du, tiles):
+    more = np.empty(du.shape[1:], du.dtype)
+    for k in range(16 * hand // hands, 16 * (hand + 1) // hands):
+        np.dot(z[k, :tiles].T, v[k, :tiles], more)  # (F, tiles) . (tiles, C)
+        add(more, du[k])
 
 
 @compiled
