@@ -13,13 +13,13 @@ from autocnn.evaluation import evaluate, predict
 from autocnn.keys import as_key, child, rng
 from autocnn.layers import checks
 from autocnn.ops.arguments import whole
+from autocnn.steps import ADVICE, Steps
 from autocnn.trees import count, leaves, tree_map
 
 __all__ = ["Diverged", "Moment", "Run", "evaluate", "predict", "train", "waited"]
 
 SNAPSHOTS = (0, 1, 5, 15, 40, 80)
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc")
-ADVICE = "lower the rate or clip gradients"
 
 
 class Moment(NamedTuple):
@@ -126,9 +126,12 @@ def train(
     sample = _spread(len(x), measured)
     shuffle = rng(seed)
     dropout_key, augment_key = child(as_key(seed), 0), child(as_key(seed), 1)  # branches that the shuffling does not touch
-    kept, grads, batches = {}, None, -(-len(x) // batch_size)
+    kept, steps, batches = {}, Steps(model, optimizer), -(-len(x) // batch_size)
     if restore == "best" and history["epoch"] and best is None:
         best = _itself_best(start, monitor, batches)
+
+    def now():
+        return params, state
 
     def moment():
         past = {name: list(values) for name, values in history.items()}
@@ -163,26 +166,17 @@ def train(
                 continue
             if patience is not None and waited(history, monitor) >= patience:
                 break
-            try:
+            with steps.blamed(now):
                 for i in range(step - (epoch - 1) * batches, batches):
                     chosen = order[i * batch_size : (i + 1) * batch_size]
                     images = x[chosen] if augment is None else augment(child(augment_key, step), x[chosen])
                     batch = (images, y[chosen]) if weight is None else (images, y[chosen], weight[chosen])
-                    key, before = child(dropout_key, step), state
-                    loss, grads, state = model.loss_and_grad(params, state, batch, key)
-                    if not np.isfinite(loss):
-                        why = divergence.of_loss(model, params, before, images, True, key)
-                        raise Diverged(f"the loss became {loss} at epoch {epoch}, step {step + 1}: {why}; {ADVICE}")
+                    key, where = child(dropout_key, step), f"epoch {epoch}, step {step + 1}"
+                    loss, params, opt_state, state = steps.take(params, state, opt_state, batch, key, where)
                     step += 1
-                    params, opt_state = optimizer.update(params, grads, opt_state)
                     if on_step is not None:
                         on_step(moment())
                 record(epoch)
-            except ValueError as error:
-                why = None if isinstance(error, Diverged) else divergence.of_update(params, state, grads)
-                if why is None:
-                    raise
-                raise Diverged(f"at epoch {epoch}, step {step}, {why}; {ADVICE}") from error
     ended = moment()
     at = ended if restore == "last" else best
     return Run(at.params, at.state, history, kept, at.opt_state, model, at.history["epoch"][-1], ended)

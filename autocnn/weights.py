@@ -28,7 +28,7 @@ def of_examples(labels, classes, sample_weight=None, class_weight=None):
     if class_weight is not None:
         weights = weights * of_classes(class_weight, labels, classes, weights)[labels]
     if not weights.any():
-        raise ValueError("all examples weigh 0: there is nothing to train on; give some class or example a weight above 0")
+        raise ValueError("every weight is zero: there is nothing to train on; give some class or example a weight above 0")
     return None if (weights == weights[0]).all() else weights
 
 
