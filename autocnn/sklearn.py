@@ -125,7 +125,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             restore="best" if self.early_stopping else "last",
         )
         self.params_, self.state_, self.epoch_, self._opt_state = run.params, run.state, run.epoch, None
-        columns = {**HISTORY, **VALIDATION} if self.early_stopping else HISTORY
+        columns = HISTORY | (VALIDATION if self.early_stopping else {})
         self.history_ = {ours: run.history[theirs] for ours, theirs in columns.items()}
         return self
 
@@ -177,13 +177,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(y) if classes is None else unique_labels(classes)
         self.image_shape_ = shape or self._shape_of_rows(rows.shape[1])
         y = self._indices(y)
-        count = weights.of_examples(y, len(self.classes_), sample_weight)
-        if count is None:
-            mean, scale = float(rows.mean(dtype=float)), float(rows.std(dtype=float))
-        else:
-            mean = float(np.average(rows.mean(axis=1, dtype=float), weights=count))
-            scale = float(np.average(((rows - mean) ** 2).mean(axis=1, dtype=float), weights=count)) ** 0.5
-        self._mean, self._scale = mean, scale or 1.0
+        self._mean, scale = weights.mean_and_spread(rows, weights.of_examples(y, len(self.classes_), sample_weight))
+        self._scale = scale or 1.0
         return self._scaled(rows), y, self._weights(y, sample_weight)
 
     def _weights(self, y, sample_weight):
@@ -198,13 +193,16 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
 
     def _split(self, y):
         """The indices of the samples to train on and of those held out, of which there is one at least."""
-        everything = np.arange(len(y))
+        everything, share = np.arange(len(y)), self.validation_fraction
         if not self.early_stopping:
             return everything, everything[:1]  # nothing is held out: that is cross-validation's business
-        share = self.validation_fraction
         if not isinstance(share, numbers.Real) or not 0 < share < 1:
             raise ValueError(f"validation_fraction is a share between 0 and 1, such as 0.1; got {share!r}")
-        kept, held = train_test_split(everything, test_size=share, random_state=self._seed, stratify=y)
+        count = max(math.ceil(share * len(y)), len(np.unique(y)))  # one of each class, at least
+        try:
+            kept, held = train_test_split(everything, test_size=count, random_state=self._seed, stratify=y)
+        except ValueError as error:
+            raise ValueError(f"early_stopping: {count} of {len(y)} samples cannot be held out: {error}") from None
         return np.sort(kept), np.sort(held)
 
     def _again(self, X, y="no_validation"):

@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from autocnn import divergence
+from autocnn import divergence, weights
 from autocnn.divergence import Diverged
 
 __all__ = ["ADVICE", "Steps", "once"]
@@ -58,8 +58,7 @@ def once(model, params, state, optimizer, opt_state, data, batch_size, seed):
 
     The key of a step is (seed, number of the step). ``Diverged`` when the loss, the parameters or the state do.
     """
-    x, y, weight = data
-    parts = (x, y) if weight is None else (x[weight > 0], y[weight > 0], weight[weight > 0])
+    parts = [part for part in weights.present(*data) if part is not None]
     steps = Steps(model, optimizer)
     with steps.blamed(lambda: (params, state)):
         for start in range(0, len(parts[0]), batch_size):

@@ -121,8 +121,7 @@ def train(
     outputs = checks.call(model, params, state, x)
     checks.labels(y, len(x), outputs)
     weight = weights.of_examples(y, outputs[0], sample_weight, class_weight)
-    if weight is not None and not weight.all():
-        x, y, weight = x[weight > 0], y[weight > 0], weight[weight > 0]
+    x, y, weight = weights.present(x, y, weight)
     sample = _spread(len(x), measured)
     shuffle = rng(seed)
     dropout_key, augment_key = child(as_key(seed), 0), child(as_key(seed), 1)  # branches that the shuffling does not touch

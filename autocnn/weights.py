@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["balanced", "of_classes", "of_examples"]
+__all__ = ["balanced", "mean_and_spread", "of_classes", "of_examples", "present"]
 
 
 def of_examples(labels, classes, sample_weight=None, class_weight=None):
@@ -30,6 +30,15 @@ def of_examples(labels, classes, sample_weight=None, class_weight=None):
     if not weights.any():
         raise ValueError("every weight is zero: there is nothing to train on; give some class or example a weight above 0")
     return None if (weights == weights[0]).all() else weights
+
+
+def present(x, labels, weights):
+    """Return (x, labels, weights) without the examples of weight 0; None for weights where the others all weigh the same."""
+    if weights is None or weights.all():
+        return x, labels, weights
+    there = weights > 0
+    weights = weights[there]
+    return x[there], labels[there], None if (weights == weights[0]).all() else weights
 
 
 def of_classes(class_weight, labels, classes, sample_weight=None):
@@ -59,6 +68,14 @@ def balanced(labels, classes, sample_weight=None):
     total = np.bincount(labels, sample_weight, minlength=classes)
     there = total > 0
     return np.divide(total.sum(), there.sum() * total, out=np.ones(classes), where=there)
+
+
+def mean_and_spread(rows, weights=None):
+    """Return the mean and the standard deviation of all numbers in rows (N, D), each row weighing as ``weights`` (N,) say."""
+    if weights is None:
+        return float(rows.mean(dtype=float)), float(rows.std(dtype=float))
+    mean = float(np.average(rows.mean(axis=1, dtype=float), weights=weights))
+    return mean, float(np.average(((rows - mean) ** 2).mean(axis=1, dtype=float), weights=weights)) ** 0.5
 
 
 def _numbers(values, n, name, of):
