@@ -137,6 +137,8 @@ def test_a_loss_that_diverges_is_exit_1(pictures, tmp_path):
         assert result.exit_code == 1
         (line,) = result.stderr.splitlines()
         assert re.match("autocnn: .*(loss|params).* lower the rate", line)
+    assert re.search(r"epoch 1, step \d: layer \d \(\w+\) is the first whose output is not finite|params leaf '\d.\w'", line)
+    assert autocnn("evaluate", tmp_path / f"{rate}").exit_code == 0  # the last good parameters are there
 
 
 def test_a_loss_that_stays_finite_can_diverge_too():
