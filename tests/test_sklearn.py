@@ -229,6 +229,7 @@ def test_early_stopping(digits):
     assert len(accuracy) == fitted.epoch_ + 5 < 61 and accuracy[fitted.epoch_] == max(accuracy)
     kept, held = fitted._split(fitted._indices(y))
     assert len(held) == 60 and sorted([*kept, *held]) == list(range(300))
+    assert abs(np.bincount(fitted._indices(y[held])) - np.bincount(fitted._indices(y)) / 5).max() < 1
     assert fitted.score(x[held], y[held]) == pytest.approx(accuracy[fitted.epoch_])
     assert list(CNNClassifier(epochs=1).fit(x, y).history_) == ["epoch", "loss", "accuracy"]
 

@@ -438,6 +438,13 @@ def test_early_stopping_and_class_weights(pictures, tmp_path):
     assert len(accuracy) == best + 4 < 61
     assert f"stopped early, after epoch {best + 3} of 60" in whole.stdout
     assert runs.load(tmp_path / "a", "best").moment.history["epoch"][-1] == best
+    call += ("--limit", 40)  # which makes the classes unequal
+    plain = [word for word in call if word not in ("--class-weight", "balanced")]
+    assert len(np.unique(np.bincount(ac.data.load(pictures).y_train[:40]))) > 1
+    for folder, words in (("c", call), ("d", plain)):
+        assert autocnn(*words, "--run", tmp_path / folder).exit_code == 0
+    assert runs.load(tmp_path / "c", "last").moment.history != runs.load(tmp_path / "d", "last").moment.history
+    call = call[:-2]
     for until in (2, 60):
         assert autocnn(*call, "--run", tmp_path / "b", "--until", until).exit_code == 0
     assert files(tmp_path / "a") == files(tmp_path / "b")

@@ -43,16 +43,25 @@ def train(
     out: Annotated[str, typer.Option(help="Run folder; runs/NETWORK-DATA when left out", metavar="FOLDER")] = "",
     run: Annotated[str, typer.Option(help="Run folder: go on with the run in it, or begin one", metavar="FOLDER")] = "",
 ):
-    """Train a network. What is left out comes from the recipe that is known to work for this network and data set.
+    """Train a network. What is left out comes from the recipe that is known to
+    work for this network and data set.
 
-    Prints one row an epoch and writes a run folder: config.json, history.csv, last.safetensors and best.safetensors,
-    curves.png, confusion.png and mistakes.png. Ctrl-C saves. --run FOLDER goes on with the run in the folder, to the same
-    bits as if it had never been stopped; options beside it must be those of that run, but that --epochs may be more where the
-    schedule is constant. Where the folder holds no run, it begins one.
+    Prints one row an epoch and writes a run folder: config.json, history.csv,
+    last.safetensors and best.safetensors, curves.png, confusion.png and
+    mistakes.png. Ctrl-C saves.
 
-    Examples: `autocnn train lenet5 --data fashion-mnist`, `autocnn train tiny-cnn --data digits --seed 1`,
-    `autocnn train lenet5 --original --data mnist --out runs/1998`, `autocnn train --run runs/1998`,
-    `autocnn train lenet5 --data mnist --epochs 10 --until 5 --run runs/a`
+    --run FOLDER goes on with the run in that folder, to the same bits as if it
+    had never been stopped, or begins one where there is none. Options beside
+    it must be those of that run; only --epochs may be more, where the schedule
+    is constant.
+
+    \b
+    Examples:
+      autocnn train lenet5 --data fashion-mnist
+      autocnn train tiny-cnn --data digits --seed 1
+      autocnn train lenet5 --original --data mnist --out runs/1998
+      autocnn train --run runs/1998
+      autocnn train lenet5 --epochs 10 --until 5 --run runs/a
     """
     if run and out:
         raise ValueError(f"--run {run} and --out {out} both name the run folder; leave one of them away")
