@@ -2,12 +2,12 @@
 
 import importlib.util
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 
-from autocnn.fast import numpy_kernels
+from autocnn.fast import kernels_numpy
 
-__all__ = ["kernels_for", "using"]
+__all__ = ["kernels_for", "together", "using"]
 
 # Numba takes half a second to load. Arrays of fewer numbers than this go through NumPy, so that a run of a tiny network is
 # over before Numba would have been there. The rule looks at sizes alone: what ran before never changes a result.
@@ -31,9 +31,9 @@ def _installed():
 
 @lru_cache(maxsize=1)
 def _numba():
-    from autocnn.fast import numba_kernels
+    from autocnn.fast import kernels_numba
 
-    return numba_kernels
+    return kernels_numba
 
 
 _kind = _known(os.environ.get("AUTOCNN_KERNELS") or "auto")
@@ -42,8 +42,13 @@ _kind = _known(os.environ.get("AUTOCNN_KERNELS") or "auto")
 def kernels_for(size):
     """Return the module of kernels for arrays of ``size`` numbers."""
     if _kind == "numpy" or (_kind == "auto" and (size < SMALL or not _installed())):
-        return numpy_kernels
+        return kernels_numpy
     return _numba()
+
+
+def together():
+    """Return a context for a network's many calls: no BLAS wakes threads of its own between kernels that have theirs."""
+    return _numba().crew.together() if _kind != "numpy" and _numba.cache_info().currsize else nullcontext()
 
 
 @contextmanager
