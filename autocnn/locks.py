@@ -46,7 +46,6 @@ def locked(folder, deed="writing to"):
     path = Path(folder) / NAME
     descriptor = _opened(path, folder, deed)
     try:
-        os.ftruncate(descriptor, 0)
         os.write(descriptor, b"process %d on %s\n" % (os.getpid(), socket.gethostname().encode("ascii", "replace")[:64]))
         yield
     finally:

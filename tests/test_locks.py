@@ -4,6 +4,7 @@ import errno
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -135,3 +136,10 @@ def test_two_processes_at_once(tmp_path):
     ends = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0] * 3, ends
     assert sum(int(out) for out, _ in ends) > 3
+
+
+def test_what_an_earlier_holder_wrote_is_not_mixed_in(tmp_path):
+    (tmp_path / ".lock").write_text("process 12345678901234567890 on an-earlier.machine\n")
+    with locks.locked(tmp_path), pytest.raises(locks.Busy) as caught:
+        locks.locked(tmp_path).__enter__()
+    assert str(caught.value).startswith(f"process {os.getpid()} on {socket.gethostname()} is writing to")
