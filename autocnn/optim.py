@@ -18,7 +18,7 @@ import numpy as np
 from autocnn.ops.arguments import whole
 from autocnn.trees import leaves, tree_map
 
-__all__ = ["Optimizer", "adam", "clip", "cosine", "drops", "norm", "sgd"]
+__all__ = ["Optimizer", "adam", "clip", "constant", "cosine", "drops", "norm", "sgd"]
 
 
 class Optimizer(NamedTuple):
@@ -153,6 +153,20 @@ def cosine(peak, steps, warmup=0, end=0.0):
         return end + (peak - end) * (1 + math.cos(math.pi * u)) / 2
 
     return rate
+
+
+def constant(peak, warmup=0):
+    """Schedule: rise in a straight line to ``peak`` within ``warmup`` steps, as ``cosine`` does, and stay there for ever.
+
+    It does not depend on how long a run is to be, so that a run of ten epochs is one of five, and five more.
+
+    >>> rate = constant(0.1, warmup=2)
+    >>> [rate(t) for t in range(4)]
+    [0.05, 0.1, 0.1, 0.1]
+    """
+    _non_negative(**{"the peak rate": peak})
+    warmup = whole(warmup, "constant: warmup", least=0)
+    return lambda step: peak * (step + 1) / warmup if step < warmup else peak
 
 
 def drops(rates):

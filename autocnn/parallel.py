@@ -9,7 +9,8 @@ knows of the others. A batch of n images is cut into runs of neighbours, n_r on 
 
     loss = sum_r n_r / n loss_r,    gradient = sum_r n_r / n gradient_r
 
-which is the whole batch's, up to the order of a sum: in float64 the parameters are those of one process to 1e-10 and better.
+(sums of weights in the place of numbers, where images have weights), which is the whole batch's, up to the order of a sum: in
+float64 the parameters are those of one process to 1e-10 and better.
 Two things differ, as they do in PyTorch's DistributedDataParallel (Li et al. 2020, arXiv:2006.15704): batch norm normalises
 each share by its own statistics, the running ones being averaged over the ranks, and dropout draws each share's mask from a
 key of its own. Metrics are computed by every rank on all images, which takes as long as on one.
@@ -133,11 +134,11 @@ class Sharded:
     def loss_and_grad(self, params, state, batch, key=None, train=True):
         """Return (loss, grads, state) of the whole batch, the same bits on every rank."""
         comm, me, size = self.world
-        x, labels = batch
-        mine = slice(len(x) * me // size, len(x) * (me + 1) // size)
-        share = (mine.stop - mine.start) / len(x)
+        n, weights = len(batch[0]), batch[2:]
+        mine = slice(n * me // size, n * (me + 1) // size)
+        share = float(weights[0][mine].sum() / weights[0].sum()) if weights else (mine.stop - mine.start) / n
         if share:
-            found = self.model.loss_and_grad(params, state, (x[mine], labels[mine]), child(key, me), train)
+            found = self.model.loss_and_grad(params, state, tuple(part[mine] for part in batch), child(key, me), train)
         else:  # more ranks than images
             found = (leaves(params)[0][1].dtype.type(0), tree_map(np.zeros_like, params), state)
         return _sum(comm, tree_map(lambda a: a * share, found))

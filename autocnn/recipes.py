@@ -18,8 +18,9 @@ class Recipe(NamedTuple):
     """How to train: the optimizer and its numbers, and what is done to the images.
 
     optimizer: "sgd" (with Nesterov momentum 0.9) or "adam" (with decoupled weight decay). rate: the peak, reached after
-    ``warmup`` epochs and left along half a cosine that ends at 0 with the last epoch. clip: the longest gradient, None for
-    any. shift: moves of up to so many pixels. flip: mirror half of the images.
+    ``warmup`` epochs. schedule: "cosine", from there along half a cosine that ends at 0 with the last epoch, or "constant",
+    from there on the same, whatever the number of epochs. clip: the longest gradient, None for any. shift: moves of up to so
+    many pixels. flip: mirror half of the images. patience and class_weight: as for ``training.train``.
     """
 
     epochs: int = 15
@@ -31,6 +32,9 @@ class Recipe(NamedTuple):
     clip: float | None = None
     shift: int = 0
     flip: bool = False
+    schedule: str = "cosine"
+    patience: int | None = None
+    class_weight: str | None = None
 
 
 class Inputs(NamedTuple):
@@ -66,12 +70,17 @@ def recipe(network, data):
 def optimizer(recipe, steps_per_epoch):
     """Return the ``Optimizer`` of a recipe: its schedule counts steps, so that it needs to know how many an epoch has.
 
-    The warmup takes at most a fifth of the run. ValueError when a number of the recipe makes no sense.
+    A cosine's warmup takes at most a fifth of the run. ValueError when a number of the recipe makes no sense.
     """
     if recipe.optimizer not in ("adam", "sgd"):
         raise ValueError(f"there is no optimizer {recipe.optimizer!r}; use adam or sgd")
-    steps = whole(recipe.epochs, "epochs") * steps_per_epoch
-    rate = optim.cosine(recipe.rate, steps, int(min(recipe.warmup * steps_per_epoch, steps / 5)))
+    steps, warmup = whole(recipe.epochs, "epochs") * steps_per_epoch, recipe.warmup * steps_per_epoch
+    if recipe.schedule == "cosine":
+        rate = optim.cosine(recipe.rate, steps, int(min(warmup, steps / 5)))
+    elif recipe.schedule == "constant":
+        rate = optim.constant(recipe.rate, int(warmup))
+    else:
+        raise ValueError(f"there is no schedule {recipe.schedule!r}; use cosine or constant")
     if recipe.optimizer == "adam":
         found = optim.adam(rate, weight_decay=recipe.weight_decay)
     else:

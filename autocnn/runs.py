@@ -6,8 +6,10 @@
     best.safetensors    the same at the epoch with the best validation accuracy
 
 Every file is written beside its place, synced, and then renamed, so that a reader finds the old one or the new one, whole.
+One process at a time trains into a folder, and holds it by a lock meanwhile; anybody may read.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -17,13 +19,13 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 
-from autocnn import checkpoint, recipes
-from autocnn.checkpoint.files import write
+from autocnn import checkpoint, locks, recipes
+from autocnn.checkpoint.files import tidy, write
 from autocnn.engines import engine
 from autocnn.training import Moment
 from autocnn.trees import leaves, unflatten
 
-__all__ = ["Saved", "create", "free_folder", "load", "save", "write"]
+__all__ = ["Saved", "configure", "create", "free_folder", "held", "holds", "load", "save", "settings", "started", "write"]
 
 CONFIG, HISTORY = "config.json", "history.csv"
 NEEDED = ("network", "width", "classes", "shape", "inputs")  # what it takes to build the network again
@@ -43,8 +45,37 @@ def create(folder, config):
     if (folder / CONFIG).exists():
         raise ValueError(f"{folder} holds a run already; name another folder, such as --out {free_folder(folder)}")
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    return configure(folder, config)
+
+
+def configure(folder, config):
+    """Write ``config``, a dict of plain values, into a run folder, in place of the one that may be there."""
+    write(Path(folder) / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
     return folder
+
+
+def holds(folder):
+    """Say whether the folder holds a run, one that never took a step included."""
+    return (Path(folder) / CONFIG).exists()
+
+
+def started(folder):
+    """Say whether the run in the folder has left anything to go on from."""
+    return (Path(folder) / "last.safetensors").exists()
+
+
+@contextlib.contextmanager
+def held(folder):
+    """Keep all other processes from training into the folder, made if there is none, during the body of ``with``.
+
+    ``locks.Busy``, an OSError that names the other process, when one is training into it. What a process that was killed has
+    left half-written is removed.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locks.locked(folder, "training into"):
+        tidy(folder)
+        yield folder
 
 
 def free_folder(folder):
@@ -58,14 +89,15 @@ def free_folder(folder):
 
 def save(folder, moment, name="last"):
     """Write a ``Moment`` to ``name``.safetensors, which can be read by itself, and its history to history.csv."""
-    where = {"step": moment.step, "loss": moment.loss if math.isfinite(moment.loss) else None, "history": moment.history}
-    state = {"network": moment.state, "optimizer": moment.opt_state}
-    checkpoint.save(Path(folder) / f"{name}.safetensors", moment.params, state, where)
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(moment.history)
     rows.writerows(zip(*moment.history.values(), strict=True))
+    # The table first: were it the other way round, a run killed in between at its very end would never get its last row.
     write(Path(folder) / HISTORY, table.getvalue().encode())
+    where = {"step": moment.step, "loss": moment.loss if math.isfinite(moment.loss) else None, "history": moment.history}
+    state = {"network": moment.state, "optimizer": moment.opt_state}
+    checkpoint.save(Path(folder) / f"{name}.safetensors", moment.params, state, where)
 
 
 def load(folder, name="best", nn=None):
@@ -74,7 +106,7 @@ def load(folder, name="best", nn=None):
     ValueError when the folder holds no run, or one that is damaged.
     """
     folder = Path(folder)
-    config = _config(folder)
+    config = settings(folder)
     nn = engine("autograd") if nn is None else nn
     path = folder / f"{name}.safetensors"
     try:
@@ -104,7 +136,9 @@ class Settings(dict):
         raise ValueError(f"{self.path} is damaged: it lacks {name}")
 
 
-def _config(folder):
+def settings(folder):
+    """Read a run folder's config.json: what ``create`` was given. ValueError when there is none, or it makes no sense."""
+    folder = Path(folder)
     path = folder / CONFIG
     try:
         config = json.loads(path.read_bytes())
@@ -139,7 +173,9 @@ def _recipe(value):
         "clip": lambda v: v is None or _number(v, 1e308),
         "shift": lambda v: _int(v, 0),
         "flip": lambda v: type(v) is bool,
-        "optimizer": lambda v: isinstance(v, str),
+        **dict.fromkeys(("optimizer", "schedule"), lambda v: isinstance(v, str)),
+        "patience": lambda v: v is None or _int(v, 1),
+        "class_weight": lambda v: v in (None, "balanced"),
     }
     return (
         isinstance(value, dict)

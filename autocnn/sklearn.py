@@ -8,14 +8,16 @@ This is the one module that imports scikit-learn: ``pip install 'autocnn[sklearn
 
 import math
 import numbers
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from autocnn import models, optim, recipes, training
+from autocnn import models, optim, recipes, steps, training, weights
 from autocnn.data.dataset import Dataset
 from autocnn.engines import engine as vocabulary
 from autocnn.ops.arguments import whole
@@ -24,6 +26,7 @@ from autocnn.trees import leaves
 __all__ = ["CNNClassifier"]
 
 HISTORY = {"epoch": "epoch", "loss": "train_loss", "accuracy": "train_acc"}
+VALIDATION = {"val_loss": "val_loss", "val_accuracy": "val_acc"}
 AUTO = 4  # the chapter's tiny networks are as small as they can be; "auto" has so many times their filters and units
 PICTURE = 8  # pixels a side from which on "auto" takes an image for a picture rather than for a list of numbers
 MEASURED = 1000  # training images on which the metrics of ``history_`` are taken
@@ -45,13 +48,22 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
     optimizer: "adam" or "sgd" (Nesterov momentum 0.9), or an ``Optimizer`` of ``autocnn.optim``, which then has its own
         rate. ``fit`` lets ``rate`` rise and fall as a cosine, which needs to know the end; ``partial_fit`` keeps it constant.
     engine: which interpretation of the vocabulary drives the network, as on the command line.
+    class_weight: None, a dict {label: weight} (1 for a label that it leaves out), or "balanced", by which all labels count the
+        same. With ``sample_weight`` of ``fit``, a batch's loss is the mean of its examples' cross-entropies, weighted by the
+        products of both: ``ac.train``. A sample of weight 0 is as good as absent. The data are scaled by the sample weights'
+        mean and standard deviation. Weights and repetitions are the same to the last digits where a batch holds all samples;
+        smaller batches are drawn from other numbers of them.
+    early_stopping: hold out ``validation_fraction`` of the data, the same share of each class, stop when
+        ``n_iter_no_change`` epochs in a row were not more accurate on it than the best one, and take the parameters of that.
     random_state: int, RandomState or None, as everywhere in scikit-learn; an int gives the same bits each time.
     verbose: show a bar while fitting.
 
     The network computes in float32 for X of float32 or of bytes, and in float64 otherwise.
 
     Fitted: ``classes_``, ``n_features_in_`` (numbers an image), ``image_shape_`` (C, H, W), ``params_`` and ``state_``
-    (trees), ``history_`` {"epoch", "loss", "accuracy"} on at most 1000 of the training images, from ``fit`` alone.
+    (trees), ``history_`` {"epoch", "loss", "accuracy"} on at most 1000 of the training images, from ``fit`` alone, and
+    "val_loss" and "val_accuracy" with early stopping; ``epoch_``, the epoch whose parameters these are. Nothing in the
+    history is weighted.
     """
 
     def __init__(
@@ -63,6 +75,10 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         optimizer="adam",
         rate=0.01,
         weight_decay=0.0,
+        class_weight=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
         width=1.0,
         image_shape=None,
         engine="fast",
@@ -75,58 +91,67 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         self.optimizer = optimizer
         self.rate = rate
         self.weight_decay = weight_decay
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.width = width
         self.image_shape = image_shape
         self.engine = engine
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Train from fresh weights for ``epochs`` passes. Returns self; ValueError for bad data or settings."""
-        x, y = self._first(X, y, None)
+        x, y, weight = self._first(X, y, None, sample_weight)
         batch_size = whole(self.batch_size, "batch_size")
         model, params, state = self._drawn(x.dtype)
+        kept, held = self._split(y)
+        n = len(kept) if weight is None else np.count_nonzero(weight[kept])  # the others are as good as absent
         run = training.train(
             params,
-            Dataset(x, y, x[:1], y[:1], self.classes_),  # nothing is held out: that is cross-validation's business
+            Dataset(x[kept], y[kept], x[held], y[held], self.classes_),
             model,
             state,
-            self._optimizer(steps=-(-len(x) // batch_size) * whole(self.epochs, "epochs")),
+            self._optimizer(steps=-(-n // batch_size) * whole(self.epochs, "epochs")),
             self.epochs,
             batch_size,
             self._seed,
             snapshots=(),
             progress=self.verbose,
             measured=MEASURED,
+            sample_weight=None if weight is None else weight[kept],
+            patience=whole(self.n_iter_no_change, "n_iter_no_change") if self.early_stopping else None,
+            restore="best" if self.early_stopping else "last",
         )
-        self.params_, self.state_, self._opt_state = run.params, run.state, None
-        self.history_ = {ours: run.history[theirs] for ours, theirs in HISTORY.items()}
+        self.params_, self.state_, self.epoch_, self._opt_state = run.params, run.state, run.epoch, None
+        columns = HISTORY | (VALIDATION if self.early_stopping else {})
+        self.history_ = {ours: run.history[theirs] for ours, theirs in columns.items()}
         return self
 
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one pass over X, in its order. The first call needs all ``classes``, unless ``fit`` came before.
 
-        Each call goes on with the optimizer's momenta of the last one. Returns self.
+        Each call goes on with the optimizer's momenta of the last one; nothing is held out. Returns self.
         """
+        if self.class_weight == "balanced":
+            raise ValueError("partial_fit cannot balance classes that it sees in parts: class_weight={label: weight, ...}")
         if hasattr(self, "params_"):
             if classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
                 raise ValueError(f"classes={classes!r} is not the same as on the last call to partial_fit, {self.classes_!r}")
             x, y = self._again(X, y)
+            weight = self._weights(y, sample_weight)
             model, params, state = self._model(), self.params_, self.state_
         else:
             if classes is None:
                 raise ValueError("the first call of partial_fit needs all labels: partial_fit(X, y, classes=np.unique(all_y))")
-            x, y = self._first(X, y, classes)
+            x, y, weight = self._first(X, y, classes, sample_weight)
             model, params, state = self._drawn(x.dtype)
-        optimizer, size = self._optimizer(), whole(self.batch_size, "batch_size")
+        optimizer = self._optimizer()
         opt_state = optimizer.init(params) if getattr(self, "_opt_state", None) is None else self._opt_state
-        for start in range(0, len(x), size):
-            key = (self._seed, int(opt_state["step"]))
-            loss, grads, state = model.loss_and_grad(params, state, (x[start : start + size], y[start : start + size]), key)
-            if not np.isfinite(loss):
-                raise training.Diverged(f"the loss became {loss}; lower the rate, rate={self.rate}")
-            params, opt_state = optimizer.update(params, grads, opt_state)
-        self.params_, self.state_, self._opt_state = params, state, opt_state
+        self.params_, self.state_, self._opt_state = steps.once(
+            model, params, state, optimizer, opt_state, (x, y, weight), whole(self.batch_size, "batch_size"), self._seed
+        )
         return self
 
     def predict_proba(self, X):
@@ -144,15 +169,41 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _first(self, X, y, classes):
-        """Learn the labels, the images' shape and their scale; return images (N, C, H, W) and labels as indices (N,)."""
+    def _first(self, X, y, classes, sample_weight):
+        """Learn the labels, the images' shape and their scale; return images (N, C, H, W), labels as indices (N,), weights."""
         shape = _image_shape(X)
         rows, y = validate_data(self, _flat(X), y, dtype=_float(X))
         check_classification_targets(y)
         self.classes_ = np.unique(y) if classes is None else unique_labels(classes)
         self.image_shape_ = shape or self._shape_of_rows(rows.shape[1])
-        self._mean, self._scale = float(rows.mean(dtype=float)), float(rows.std(dtype=float)) or 1.0
-        return self._scaled(rows), self._indices(y)
+        y = self._indices(y)
+        self._mean, scale = weights.mean_and_spread(rows, weights.of_examples(y, len(self.classes_), sample_weight))
+        self._scale = scale or 1.0
+        return self._scaled(rows), y, self._weights(y, sample_weight)
+
+    def _weights(self, y, sample_weight):
+        """How much each of the samples counts, (N,), None where all count the same; ``class_weight`` is by labels."""
+        by_class = self.class_weight
+        if isinstance(by_class, Mapping):
+            unknown = [label for label in by_class if label not in self.classes_.tolist()]
+            if unknown:
+                raise ValueError(f"class_weight names labels that are not among the classes {self.classes_}: {unknown}")
+            by_class = [by_class.get(label, 1.0) for label in self.classes_.tolist()]
+        return weights.of_examples(y, len(self.classes_), sample_weight, by_class)
+
+    def _split(self, y):
+        """The indices of the samples to train on and of those held out, of which there is one at least."""
+        everything, share = np.arange(len(y)), self.validation_fraction
+        if not self.early_stopping:
+            return everything, everything[:1]  # nothing is held out: that is cross-validation's business
+        if not isinstance(share, numbers.Real) or not 0 < share < 1:
+            raise ValueError(f"validation_fraction is a share between 0 and 1, such as 0.1; got {share!r}")
+        count = max(math.ceil(share * len(y)), len(np.unique(y)))  # one of each class, at least
+        try:
+            kept, held = train_test_split(everything, test_size=count, random_state=self._seed, stratify=y)
+        except ValueError as error:
+            raise ValueError(f"early_stopping: {count} of {len(y)} samples cannot be held out: {error}") from None
+        return np.sort(kept), np.sort(held)
 
     def _again(self, X, y="no_validation"):
         """Images, and labels as indices if there are any, for a network that has been fitted."""

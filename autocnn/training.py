@@ -7,38 +7,26 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from autocnn import models, optim
+from autocnn import divergence, models, optim, weights
+from autocnn.divergence import Diverged
+from autocnn.evaluation import evaluate, predict
 from autocnn.keys import as_key, child, rng
 from autocnn.layers import checks
-from autocnn.ops import log_softmax, softmax
 from autocnn.ops.arguments import whole
+from autocnn.steps import ADVICE, Steps
 from autocnn.trees import count, leaves, tree_map
 
-__all__ = ["Diverged", "Moment", "Run", "evaluate", "predict", "train"]
+__all__ = ["Diverged", "Moment", "Run", "evaluate", "predict", "train", "waited"]
 
 SNAPSHOTS = (0, 1, 5, 15, 40, 80)
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc")
 
 
-class Run(NamedTuple):
-    """What ``train`` returns.
-
-    history: {"epoch", "train_loss", "train_acc", "val_loss", "val_acc"}, a list each, epoch 0 being before training.
-    snapshots: {epoch: kernels (F, C, kh, kw)} of the first convolution, empty for a network without one.
-    """
-
-    params: Any
-    state: Any
-    history: dict[str, list]
-    snapshots: dict[int, np.ndarray]
-    opt_state: Any
-    model: Any
-
-
 class Moment(NamedTuple):
     """Where a run stands after ``step`` steps: all that it takes to go on from there to the same bits.
 
-    loss: the last batch's mean cross-entropy, NaN before the first step. history: as in ``Run``, so far.
+    loss: the last batch's mean cross-entropy, NaN before the first step. history: as in ``Run``, so far. best: the ``Moment``
+    at the best epoch so far, where ``train`` was to restore it, and None otherwise.
     """
 
     params: Any
@@ -47,10 +35,25 @@ class Moment(NamedTuple):
     step: int
     loss: float
     history: dict[str, list]
+    best: Any = None
 
 
-class Diverged(ValueError):
-    """The loss or the parameters became infinite or NaN."""
+class Run(NamedTuple):
+    """What ``train`` returns.
+
+    history: {"epoch", "train_loss", "train_acc", "val_loss", "val_acc"}, a list each, epoch 0 being before training.
+    snapshots: {epoch: kernels (F, C, kh, kw)} of the first convolution, empty for a network without one. epoch: the one whose
+    params, state and opt_state these are. moment: where the run ended, to go on from by ``train(..., start=run.moment)``.
+    """
+
+    params: Any
+    state: Any
+    history: dict[str, list]
+    snapshots: dict[int, np.ndarray]
+    opt_state: Any
+    model: Any
+    epoch: int | None = None
+    moment: Moment | None = None
 
 
 def train(
@@ -67,6 +70,11 @@ def train(
     *,
     augment=None,
     measured=None,
+    sample_weight=None,
+    class_weight=None,
+    patience=None,
+    monitor="val_acc",
+    restore="last",
     on_step=None,
     on_epoch=None,
     start=None,
@@ -80,36 +88,69 @@ def train(
 
     augment: function (key, x) -> x that changes a batch of training images, such as ``augment.shifts(2)``.
     measured: take the training metrics on this many images, spread evenly over the set, instead of on all.
+    sample_weight: how much each training image counts, (N,). class_weight: how much each class does: K numbers, a dict
+        {class: weight}, or "balanced", by which all classes count the same. A batch's loss is sum_n w_n l_n / sum_n w_n with
+        w_n = sample_weight[n] class_weight[y_n], divided as torch divides by its class weights; images of weight 0 are left
+        out, as though they were not there. The metrics are not weighted.
+    patience: stop when so many epochs in a row were not better than the best one before them, epoch 0 included.
+    monitor: what makes an epoch better: a higher "val_acc", the default, since a loss can rise by overconfidence in a few
+        images while more and more are right (Guo et al. 2017, On calibration of modern neural networks, figure 3); or a lower
+        "val_loss", which is finer where the accuracy has few values. Of equals, the first is best.
+    restore: return the parameters, state and optimizer state of the "last" epoch, or of the "best" one.
     on_step, on_epoch: functions of a ``Moment``, called after each step and after each epoch's metrics, epoch 0 included.
     start: a ``Moment`` of a run with the same arguments, in place of ``params`` and ``state``; the run goes on from there.
+        ``epochs`` may be more than that run's: 5 epochs and 5 more are the same bits as 10, if the optimizer is the same.
 
-    Raises ValueError for data, trees or counts that do not fit, and ``Diverged`` when the loss or the parameters do.
+    Raises ValueError for data, trees or counts that do not fit, and ``Diverged`` when the loss, the parameters or the state
+    become infinite or NaN; it names the epoch, the step (the first is 1), and the layer or leaf in which that began.
     """
     epochs, batch_size = whole(epochs, "epochs"), whole(batch_size, "batch_size")
+    patience = None if patience is None else whole(patience, "patience")
     _check_kinds(model, optimizer)
+    _check_words(monitor=(monitor, ("val_acc", "val_loss")), restore=(restore, ("last", "best")))
     model = _tiny_cnn_of(params) if model is None else model
     x, y, x_val, y_val = _cast(params, data)
     if state is None:
         state = _fresh_state(model, x.shape[1:])
     optimizer = optim.sgd(0.12) if optimizer is None else optimizer
-    opt_state, step = optimizer.init(params), 0
+    opt_state, step, loss, best = optimizer.init(params), 0, np.nan, None
     history = {name: [] for name in ("epoch", *METRICS)}
     if start is not None:
-        params, state, opt_state, step = start.params, start.state, start.opt_state, start.step
+        params, state, opt_state, step, loss, _, best = start
         history = {name: list(values) for name, values in start.history.items()}
-    checks.labels(y, len(x), checks.call(model, params, state, x))
+    outputs = checks.call(model, params, state, x)
+    checks.labels(y, len(x), outputs)
+    weight = weights.of_examples(y, outputs[0], sample_weight, class_weight)
+    x, y, weight = weights.present(x, y, weight)
     sample = _spread(len(x), measured)
     shuffle = rng(seed)
     dropout_key, augment_key = child(as_key(seed), 0), child(as_key(seed), 1)  # branches that the shuffling does not touch
-    kept, loss, batches = {}, np.nan, -(-len(x) // batch_size)
+    kept, steps, batches = {}, Steps(model, optimizer), -(-len(x) // batch_size)
+    if restore == "best" and history["epoch"] and best is None:
+        best = _itself_best(start, monitor, batches)
+
+    def now():
+        return params, state
 
     def moment():
-        return Moment(params, state, opt_state, step, float(loss), {name: list(values) for name, values in history.items()})
+        past = {name: list(values) for name, values in history.items()}
+        return Moment(params, state, opt_state, step, float(loss), past, best)
+
+    def metrics(epoch, images, labels):
+        found = evaluate(model, params, state, images, labels)
+        if not np.isfinite(found[0]):
+            why = divergence.of_evaluation(model, params, state, images)
+            kind = "validation" if images is x_val else "training"
+            raise Diverged(f"the {kind} loss became {found[0]} at epoch {epoch}, step {step}: {why}; {ADVICE}")
+        return found
 
     def record(epoch):
-        metrics = (*evaluate(model, params, state, x[sample], y[sample]), *evaluate(model, params, state, x_val, y_val))
-        for name, value in zip(history, (epoch, *metrics), strict=True):
+        nonlocal best
+        values = (*metrics(epoch, x[sample], y[sample]), *metrics(epoch, x_val, y_val))
+        for name, value in zip(history, (epoch, *values), strict=True):
             history[name].append(value)
+        if restore == "best" and not waited(history, monitor):
+            best = moment()._replace(best=None)
         if epoch in snapshots and (kernels := _first_kernels(params)) is not None:
             kept[epoch] = kernels.copy()
         if on_epoch is not None:
@@ -122,25 +163,39 @@ def train(
             order = shuffle.permutation(len(x))
             if epoch in history["epoch"]:  # a run that goes on repeats the draws of its past, not the steps
                 continue
-            try:
+            if patience is not None and waited(history, monitor) >= patience:
+                break
+            with steps.blamed(now):
                 for i in range(step - (epoch - 1) * batches, batches):
-                    batch = order[i * batch_size : (i + 1) * batch_size]
-                    images = x[batch] if augment is None else augment(child(augment_key, step), x[batch])
-                    loss, grads, state = model.loss_and_grad(params, state, (images, y[batch]), child(dropout_key, step))
-                    if not np.isfinite(loss):
-                        at = f"epoch {epoch}, step {step}"
-                        raise Diverged(f"the loss became {loss} at {at}; lower the rate or clip gradients")
-                    params, opt_state = optimizer.update(params, grads, opt_state)
+                    chosen = order[i * batch_size : (i + 1) * batch_size]
+                    images = x[chosen] if augment is None else augment(child(augment_key, step), x[chosen])
+                    batch = (images, y[chosen]) if weight is None else (images, y[chosen], weight[chosen])
+                    key, where = child(dropout_key, step), f"epoch {epoch}, step {step + 1}"
+                    loss, params, opt_state, state = steps.take(params, state, opt_state, batch, key, where)
                     step += 1
                     if on_step is not None:
                         on_step(moment())
                 record(epoch)
-            except ValueError as error:
-                bad = next((path for path, leaf in leaves(params) if not np.isfinite(leaf).all()), None)
-                if bad is None:
-                    raise
-                raise Diverged(f"params leaf '{bad}' became infinite at epoch {epoch}, step {step}; lower the rate") from error
-    return Run(params, state, history, kept, opt_state, model)
+    ended = moment()
+    at = ended if restore == "last" else best
+    return Run(at.params, at.state, history, kept, at.opt_state, model, at.history["epoch"][-1], ended)
+
+
+def waited(history, monitor="val_acc"):
+    """Count the epochs since the best one of a history, 0 if the last is the best; of equals, the first is the best."""
+    values = history[monitor]
+    return len(values) - 1 - values.index(max(values) if monitor == "val_acc" else min(values))
+
+
+def _itself_best(start, monitor, batches):
+    """The moment to start from, as the best so far, which it is unless some epoch before it was better."""
+    if waited(start.history, monitor) or start.step != batches * start.history["epoch"][-1]:
+        epoch = start.history["epoch"][-1 - waited(start.history, monitor)]
+        raise ValueError(
+            f"restore='best' needs the parameters of epoch {epoch}, the best so far, which start does not hold: begin the run "
+            "with restore='best' too, or go on with restore='last'"
+        )
+    return start
 
 
 def _threads_for(params, batch_size):
@@ -148,27 +203,6 @@ def _threads_for(params, batch_size):
     if batch_size * count(params) > 1e6:
         return contextlib.nullcontext()
     return threadpool_limits(1, user_api="blas")
-
-
-def evaluate(model, params, state, x, labels, batch_size=512):
-    """Return (loss, accuracy) as floats: mean cross-entropy and share of right answers, in evaluation mode, batch by batch."""
-    x, labels = np.asarray(x), np.asarray(labels)
-    loss, right = 0.0, 0
-    for start in range(0, max(len(x), 1), whole(batch_size, "batch_size")):
-        part, y = x[start : start + batch_size], labels[start : start + batch_size]
-        logits, _ = model.apply(params, state, part)
-        checks.labels(y, len(part), logits.shape[1:])
-        loss -= float(log_softmax(logits)[np.arange(len(y)), y].sum())
-        right += int((logits.argmax(axis=1) == y).sum())
-    if len(labels) != len(x):
-        raise ValueError(f"evaluate needs a label for each image; got {len(x)} images and {len(labels)} labels")
-    return loss / len(x), right / len(x)
-
-
-def predict(model, params, state, x, batch_size=512):
-    """Return the probability of each class, (N, K), for images x (N, C, H, W) in evaluation mode, batch by batch."""
-    starts = range(0, max(len(x), 1), whole(batch_size, "batch_size"))
-    return np.concatenate([softmax(model.apply(params, state, x[start : start + batch_size])[0]) for start in starts])
 
 
 def _spread(n, count):
@@ -188,6 +222,13 @@ def _check_kinds(model, optimizer):
             called = getattr(value, "__name__", "") if callable(value) else ""
             got = f"the function {called}, which makes one when it is called" if called else repr(value)
             raise ValueError(f"{name} must be {such_as}; got {got}")
+
+
+def _check_words(**options):
+    """Raise ValueError for an option, name=(value, words), whose value is none of its words."""
+    for name, (value, words) in options.items():
+        if value not in words:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, words))}; got {value!r}")
 
 
 def _cast(params, data):

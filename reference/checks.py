@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["call", "labels", "pair", "whole", "window_shape"]
+__all__ = ["call", "labels", "pair", "share", "whole", "window_shape"]
 
 
 def whole(value, name, least=1):
@@ -106,3 +106,17 @@ def labels(y, n, out_shape):
         raise ValueError(f"labels must be {n} integers, one for each image; got {y.dtype} of shape {y.shape}")
     if y.min() < 0 or y.max() >= out_shape[0]:
         raise ValueError(f"labels must lie in 0..{out_shape[0] - 1} for {out_shape[0]} outputs; got {y.min()}..{y.max()}")
+
+
+def share(weights, n):
+    """Return each image's share w / sum w of the loss, (N,), from what follows the labels in a batch; None for nothing."""
+    if not weights:
+        return None
+    w = np.asarray(weights[0])
+    if len(weights) > 1 or w.shape != (n,) or w.dtype.kind not in "iuf":
+        got = f"{w.dtype} of shape {w.shape}"
+        raise ValueError(f"a batch is (x, labels) or (x, labels, weights), the weights being {n} numbers; got {got}")
+    total = w.sum(dtype=np.float64)
+    if not (math.isfinite(total) and (w >= 0).all() and total > 0):
+        raise ValueError(f"weights must be finite, 0 or more, and not all 0; got {w.min()}..{w.max()} with the sum {total}")
+    return w / total

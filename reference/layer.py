@@ -38,11 +38,16 @@ class Layer(NamedTuple):
         return self.forward(params, state, x, train, key)
 
     def loss_and_grad(self, params, state, batch, key=None, train=True):
-        """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params."""
-        x, labels = batch
+        """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params.
+
+        A third part of the batch, numbers w (N,) of 0 or more and not all 0, weighs the images: the loss is then
+        sum_n w_n l_n / sum_n w_n, l_n being the cross-entropy of image n.
+        """
+        x, labels, *weights = batch
         checks.labels(labels, len(x), checks.call(self, params, state, x))
+        share = checks.share(weights, len(x))
         logits, state, backward = self.forward(params, state, x, train, key)
-        loss, dlogits = softmax_cross_entropy(logits, labels)
+        loss, dlogits = softmax_cross_entropy(logits, labels, share)
         _, grads = backward(dlogits)
         return loss, grads, state
 

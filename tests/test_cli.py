@@ -223,13 +223,15 @@ def test_examples_that_train_run(line, run_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     without_figures(monkeypatch)
     words = split(line)
-    if "--run" in words:
+    if "--run" in words and words[1].startswith("--"):  # no network: it goes on with a run
         placed(words[words.index("--run") + 1], run_folder)
+        words += ["--epochs", "1"] if "--epochs" in words else []
     else:
         noise = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
         for name, array in zip(FILES, (noise, np.arange(6, dtype=np.uint8)) * 2, strict=True):
             idx.write(tmp_path / name, array)
         words += ["--data", str(tmp_path), "--epochs", "1", "--rate", "1e-6"]  # the last value of an option counts
+        words += ["--until", "1"] if "--until" in words else []
     check(line, words)
 
 

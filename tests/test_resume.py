@@ -131,3 +131,91 @@ def test_predict_gives_probabilities_in_order(tiny, patterns):
     np.testing.assert_allclose(probs, predict(model, params, state, patterns.x_val), rtol=1e-12)
     _, accuracy = ac.evaluate(model, params, state, patterns.x_val, patterns.y_val)
     assert (probs.argmax(axis=1) == patterns.y_val).mean() == accuracy
+
+
+def longer(setting, **changes):
+    """The setting with a rate that does not depend on the number of epochs, and too high for the last to be the best."""
+    return setting | dict(optimizer=optim.adam(optim.constant(0.1, 3), weight_decay=0.1)) | changes
+
+
+def test_five_epochs_and_five_more_are_ten(setting):
+    whole, first = ac.train(**longer(setting, epochs=10)), ac.train(**longer(setting))
+    assert first.epoch == 5 and whole.epoch == 10
+    assert same(ac.train(**longer(setting, epochs=10), start=first.moment), whole)
+    assert same(ac.train(**longer(setting), start=first.moment), first)  # done already
+
+
+def test_a_schedule_may_span_more_epochs_than_are_run(setting):
+    """A cosine over five epochs, stopped after the second: the optimizer is told of all five, ``epochs`` of two."""
+    assert same(ac.train(**setting, start=ac.train(**setting | dict(epochs=2)).moment), ac.train(**setting))
+
+
+def best_of(history, monitor):
+    values = np.array(history[monitor]) * (1 if monitor == "val_acc" else -1)
+    return int(values.argmax())
+
+
+@pytest.mark.parametrize("monitor", ["val_acc", "val_loss"])
+def test_the_best_epoch_is_restored(setting, monitor):
+    moments = []
+    options = longer(setting, epochs=20, monitor=monitor)
+    last = ac.train(**options, on_epoch=moments.append)
+    best = ac.train(**options, restore="best")
+    at = best_of(last.history, monitor)
+    assert best.epoch == at < 20 and best.history == last.history
+    for part in ("params", "state", "opt_state"):
+        for (_, a), (_, b) in zip(leaves(getattr(best, part)), leaves(getattr(moments[at], part)), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert best.moment.best.step == 4 * at
+    assert same(best._replace(params=best.moment.params, opt_state=best.moment.opt_state), last)
+
+
+@pytest.mark.parametrize("monitor", ["val_acc", "val_loss"])
+@pytest.mark.parametrize("patience", [1, 3])
+def test_early_stopping(setting, monitor, patience):
+    whole = ac.train(**longer(setting, epochs=30))
+    run = ac.train(**longer(setting, epochs=30, monitor=monitor, patience=patience))
+    n = len(run.history["epoch"])
+    assert n < 31 and {name: values[:n] for name, values in whole.history.items()} == run.history
+    values = run.history[monitor]
+    for i in range(n):  # at the end, and never before, patience epochs in a row were no better than the best before them
+        earlier = values[: max(0, i + 1 - patience)]
+        late = values[max(0, i + 1 - patience) : i + 1]
+        done = bool(earlier) and (max(late) <= max(earlier) if monitor == "val_acc" else min(late) >= min(earlier))
+        assert done == (i == n - 1)
+
+
+def test_a_run_that_goes_on_stops_where_the_whole_one_does(setting):
+    options, moments = longer(setting, epochs=30, patience=3, restore="best"), []
+    whole = ac.train(**options, on_step=moments.append, on_epoch=moments.append)
+    for moment in [*moments[::7], moments[-1], whole.moment]:
+        again = ac.train(**options, start=moment)
+        assert same(again, whole) and again.epoch == whole.epoch
+    further = ac.train(**options | dict(patience=6), start=whole.moment)
+    assert further.history == ac.train(**options | dict(patience=6)).history
+    assert len(further.history["epoch"]) > len(whole.history["epoch"])
+
+
+def test_a_best_epoch_that_is_gone_is_not_restored(setting):
+    moments, options = [], longer(setting, epochs=12)
+    run = ac.train(**options, on_epoch=moments.append, on_step=moments.append)
+    best = best_of(run.history, "val_acc")
+    with pytest.raises(ValueError, match=f"needs the parameters of epoch {best}, the best so far, which start does not hold"):
+        ac.train(**options | dict(epochs=13), restore="best", start=run.moment)
+    at = next(m for m in moments if m.history["epoch"][-1] == best)
+    found = ac.train(**options, restore="best", start=at)  # the moment is itself the best
+    assert found.epoch == best and same(found._replace(params=run.params, opt_state=run.opt_state), run)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (dict(patience=0), "patience must be an int, 1 or more; got 0"),
+        (dict(patience=1.5), "patience"),
+        (dict(monitor="loss"), "monitor must be 'val_acc' or 'val_loss'; got 'loss'"),
+        (dict(restore="first"), "restore must be 'last' or 'best'; got 'first'"),
+    ],
+)
+def test_bad_words(setting, options, words):
+    with pytest.raises(ValueError, match=words):
+        ac.train(**setting | options)

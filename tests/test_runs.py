@@ -110,6 +110,10 @@ def cut(folder):
         (lambda folder: edit(folder, width=2.0), r"params leaf '0.w' has shape \(3, 1, 3, 3\), needed is \(6, 1, 3, 3\)"),
         (lambda folder: edit(folder, network="tiny-mlp"), "params leaf '1.w' is missing"),
         (lambda folder: edit(folder, shape=[1, 2, 2]), "damaged or belongs to another"),
+        (lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"schedule": "linear"}), "no schedule 'linear'"),
+        (lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"schedule": None}), "damaged: recipe cannot be"),
+        (lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"patience": 0}), "damaged: recipe cannot be"),
+        (lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"class_weight": {"a": 2}}), "damaged: recipe cannot be"),
         (lambda folder: (folder / "last.safetensors").write_bytes(b"\xff" * 64), "damaged"),
         (lambda folder: (folder / "last.safetensors").write_bytes(b""), "damaged"),
         (cut, "damaged"),
@@ -124,3 +128,14 @@ def test_damage_is_named(folder, damage, words):
 def test_a_folder_that_is_none(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         runs.load(tmp_path / "nothing")
+
+
+def test_what_was_killed_while_it_wrote_is_cleared_away(folder):
+    """And nothing else: neither files with other names nor what a link leads to."""
+    for name in (".last.safetensors.0a1b2c3d.part", ".history.csv.deadbeef.part", ".mine.part", "notes.part"):
+        (folder / name).write_text("half")
+    (folder / ".best.safetensors.00000000.part").symlink_to("notes.part")
+    with runs.held(folder):
+        there = {path.name for path in folder.iterdir()}
+    assert there == {".lock", ".mine.part", "notes.part", "config.json", "history.csv", "last.safetensors"}
+    assert not (folder / ".lock").exists()

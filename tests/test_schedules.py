@@ -5,7 +5,7 @@ import doctest
 import numpy as np
 import pytest
 
-from autocnn import optim
+from autocnn import optim, recipes
 from autocnn.optim import adam, clip, cosine, drops, norm, sgd
 
 TREE = [{"w": np.array([3.0, 0.0])}, {}, {"w": np.array([[4.0]])}]
@@ -91,3 +91,22 @@ def test_clip_shortens_and_keeps_the_direction(longest, scale):
 def test_nonsense_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_constant_does_not_depend_on_the_length_of_the_run():
+    rate = optim.constant(0.3, warmup=3)
+    np.testing.assert_allclose([rate(t) for t in range(6)], [0.1, 0.2, 0.3, 0.3, 0.3, 0.3])
+    assert optim.constant(0.3)(0) == optim.constant(0.3)(10**9) == 0.3
+    assert [optim.cosine(0.3, 9, 3)(t) for t in range(3)] == [rate(t) for t in range(3)]
+    for bad in ((-1, 0), (0.1, -1), (0.1, 1.5), (np.nan, 1)):
+        with pytest.raises(ValueError):
+            optim.constant(*bad)
+    params = [np.ones(2)]
+    after = []
+    for epochs in (2, 50):
+        opt = recipes.optimizer(recipes.Recipe(epochs=epochs, schedule="constant"), steps_per_epoch=4)
+        found, state = params, opt.init(params)
+        for _ in range(8):
+            found, state = opt.update(found, params, state)
+        after.append(found[0])
+    assert np.array_equal(*after)

@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data, parametrize_with_checks
 
 import autocnn as ac
 from autocnn.sklearn import CNNClassifier
@@ -177,3 +177,76 @@ def test_bad_data(digits):
         fitted.predict(x[:0].reshape(0, 8, 8))
     with pytest.raises(NotFittedError):
         CNNClassifier().predict(x)
+
+
+def test_weights_and_repetitions_are_the_same_in_one_batch(digits):
+    x, y = digits
+    times = np.arange(300) % 4
+    options = dict(epochs=20, batch_size=10_000, random_state=0)
+    weighted = CNNClassifier(**options).fit(x, y, sample_weight=times)
+    repeated = CNNClassifier(**options).fit(x.repeat(times, axis=0), y.repeat(times))
+    np.testing.assert_allclose(weighted.predict_proba(x), repeated.predict_proba(x), rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.xfail(strict=True, reason="batches are drawn from the samples: from repeated ones, more batches and others")
+def test_weights_and_repetitions_are_not_the_same_in_small_batches():
+    check_sample_weight_equivalence_on_dense_data("CNNClassifier", CNNClassifier(epochs=10, batch_size=8))
+
+
+def test_class_weights(digits):
+    x, y = digits
+    rare = np.flatnonzero((y != "one") | (np.arange(300) % 10 == 0))
+    x_rare, y_rare = x[rare], y[rare]
+    share = []
+    for class_weight in (None, "balanced", {"one": 50}):
+        fitted = CNNClassifier(epochs=3, random_state=0, class_weight=class_weight).fit(x_rare, y_rare)
+        share.append((fitted.predict(x[y == "one"]) == "one").mean())
+    assert share[0] < share[1] <= share[2]
+
+
+def test_weights_of_partial_fit_multiply(digits):
+    """A class's weight is that of each of its samples; one of weight 0 is not there."""
+    x, y = digits
+    classes, kept, fives = np.unique(y), np.arange(300) % 3 > 0, np.where(y == "one", 5.0, 1.0)
+    fresh = CNNClassifier(random_state=0)
+    begun = [clone(fresh).partial_fit(x, y, classes) for _ in range(4)]  # the scale is learnt
+    begun[0].set_params(class_weight={"one": 5.0}).partial_fit(x, y, sample_weight=kept)
+    begun[1].partial_fit(x, y, sample_weight=fives * kept)
+    begun[2].partial_fit(x[kept], y[kept], sample_weight=fives[kept])
+    begun[3].partial_fit(x[kept], y[kept])
+    probs = [estimator.predict_proba(x) for estimator in begun]
+    assert np.array_equal(probs[0], probs[1]) and np.array_equal(probs[1], probs[2])
+    assert not np.array_equal(probs[2], probs[3])
+    with pytest.raises(ValueError, match="partial_fit cannot balance classes"):
+        clone(fresh).set_params(class_weight="balanced").partial_fit(x, y, classes)
+
+
+def test_early_stopping(digits):
+    x, y = digits
+    options = dict(epochs=60, random_state=0, early_stopping=True, n_iter_no_change=4, validation_fraction=0.2)
+    fitted = CNNClassifier(**options).fit(x, y)
+    accuracy = fitted.history_["val_accuracy"]
+    assert len(accuracy) == fitted.epoch_ + 5 < 61 and accuracy[fitted.epoch_] == max(accuracy)
+    kept, held = fitted._split(fitted._indices(y))
+    assert len(held) == 60 and sorted([*kept, *held]) == list(range(300))
+    assert abs(np.bincount(fitted._indices(y[held])) - np.bincount(fitted._indices(y)) / 5).max() < 1
+    assert fitted.score(x[held], y[held]) == pytest.approx(accuracy[fitted.epoch_])
+    assert list(CNNClassifier(epochs=1).fit(x, y).history_) == ["epoch", "loss", "accuracy"]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (dict(class_weight="fair"), "class_weight is 'balanced', a dict"),
+        (dict(class_weight={"eleven": 2}), r"names labels that are not among the classes.*eleven"),
+        (dict(class_weight={"one": -1}), "class_weight must be finite numbers, 0 or more"),
+        (dict(early_stopping=True, validation_fraction=1.0), "validation_fraction is a share between 0 and 1"),
+        (dict(early_stopping=True, n_iter_no_change=0), "n_iter_no_change must be an int"),
+        (dict(early_stopping=True, validation_fraction=0.99), "early_stopping: 297 of 300 samples cannot be held out"),
+    ],
+)
+def test_bad_settings_of_weights_and_early_stopping(options, words, digits):
+    with pytest.raises(ValueError, match=words):
+        CNNClassifier(epochs=1, **options).fit(*digits)
+    with pytest.raises(ValueError, match=r"sample_weight must be 300 numbers, one for each example; got shape \(2,\)"):
+        CNNClassifier(epochs=1).fit(*digits, sample_weight=[1, 2])

@@ -1,17 +1,18 @@
 """``autocnn train`` and ``evaluate``: what they print, what they leave in a run folder, how they stop, what they refuse."""
 
 import json
+import pathlib
 import re
 import shutil
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import autocnn as ac
 from autocnn import recipes, runs, training
-from autocnn.cli import app, main
-from autocnn.cli import train as commands
+from autocnn.cli import app, main, session
 from autocnn.data import idx
 from autocnn.data.known import FILES
 
@@ -136,10 +137,12 @@ def test_a_loss_that_diverges_is_exit_1(pictures, tmp_path):
         assert result.exit_code == 1
         (line,) = result.stderr.splitlines()
         assert re.match("autocnn: .*(loss|params).* lower the rate", line)
+    assert re.search(r"epoch 1, step \d: layer \d \(\w+\) is the first whose output is not finite|params leaf '\d.\w'", line)
+    assert autocnn("evaluate", tmp_path / f"{rate}").exit_code == 0  # the last good parameters are there
 
 
 def test_a_loss_that_stays_finite_can_diverge_too():
-    check = commands._check_progress
+    check = session._check_progress
     check([2.0, 3.0, 1.9], last=True)
     check([2.0, 19.0], last=False)
     check([2.0], last=False)
@@ -214,15 +217,21 @@ def test_bad_input_is_one_line_and_leaves_nothing(pictures, tmp_path, change, wo
         (("train",), "name a network"),
         (("train", "tiny-gnn", "--data", "patterns"), "no network 'tiny-gnn'"),
         (("train", "tiny-cnn", "--data", "patterns", "--optimizer", "adam"), "needs a --rate"),
-        (("train", "tiny-cnn", "--run", "x"), "leave network away"),
-        (("train", "--run", "x", "--epochs", "9", "--no-shift"), "leave epochs, shift away"),
-        (("train", "--run", "nowhere"), "holds no run"),
+        (("train", "tiny-cnn", "--run", "x", "--out", "y"), "--run x and --out y both name the run folder"),
+        (("train", "--run", "nowhere"), "nowhere holds no run; to begin one there name a network"),
+        (("train", "--run", "nowhere", "--epochs", "9"), "nowhere holds no run"),
+        (("train", "tiny-cnn", "--schedule", "linear", "--run", "nowhere"), "no schedule 'linear'; use cosine or constant"),
+        (("train", "tiny-cnn", "--patience", "0", "--run", "nowhere"), "--patience must be an int, 1 or more; got 0"),
+        (("train", "tiny-cnn", "--class-weight", "equal", "--run", "nowhere"), "class_weight is 'balanced'.*got 'equal'"),
+        (("train", "tiny-cnn", "--epochs", "3", "--until", "4", "--run", "nowhere"), "--until 4 is beyond the end.*epoch 3"),
+        (("train", "tiny-cnn", "--until", "0", "--run", "nowhere"), "--until must be an int, 1 or more; got 0"),
         (("evaluate", "nowhere"), "holds no run"),
     ],
 )
 def test_bad_calls(args, words):
     with pytest.raises(ValueError, match=words):
         autocnn(*args)
+    assert not pathlib.Path("nowhere").exists()
 
 
 def test_the_program_ends_with_2_and_one_line(monkeypatch, capsys):
@@ -301,3 +310,141 @@ def test_a_folder_that_cannot_be_written(pictures, tmp_path):
     result = autocnn(*short(pictures, tmp_path / "file" / "run"))
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1 and "cannot write to" in result.stderr
+
+
+# --- one folder, many calls ---------------------------------------------------------------------------------------------------
+
+
+def files(folder):
+    """What a finished run has left, but for its figures."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """They take most of a short run's time."""
+    for name in ("curves", "confusion", "mistakes"):
+        monkeypatch.setattr(f"autocnn.plots.training.{name}", lambda *args, **options: Figure())
+
+
+def begun(pictures, folder, *more):
+    """The call that makes ``trained``, with --run: it begins the run, and goes on with it."""
+    call = ["train", "tiny-cnn", "--data", pictures, "--epochs", 3, "--rate", 0.2, "--batch-size", 7, "--run", folder]
+    return autocnn(*call, *more)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_one_call_begins_a_run_and_goes_on_with_it(trained, pictures, tmp_path):
+    folder = tmp_path / "run"
+    first = begun(pictures, folder, "--until", 1)
+    assert first.exit_code == 0
+    assert f"stopped after epoch 1 of 3; go on with: autocnn train --run {folder}\n" in first.stdout
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
+    assert begun(pictures, folder, "--until", 1).exit_code == 0  # there already
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
+    done = begun(pictures, folder)
+    assert done.exit_code == 0 and "stopped" not in done.stdout
+    assert files(folder) == files(trained[0])
+    assert begun(pictures, folder).exit_code == 0  # done already
+    assert files(folder) == files(trained[0])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_two_and_two_epochs_are_four_with_a_constant_schedule(pictures, tmp_path):
+    for epochs, folder in ((4, "whole"), (2, "parts"), (4, "parts")):
+        result = autocnn(
+            *("train", "tiny-cnn", "--data", pictures, "--schedule", "constant", "--epochs", epochs, "--shift"),
+            *("--run", tmp_path / folder),
+        )
+        assert result.exit_code == 0 and "rate 0.001 staying there" in result.stdout
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+    assert len((tmp_path / "whole" / "history.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (["--rate", 0.3], "holds a run with --rate 0.2, not --rate 0.3; leave that away"),
+        (["--seed", 7], "--seed 0, not --seed 7"),
+        (["--data", "digits"], "--data .*, not --data digits"),
+        (["--batch-size", 8], "--batch-size 7, not --batch-size 8"),
+        (["--flip"], "--no-flip, not --flip"),
+        (["--clip", 1], "no --clip, not --clip 1.0"),
+        (["--patience", 2], "no --patience, not --patience 2"),
+        (["--dtype", "float64"], "--dtype float32, not --dtype float64"),
+        (["--limit", 5], "no --limit, not --limit 5"),
+        (["--epochs", 2], "holds a run of 3 epochs, not 2; to stop it after epoch 2: --until 2"),
+        (["--until", 4], "--until 4 is beyond the end of the run, which is after epoch 3"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_options_beside_a_run_agree_with_it(trained, pictures, change, words):
+    before = files(trained[0])
+    with pytest.raises(ValueError, match=words) as caught:
+        begun(pictures, trained[0], *change)
+    assert "\n" not in str(caught.value)
+    assert files(trained[0]) == before
+    with pytest.raises(ValueError, match="holds a run with tiny-cnn, not lenet5-1998"):
+        autocnn("train", "--original", "--run", trained[0])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_options_that_say_the_same_agree(trained, pictures, tmp_path, monkeypatch):
+    shutil.copytree(trained[0], tmp_path / "run")
+    monkeypatch.chdir(pictures.parent)
+    same = ("--no-shift", "--no-flip", "--seed", 0, "--width", 1, "--schedule", "cosine", "--data", f"./{pictures.name}/")
+    assert begun(pictures, tmp_path / "run", *same).exit_code == 0
+    assert files(tmp_path / "run") == files(trained[0])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_cosine_cannot_grow_and_the_calls_that_are_named_work(trained, pictures, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    with pytest.raises(ValueError, match="rate falls as a cosine to 0 at the end of epoch 3") as caught:
+        begun(pictures, tmp_path / "run", "--epochs", 4)
+    assert files(tmp_path / "run") == files(trained[0])
+    anew, growing = re.findall(r"autocnn (train .*? --run \S+)", str(caught.value))
+    assert "--rate 0.2" in anew and "--batch-size 7" in anew and "--schedule constant" in growing
+    for i, call in enumerate((anew, growing)):
+        *words, folder = call.split()
+        assert folder == str(tmp_path / "run-2")
+        assert autocnn(*words, f"{folder}-{i}").exit_code == 0
+        assert len((tmp_path / f"run-2-{i}" / "history.csv").read_text().splitlines()) == 6
+    assert json.loads((tmp_path / "run-2-0" / "config.json").read_text())["recipe"]["schedule"] == "cosine"
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_folders_of_earlier_versions_go_on(trained, pictures, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    for name in ("schedule", "patience", "class_weight"):
+        del config["recipe"][name]
+    path.write_text(json.dumps(config))
+    assert begun(pictures, tmp_path / "run").exit_code == 0
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (trained[0] / "last.safetensors").read_bytes()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_early_stopping_and_class_weights(pictures, tmp_path):
+    call = ("train", "tiny-cnn", "--data", pictures, "--epochs", 60, "--rate", 0.1, "--patience", 3)
+    call += ("--class-weight", "balanced")
+    whole = autocnn(*call, "--run", tmp_path / "a")
+    assert whole.exit_code == 0, whole.output
+    assert "at most 60 epochs, and no more than 3 without a better validation accuracy" in whole.stdout
+    assert "every class weighs the same" in whole.stdout
+    accuracy = runs.load(tmp_path / "a", "last").moment.history["val_acc"]
+    best = accuracy.index(max(accuracy))
+    assert len(accuracy) == best + 4 < 61
+    assert f"stopped early, after epoch {best + 3} of 60" in whole.stdout
+    assert runs.load(tmp_path / "a", "best").moment.history["epoch"][-1] == best
+    call += ("--limit", 40)  # which makes the classes unequal
+    plain = [word for word in call if word not in ("--class-weight", "balanced")]
+    assert len(np.unique(np.bincount(ac.data.load(pictures).y_train[:40]))) > 1
+    for folder, words in (("c", call), ("d", plain)):
+        assert autocnn(*words, "--run", tmp_path / folder).exit_code == 0
+    assert runs.load(tmp_path / "c", "last").moment.history != runs.load(tmp_path / "d", "last").moment.history
+    call = call[:-2]
+    for until in (2, 60):
+        assert autocnn(*call, "--run", tmp_path / "b", "--until", until).exit_code == 0
+    assert files(tmp_path / "a") == files(tmp_path / "b")

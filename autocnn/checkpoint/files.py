@@ -3,11 +3,12 @@
 import contextlib
 import os
 import pathlib
+import re
 import secrets
 
 import numpy as np
 
-__all__ = ["opened", "write", "written"]
+__all__ = ["opened", "tidy", "write", "written"]
 
 FLOATS = ("float16", "float32", "float64")
 
@@ -70,3 +71,10 @@ def write(path, content):
         raise OSError(error.errno, error.strerror, str(path)) from error  # the caller does not know of the file beside
     finally:
         beside.unlink(missing_ok=True)
+
+
+def tidy(folder):
+    """Remove what a process that was killed while it wrote into a folder has left half-written there, beside the files."""
+    for path in pathlib.Path(folder).iterdir():
+        if re.fullmatch(r"\..+\.[0-9a-f]{8}\.part", path.name):
+            path.unlink(missing_ok=True)

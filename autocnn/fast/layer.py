@@ -51,14 +51,15 @@ class Layer(plain_layers.Layer):
         return y, after, backward
 
     def loss_and_grad(self, params, state, batch, key=None, train=True):
-        """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params."""
-        params, (x, labels) = autodiff.opened(params), batch
+        """Return (loss, grads, state) for a batch (x, labels[, weights]): ``autocnn.layers.Layer.loss_and_grad``."""
+        params, (x, labels, *weights) = autodiff.opened(params), batch
         if _traced(params, state, x):
-            return super().loss_and_grad(params, state, (x, labels), key, train)
+            return super().loss_and_grad(params, state, batch, key, train)
         checks.labels(labels, len(x), checks.call(self, params, state, x))
+        share = checks.share(weights, len(x))
         with together():
             logits, state, back = pull_of(self)(params, state, x, train, key, False)
-            loss, dlogits = cross_entropy_pull(logits, labels)
+            loss, dlogits = cross_entropy_pull(logits, labels, share)
             _, grads = getattr(back, "spend", back)(dlogits)
         return loss, grads, state
 

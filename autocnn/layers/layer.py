@@ -44,13 +44,21 @@ class Layer(NamedTuple):
         return y, state, backward
 
     def loss_and_grad(self, params, state, batch, key=None, train=True):
-        """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params."""
-        params, (x, labels) = autodiff.opened(params), batch
+        """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params.
+
+        A third part of the batch, numbers w (N,) of 0 or more and not all 0, weighs the images: the loss is then
+        sum_n w_n l_n / sum_n w_n, l_n being the cross-entropy of image n.
+        """
+        params, (x, labels, *weights) = autodiff.opened(params), batch
         checks.labels(labels, len(x), checks.call(self, params, state, x))
+        share = checks.share(weights, len(x))
 
         def loss(params):
             logits, new_state = self.forward(params, state, x, train, key)
-            return cross_entropy(logits, labels), new_state
+            if share is None:
+                return cross_entropy(logits, labels), new_state
+            each = cross_entropy(logits, labels, reduction="none")  # (N,)
+            return (each * share.astype(each.dtype)).sum(), new_state
 
         value, state, backward = autodiff.vjp(loss, params)
         (grads,) = backward(value.dtype.type(1))

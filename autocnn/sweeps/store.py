@@ -10,10 +10,7 @@ import json
 import os
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there, two sweeps at once on one file go unnoticed
-    fcntl = None
+from autocnn import locks
 
 __all__ = ["Store", "line_of"]
 
@@ -61,11 +58,8 @@ class Store:
         self.close()
 
     def _lock(self):
-        if fcntl is not None:
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ValueError(f"{self.path} is being written by another sweep; wait for it, or name another file") from None
+        if not locks.take(self.file):
+            raise ValueError(f"{self.path} is being written by another sweep; wait for it, or name another file")
 
     def _append(self, value):
         line = (line_of(value) + "\n").encode()
