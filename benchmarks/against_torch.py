@@ -278,7 +278,8 @@ def _row(name, seconds, goal, memory="", share="", ours="ours"):
     r, low, high = ratio(seconds, ours)
     best = min(np.median(v) for k, v in seconds.items() if k.startswith("torch"))
     jax = f"{np.median(seconds['jax']):.3g} s" if "jax" in seconds else ""
-    return [name, f"{np.median(seconds[ours]):.3g} s", f"{best:.3g} s", jax, f"{r:.2f} ({low:.2f}-{high:.2f})", f"{goal:g}", memory, share]
+    times = [f"{np.median(seconds[ours]):.3g} s", f"{best:.3g} s", jax]
+    return [name, *times, f"{r:.2f} ({low:.2f}-{high:.2f})", f"{goal:g}", memory, share]
 
 
 def measure(only, repeats, memory=True):
