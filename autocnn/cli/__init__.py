@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from autocnn.cli import chapter, check, data, exercise, predict, summary, sweep, train
+from autocnn.cli import chapter, check, data, exercise, output, predict, summary, sweep, train
 
 __all__ = ["app", "main"]
 
@@ -28,12 +28,21 @@ app.add_typer(data.app, name="data")
 
 
 def main():
-    """Run the command line. What a user did wrong is one line on stderr and exit code 2, what the machine did exit code 1."""
+    """Run the command line. What a user did wrong is one line on stderr and exit code 2, what the machine did exit code 1.
+
+    Ctrl-C is exit code 130; 141, as of any program that SIGPIPE ends, when whoever reads the output has closed the pipe.
+    """
+    output.prepare()
     try:
         app(prog_name="autocnn")
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # which Typer ends with 1
+            _closed()
+        raise
+    except BrokenPipeError:
+        _closed()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ValueError as error:
         _end(2, error)
     except ImportError as error:  # a package of an extra, which the message names
@@ -41,9 +50,14 @@ def main():
     except MemoryError as error:
         _end(1, f"not enough memory: {error}" if str(error) else "not enough memory")
     except OSError as error:
-        _end(1, f"{error.filename}: {error.strerror}" if error.filename else error)
+        _end(1, f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error)
 
 
 def _end(code, words):
-    print(f"autocnn: {words}", file=sys.stderr)
+    typer.echo(f"autocnn: {words}", err=True)
     sys.exit(code)
+
+
+def _closed():
+    output.close()
+    sys.exit(141)

@@ -1,15 +1,15 @@
 """``autocnn exercise``: the chapter's exercises, solved over several seeds."""
 
-import json
 from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
 from autocnn import report
+from autocnn.cli.output import dumped
 from autocnn.engines import ENGINES
 from autocnn.experiments import exercises
-from autocnn.tables import table
+from autocnn.tables import paragraphs, table
 
 
 def exercise(
@@ -42,8 +42,8 @@ def exercise(
         getattr(plots, figure.draw)(**figure.arguments).savefig(paths[-1])
     if as_json:
         parts = {"exercise": found.number, "question": found.question, "answer": found.answer, "networks": found.numbers}
-        typer.echo(json.dumps(report.plain(parts)))
+        typer.echo(dumped(parts))
         return
-    typer.echo(f"{found.number}  {found.question}\n\n{table(exercises.HEADERS, found.rows)}")
-    typer.echo(f"98 % by epoch: the median repetition's. Paired: differences to {found.baseline} on the same pictures.")
-    typer.echo(f"\n{found.answer}\n\nfigure: {', '.join(map(str, paths))}")
+    typer.echo(f"{paragraphs(f'{found.number}  {found.question}')}\n\n{table(exercises.HEADERS, found.rows)}")
+    legend = f"98 % by epoch: the median repetition's. Paired: differences to {found.baseline} on the same pictures."
+    typer.echo(paragraphs(f"{legend}\n\n{found.answer}\n\nfigure: {', '.join(map(str, paths))}"))

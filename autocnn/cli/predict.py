@@ -1,7 +1,6 @@
 """What a trained network is used for: ``autocnn predict``, ``trace``, ``filters`` and ``export``."""
 
 import io
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from autocnn import images, recipes, runs, training
 from autocnn import trace as tracing
+from autocnn.cli.output import dumped
 from autocnn.tables import table
 from autocnn.trees import leaves
 
@@ -59,7 +59,7 @@ def predict(
     if as_json:
         named = [[{"class": name, "probability": p} for name, p in answer] for answer in answers]
         told = [{"image": i, "changes": list(s), "top": t} for i, (_, s), t in zip(pictures, found, named, strict=True)]
-        typer.echo(json.dumps({"run": run, "predictions": told}))
+        typer.echo(dumped({"run": run, "predictions": told}))
         return
     width = shutil.get_terminal_size().columns
     for i, (path, (_, steps), answer) in enumerate(zip(pictures, found, answers, strict=True)):
@@ -92,7 +92,7 @@ def trace(
     rows = [(name, tap.shape, *(float(f(tap)) + 0.0 for f in (np.mean, np.min, np.max))) for name, tap in taps.items()]
     if as_json:
         named = [dict(zip(("layer", "shape", "mean", "min", "max"), row, strict=True)) for row in rows]
-        typer.echo(json.dumps({"run": run, "image": picture, "changes": list(steps), "figure": str(path), "layers": named}))
+        typer.echo(dumped({"run": run, "image": picture, "changes": list(steps), "figure": str(path), "layers": named}))
         return
     wide = shutil.get_terminal_size().columns >= 60
     numbers = [[f"{value:.3g}" for value in row[2:]] if wide else [f"{value:.2f}" for value in row[2::2]] for row in rows]
@@ -121,7 +121,7 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False):
     figure = draw(weights, f"{saved.config['network']}: {len(weights)} filters of {kind}")
     path = _drawn(figure, out or Path(run) / "filters.png")
     about = {"run": run, "figure": str(path), "filters": len(weights), "shape": list(weights.shape[1:])}
-    typer.echo(json.dumps(about) if as_json else f"{len(weights)} filters of {kind}\n{path}")
+    typer.echo(dumped(about) if as_json else f"{len(weights)} filters of {kind}\n{path}")
 
 
 def export(
@@ -160,7 +160,7 @@ def export(
         told = f"{out}: the weights with torch's names"
     size = Path(out).stat().st_size
     about = {"run": run, "file": out, "bytes": size, "shape": config["shape"], "classes": config["classes"]}
-    typer.echo(json.dumps(about) if as_json else f"{told}; {size:,} bytes")
+    typer.echo(dumped(about) if as_json else f"{told}; {size:,} bytes")
 
 
 def bars(answer, width):

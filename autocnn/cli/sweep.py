@@ -2,19 +2,19 @@
 
 import contextlib
 import functools
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from autocnn import models
+from autocnn.cli.output import dumped
 from autocnn.data import load
 from autocnn.engines import ENGINES
 from autocnn.engines import engine as vocabulary
 from autocnn.sweeps import pool
 from autocnn.sweeps import sweep as run_sweep
-from autocnn.tables import table
+from autocnn.tables import paragraphs, table
 
 NETWORKS = {"tiny-cnn": models.tiny_cnn, "tiny-mlp": models.tiny_mlp, "lenet5": models.lenet5}
 
@@ -78,11 +78,11 @@ def _tell(found, folder, as_json):
     summary = found.summary()
     plots.points(summary, found.trials, found.names).savefig(folder / "sweep.png")
     if as_json:
-        typer.echo(json.dumps({"trials": found.trials, "summary": summary, "failed": len(found.failed)}))
+        typer.echo(dumped({"trials": found.trials, "summary": summary, "failed": len(found.failed)}))
         return
     rows = [[*(row[name] for name in found.names), row["parameters"], row["n"], *_accuracy(row)] for row in summary]
     typer.echo(table((*found.names, "parameters", "n", "accuracy", "95 % interval"), rows))
-    typer.echo(f"accuracy: on the validation images after the last epoch\n\n{folder}: trials.jsonl, sweep.png")
+    typer.echo(paragraphs(f"accuracy: on the validation images after the last epoch\n\n{folder}: trials.jsonl, sweep.png"))
 
 
 def _accuracy(row):
