@@ -84,6 +84,8 @@ def run_folder(tmp_path_factory):
         ("summary lenet5 --classes many", 2, r"^$", r"Invalid value for '--classes'.*valid integer"),
         ("filters /dev/null", 2, r"^$", r"^autocnn: /dev/null holds no run: [^\n]*\n$"),
         ("chapter --sections 25.9", 2, r"^$", r"^autocnn: there is no section '25.9'[^\n]*\n$"),
+        ("exercise 25.1 --seeds 99999999999999999999", 2, r"^$", r"Invalid value for '--seeds'.*100000"),
+        ("sweep tiny-cnn --grid filters=1:999999999", 2, r"^$", r"^autocnn: the range 1:999999999 has more than 100,000"),
         ("data fetch cifar", 2, r"^$", r"^autocnn: only mnist and fashion-mnist can be fetched[^\n]*\n$"),
         ("data --json list", 2, r"^$", r"^autocnn: --json belongs behind the command[^\n]*\n$"),
         ("filters RUN --out /proc/figure.png", 1, r"^$", r"^autocnn: cannot write /proc/figure.png: [^\n]*\n$"),

@@ -8,7 +8,7 @@ import typer
 from tqdm import tqdm
 
 from autocnn import report
-from autocnn.cli.output import dumped
+from autocnn.cli.output import MOST, dumped
 from autocnn.engines import ENGINES
 from autocnn.experiments import chapter as run_chapter
 from autocnn.experiments import repetitions
@@ -22,8 +22,8 @@ def chapter(
         str, typer.Option(help="fast, autograd, reference, or both: every gradient compared; with --seeds fast")
     ] = "",
     sections: Annotated[str, typer.Option(help="Sections such as 25.1,25.4; all when left out", metavar="LIST")] = "",
-    seeds: Annotated[int | None, typer.Option(help="Repeat over so many draws of pictures and weights, such as 20")] = None,
-    workers: Annotated[int | None, typer.Option(help="With --seeds: processes, one for each core when left out")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Repeat over so many draws of pictures and weights", max=MOST)] = None,
+    workers: Annotated[int | None, typer.Option(help="With --seeds: processes, one a core when left out", max=1000)] = None,
     out: Annotated[str, typer.Option(help="Folder for figures, results.json and report.html", metavar="FOLDER")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON instead of a table")] = False,
 ):

@@ -6,7 +6,7 @@ import typer
 from tqdm import tqdm
 
 from autocnn import report
-from autocnn.cli.output import dumped
+from autocnn.cli.output import MOST, dumped
 from autocnn.engines import ENGINES
 from autocnn.experiments import exercises
 from autocnn.tables import paragraphs, table
@@ -14,9 +14,9 @@ from autocnn.tables import paragraphs, table
 
 def exercise(
     number: Annotated[str, typer.Argument(help="25.1 to 25.5, or 1 to 5", metavar="N")],
-    seeds: Annotated[int, typer.Option(help="Repetitions of each network, over pictures and weights")] = 8,
+    seeds: Annotated[int, typer.Option(help="Repetitions of each network, over pictures and weights", max=MOST)] = 8,
     engine: Annotated[str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")] = "fast",
-    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out", max=1000)] = None,
     out: Annotated[str, typer.Option(help="Folder for the figure; exercises when left out", metavar="FOLDER")] = "exercises",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON instead of a table")] = False,
 ):

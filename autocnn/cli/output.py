@@ -8,7 +8,9 @@ import sys
 
 from autocnn.report import plain
 
-__all__ = ["close", "dumped", "prepare"]
+__all__ = ["MOST", "close", "dumped", "prepare"]
+
+MOST = 100_000  # repetitions, or values of an option, that a command takes: more is a slip of the finger
 
 PLAIN = {"─": "-", "…": "~", "×": "x", "–": "-"}
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autocnn import models
-from autocnn.cli.output import dumped
+from autocnn.cli.output import MOST, dumped
 from autocnn.data import load
 from autocnn.engines import ENGINES
 from autocnn.engines import engine as vocabulary
@@ -22,14 +22,14 @@ NETWORKS = {"tiny-cnn": models.tiny_cnn, "tiny-mlp": models.tiny_mlp, "lenet5": 
 def sweep(
     network: Annotated[str, typer.Argument(help=", ".join(NETWORKS), metavar="NETWORK")],
     grid: Annotated[list[str], typer.Option(help="filters=1:8 or hidden=1,2,4; may be repeated", metavar="NAME=VALUES")],
-    seeds: Annotated[int, typer.Option(help="Trials at each point, seeds 0, 1, ...")] = 8,
+    seeds: Annotated[int, typer.Option(help="Trials at each point, seeds 0, 1, ...", max=MOST)] = 8,
     data: Annotated[str, typer.Option(help="patterns (drawn anew for each seed), digits, mnist, or a folder")] = "patterns",
     epochs: Annotated[int, typer.Option(help="Passes through the training images")] = 80,
     batch_size: Annotated[int, typer.Option(help="Images a step")] = 18,
     rate: Annotated[float, typer.Option(help="Learning rate of plain SGD")] = 0.12,
     engine: Annotated[str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")] = "fast",
     out: Annotated[str, typer.Option(help="Folder; sweeps/NETWORK-NAMES when left out", metavar="FOLDER")] = "",
-    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out", max=1000)] = None,
     scheduler: Annotated[str, typer.Option(help="Address of a Dask scheduler; local starts a cluster here")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON instead of a table")] = False,
 ):
@@ -108,6 +108,8 @@ def _values(part, text):
             raise ValueError(f"a range is FROM:TO in whole numbers, such as filters=1:8; got {text!r}") from None
         if low > high:
             raise ValueError(f"the range {part} is empty; write {high}:{low}")
+        if high - low >= MOST:
+            raise ValueError(f"the range {part} has more than {MOST:,} values; give steps as a list, such as filters=1,10,100")
         return range(low, high + 1)
     for kind in (int, float):
         with contextlib.suppress(ValueError):
