@@ -42,6 +42,7 @@ class Layer(plain_layers.Layer):
         y, after, back = pull_of(self)(params, state, x, train, key, True)
 
         def backward(dy):
+            dy = checks.cotangent(dy, y)
             if isbox(dy):
                 return super(Layer, self).vjp(params, state, x, train, key)[2](dy)
             return back(np.asarray(dy, y.dtype))
@@ -50,7 +51,7 @@ class Layer(plain_layers.Layer):
 
     def loss_and_grad(self, params, state, batch, key=None, train=True):
         """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params."""
-        params, (x, labels) = autodiff.opened(params), batch
+        params, (x, labels) = autodiff.opened(params), checks.batch(batch)
         if _traced(params, state, x):
             return super().loss_and_grad(params, state, (x, labels), key, train)
         checks.labels(labels, len(x), checks.call(self, params, state, x))

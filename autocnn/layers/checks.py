@@ -1,14 +1,15 @@
 """Checks at a network's door: every bad argument gets one ValueError that says what was got and what is needed."""
 
 import math
-from functools import lru_cache
+import numbers
+from functools import lru_cache, wraps
 
 import numpy as np
-from autograd.tracer import getval
+from autograd.tracer import getval, isbox
 
 from autocnn.trees import leaves
 
-__all__ = ["call", "finite", "labels", "same_layout"]
+__all__ = ["batch", "call", "checked_init", "cotangent", "finite", "float_type", "image_shape", "labels", "same_layout"]
 
 
 def call(layer, params, state, x):
@@ -38,6 +39,9 @@ def floats(name, a):
     if getattr(getattr(a, "dtype", None), "kind", None) not in ("f", "c"):
         kind = getattr(a, "dtype", type(a).__name__)
         raise ValueError(f"{name} must be an array of floats, got {kind}; convert it by numpy.asarray(..., float)")
+    value = a if type(a) is np.ndarray else getval(a)
+    if not isinstance(value, (np.ndarray, np.generic)) or isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} must be a numpy array, got {type(value).__name__}; convert it by numpy.asarray(..., float)")
 
 
 def finite(name, a):
@@ -88,12 +92,76 @@ def _other(name, path, needed, got):
     )
 
 
+def batch(pair):
+    """Return (x, labels) of what is to be a batch; ValueError when it is no such pair, or x no array of real numbers."""
+    try:
+        x, y = pair
+    except (TypeError, ValueError):
+        got = f"{type(pair).__name__}{f' of {len(pair)}' if isinstance(pair, (tuple, list)) else ''}"
+        raise ValueError(f"a batch is a pair (x, labels), got {got}; call loss_and_grad(params, state, (x, labels))") from None
+    if not getattr(x, "shape", ()):
+        raise ValueError(f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)")
+    if getattr(x, "dtype", None) is not None and x.dtype.kind == "c":
+        raise ValueError(f"a loss is of real numbers, got images of {x.dtype}; pass x.real")
+    return x, y
+
+
+def cotangent(dy, y):
+    """Return ``dy`` as an array of the shape and kind of the output ``y``; ValueError when it is none."""
+    found = dy if isbox(dy) else np.asarray(dy)
+    if found.shape != y.shape or found.dtype.kind not in "fciub":
+        raise ValueError(f"backward takes dy, floats of the output's shape {y.shape}; got {found.dtype} of shape {found.shape}")
+    return found
+
+
 def labels(y, n, out_shape):
     """Raise ValueError unless ``y`` is n integers in [0, K), K being the network's outputs."""
-    y = np.asarray(y)
+    try:
+        y = np.asarray(y)
+    except ValueError:  # lists of several lengths
+        raise ValueError(f"labels must be {n} integers, one for each image; got {y!r:.60}") from None
     if len(out_shape) != 1:
         raise ValueError(f"a loss needs logits (N, K), but the network ends in {out_shape}; end it with dense(classes)")
     if y.dtype.kind not in "iu" or y.shape != (n,):
         raise ValueError(f"labels must be {n} integers, one for each image; got {y.dtype} of shape {y.shape}")
     if y.min() < 0 or y.max() >= out_shape[0]:
         raise ValueError(f"labels must lie in 0..{out_shape[0] - 1} for {out_shape[0]} outputs; got {y.min()}..{y.max()}")
+
+
+def checked_init(init):
+    """Wrap a layer's ``init`` so that the shape that it gets is a tuple of ints, 1 or more, and the dtype one of floats."""
+
+    if getattr(init, "checks_shape", False):
+        return init
+
+    @wraps(init)
+    def checked(key, shape, dtype="float64"):
+        return init(key, image_shape(shape), float_type(dtype))
+
+    checked.checks_shape = True
+    return checked
+
+
+def image_shape(shape):
+    """Return the shape of one image or vector, without the batch, as a tuple of ints; ValueError when it is none."""
+    given = shape.tolist() if isinstance(shape, np.ndarray) else shape
+    sizes = given if isinstance(given, (tuple, list)) else ()
+    if not sizes or not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 1 for n in sizes):
+        raise ValueError(
+            f"got the shape {shape!r}; it must be that of one image, (C, H, W), or of one vector, (D,), without the batch: "
+            "a tuple of ints, 1 or more, as in model.init(0, (1, 28, 28))"
+        )
+    if math.prod(map(int, sizes)) >= 2**48:
+        raise ValueError(f"got the shape {tuple(sizes)}, more numbers than fit into memory; a shape is (C, H, W)")
+    return tuple(map(int, sizes))
+
+
+def float_type(dtype):
+    """Return ``dtype`` as a numpy dtype of floating-point numbers; ValueError when it is none."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.kind not in "fc":
+        raise ValueError(f"dtype must be a type of floats, 'float32' or 'float64'; got {dtype!r}")
+    return found
