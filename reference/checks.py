@@ -6,7 +6,7 @@ from functools import lru_cache, wraps
 
 import numpy as np
 
-__all__ = ["batch", "call", "checked_init", "cotangent", "labels", "pair", "whole", "window_shape"]
+__all__ = ["batch", "call", "checked_init", "cotangent", "labels", "pair", "real", "whole", "window_shape"]
 
 
 def whole(value, name, least=1):
@@ -16,6 +16,13 @@ def whole(value, name, least=1):
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be an int, {least} or more; got {value!r}")
     return int(value)
+
+
+def real(value, name):
+    """Return ``value`` as a float; ValueError unless it is a finite real number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a number; got {value!r}")
+    return float(value)  # numpy's float64 would widen float32
 
 
 def pair(value, name, least=1):
@@ -47,18 +54,19 @@ def _layout(init, shape):
     return init(None, shape)
 
 
-def _fits(tree, need):
+def _fits(tree, need, kinds):
     """Say whether a tree has the layout that is needed."""
     if isinstance(need, dict):
-        return isinstance(tree, dict) and tree.keys() == need.keys() and all(_fits(tree[key], need[key]) for key in need)
+        return isinstance(tree, dict) and tree.keys() == need.keys() and all(_fits(tree[key], need[key], kinds) for key in need)
     if isinstance(need, (list, tuple)):
-        return isinstance(tree, (list, tuple)) and len(tree) == len(need) and all(map(_fits, tree, need))
-    return _floats(tree) and tree.shape == need.shape
+        alike = isinstance(tree, (list, tuple)) and len(tree) == len(need)
+        return alike and all(_fits(part, like, kinds) for part, like in zip(tree, need, strict=True))
+    return _floats(tree, kinds) and tree.shape == need.shape
 
 
-def _floats(a):
-    """Say whether ``a`` is an array of floats; one with a mask is none."""
-    return isinstance(a, np.ndarray) and a.dtype.kind in "fc" and not isinstance(a, np.ma.MaskedArray)
+def _floats(a, kinds):
+    """Say whether ``a`` is an array of numbers of these kinds; one with a mask is none."""
+    return isinstance(a, np.ndarray) and a.dtype.kind in kinds and not isinstance(a, np.ma.MaskedArray)
 
 
 def _leaves(tree, path=""):
@@ -69,24 +77,27 @@ def _leaves(tree, path=""):
     return [pair for key, part in items for pair in _leaves(part, f"{path}.{key}" if path else str(key))]
 
 
-def _shapes(tree, name):
+def _shapes(tree, name, kinds):
     """Map each leaf's path to its shape; ValueError for a leaf that is no array of floats."""
     for path, leaf in _leaves(tree):
-        if not _floats(leaf):
+        if not _floats(leaf, kinds):
             kind = leaf.dtype if type(leaf) is np.ndarray else type(leaf).__name__
             raise ValueError(f"{name} leaf '{path}' must be an array of floats, got {kind}")
     return {path: leaf.shape for path, leaf in _leaves(tree)}
 
 
-def call(layer, params, state, x):
-    """Check that x is a finite batch that the network accepts and that the trees are its own. Returns the output's shape."""
-    if not _floats(x) or x.ndim < 2 or len(x) == 0:
+def call(layer, params, state, x, kinds="fc"):
+    """Check that x is a finite batch that the network accepts and that the trees are its own. Returns the output's shape.
+
+    ``kinds`` are the kinds of numbers that will do: f real, c complex ones, of which a loss has no gradient.
+    """
+    if not _floats(x, kinds) or x.ndim < 2 or len(x) == 0:
         got = f"{x.dtype} of shape {x.shape}" if type(x) is np.ndarray else type(x).__name__
         raise ValueError(f"a batch is floats (N, C, H, W) with N at least 1, got {got}; one image goes in as image[None]")
     out_shape, expected, expected_state = _layout(layer.init, x.shape[1:])
     for name, tree, need in (("params", params, expected), ("state", state, expected_state)):
-        if not _fits(tree, need):
-            got, need = _shapes(tree, name), _shapes(need, name)
+        if not _fits(tree, need, kinds):
+            got, need = _shapes(tree, name, kinds), _shapes(need, name, kinds)
             wrong = [path for path in {**need, **got} if got.get(path) != need.get(path)]
             if wrong:
                 why = f"at '{wrong[0]}' it needs {need.get(wrong[0], 'nothing')}, got {got.get(wrong[0], 'nothing')}"
@@ -103,7 +114,7 @@ def call(layer, params, state, x):
 
 
 def batch(pair):
-    """Return (x, labels) of what is to be a batch; ValueError when it is no such pair, or x no array of real numbers."""
+    """Return (x, labels) of what is to be a batch; ValueError when it is no such pair, or x no array."""
     try:
         x, y = pair
     except (TypeError, ValueError):
@@ -111,8 +122,6 @@ def batch(pair):
         raise ValueError(f"a batch is a pair (x, labels), got {got}; call loss_and_grad(params, state, (x, labels))") from None
     if not getattr(x, "shape", ()):
         raise ValueError(f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)")
-    if getattr(x, "dtype", None) is not None and x.dtype.kind == "c":
-        raise ValueError(f"a loss is of real numbers, got images of {x.dtype}; pass x.real")
     return x, y
 
 

@@ -50,7 +50,7 @@ class Layer(Fields):
     def loss_and_grad(self, params, state, batch, key=None, train=True):
         """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params."""
         x, labels = checks.batch(batch)
-        checks.labels(labels, len(x), checks.call(self, params, state, x))
+        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
         logits, state, backward = self.forward(params, state, x, train, key)
         loss, dlogits = softmax_cross_entropy(logits, labels)
         _, grads = backward(dlogits)

@@ -26,6 +26,15 @@ def changed(a, at, value):
         (lambda nn: nn.max_pool(2, padding=2), r"padding \(2, 2\) must be at most half the window"),
         (lambda nn: nn.serial(nn.relu), r"serial got relu.*call it: relu\(\)"),
         (lambda nn: nn.residual(3), "residual got 3"),
+        (lambda nn: nn.local_response_norm(5, alpha=[1]), r"local_response_norm: alpha must be a number; got \[1\]"),
+        (lambda nn: nn.local_response_norm(5, k=np.nan), "k must be a number; got nan"),
+        (lambda nn: nn.batch_norm(eps=np.inf), "eps must be a number"),
+        (lambda nn: nn.scaled_tanh("a"), "amplitude must be a number; got 'a'"),
+        (lambda nn: nn.rbf(3), "codes must be K rows"),
+        (lambda nn: nn.rbf(((1, 2), (3,))), "codes must be K rows"),
+        (lambda nn: nn.rbf((("a", "b"),)), "codes must be K rows"),
+        (lambda nn: nn.table_conv(3, 3), "the table needs one row a filter"),
+        (lambda nn: nn.table_conv((0, 1), 3), "the table needs one row a filter"),
     ],
 )
 def test_layers_that_cannot_be(build, says, nn):
@@ -114,7 +123,7 @@ BATCHES = [
     (lambda x, y: (x.astype(object), y), "floats"),
     (lambda x, y: (x.tolist(), y), "got list"),
     (lambda x, y: (np.ma.masked_array(x), y), "got MaskedArray"),
-    (lambda x, y: (x * 1j, y), r"a loss is of real numbers.*x\.real"),
+    (lambda x, y: (x * 1j, y), "floats.*got complex128"),
     (lambda x, y: (np.float64(3), y), "must be an array, got float64"),
     (lambda x, y: (None, y), "must be an array, got NoneType"),
     (lambda x, y: None, r"a batch is a pair \(x, labels\), got NoneType"),
@@ -168,6 +177,15 @@ def test_parameters(spoil, says, tiny, nn):
     for call in (lambda p: model.apply(p, state, batch[0]), lambda p: model.loss_and_grad(p, state, batch)):
         with pytest.raises(ValueError, match=says):
             call(spoil(params))
+
+
+def test_a_loss_is_of_real_numbers(tiny, nn):
+    _, params, state, batch = tiny
+    turned = [{**params[0], "b": np.zeros(3, complex)}, *params[1:]]
+    model = ac.models.tiny_cnn(nn=nn)
+    assert model.apply(turned, state, batch[0])[0].dtype == complex  # which the complex step needs
+    with pytest.raises(ValueError, match=r"0\.b.*floats, got complex128"):
+        model.loss_and_grad(turned, state, batch)
 
 
 @pytest.mark.parametrize("state", [None, {}, [], (), [{}], [{}] * 4 + [{"mean": np.zeros(3)}]], ids=repr)

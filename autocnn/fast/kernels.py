@@ -2,8 +2,9 @@
 
 import importlib.util
 import os
+import pickle
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 from autocnn.fast import numpy_kernels
 
@@ -33,7 +34,29 @@ def _installed():
 def _numba():
     from autocnn.fast import numba_kernels
 
+    for kernel in vars(numba_kernels).values():
+        _spare_cache(kernel)
     return numba_kernels
+
+
+def _spare_cache(kernel):
+    """Let a compiled kernel do without its file on disk, where the disk is full or the file damaged or out of reach."""
+    cache = getattr(kernel, "_cache", None)
+    for name in ("load_overload", "save_overload"):
+        method = getattr(cache, name, None)
+        if method is not None:
+            setattr(cache, name, _spared(method))
+
+
+def _spared(method):
+    @wraps(method)
+    def attempt(*args, **options):
+        try:
+            return method(*args, **options)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None  # which stands for a kernel that is not in the cache
+
+    return attempt
 
 
 _kind = _known(os.environ.get("AUTOCNN_KERNELS") or "auto")

@@ -54,7 +54,7 @@ class Layer(plain_layers.Layer):
         params, (x, labels) = autodiff.opened(params), checks.batch(batch)
         if _traced(params, state, x):
             return super().loss_and_grad(params, state, (x, labels), key, train)
-        checks.labels(labels, len(x), checks.call(self, params, state, x))
+        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
         logits, state, back = pull_of(self)(params, state, x, train, key, False)
         loss, dlogits = cross_entropy_pull(logits, labels)
         _, grads = getattr(back, "spend", back)(dlogits)

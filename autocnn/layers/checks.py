@@ -12,17 +12,20 @@ from autocnn.trees import leaves
 __all__ = ["batch", "call", "checked_init", "cotangent", "finite", "float_type", "image_shape", "labels", "same_layout"]
 
 
-def call(layer, params, state, x):
-    """Check that x is a finite batch that the network accepts and that the trees are its own. Returns the output's shape."""
+def call(layer, params, state, x, kinds="fc"):
+    """Check that x is a finite batch that the network accepts and that the trees are its own. Returns the output's shape.
+
+    ``kinds`` are the kinds of numbers that will do: f real, c complex ones, of which a loss has no gradient.
+    """
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         raise ValueError(f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)")
     if len(x.shape) < 2 or x.shape[0] == 0:
         raise ValueError(f"a batch is (N, C, H, W) with N at least 1, got shape {x.shape}; one image goes in as image[None]")
-    floats("x", x)
+    floats("x", x, kinds)
     out_shape, expected, expected_state = _layout(layer.init, tuple(x.shape[1:]))
     finite("x", x)
     for name, tree, need in (("params", params, expected), ("state", state, expected_state)):
-        same_layout(name, tree, need)
+        same_layout(name, tree, need, kinds=kinds)
         for path, leaf in leaves(tree):
             finite(f"{name} leaf '{path}'", leaf)
     return out_shape
@@ -34,9 +37,9 @@ def _layout(init, shape):
     return init(None, shape)
 
 
-def floats(name, a):
+def floats(name, a, kinds="fc"):
     """Raise ValueError unless ``a`` is an array of floating-point numbers."""
-    if getattr(getattr(a, "dtype", None), "kind", None) not in ("f", "c"):
+    if getattr(getattr(a, "dtype", None), "kind", "O") not in kinds:
         kind = getattr(a, "dtype", type(a).__name__)
         raise ValueError(f"{name} must be an array of floats, got {kind}; convert it by numpy.asarray(..., float)")
     value = a if type(a) is np.ndarray else getval(a)
@@ -55,7 +58,7 @@ def finite(name, a):
         raise ValueError(f"{name or 'the array'} must be finite, got {a[where]} at {list(where)} ({len(bad)} such of {a.size})")
 
 
-def same_layout(name, tree, need, path=""):
+def same_layout(name, tree, need, path="", kinds="fc"):
     """Raise ValueError unless ``tree`` has the structure of ``need``, and leaves of its shapes that are arrays of floats.
 
     The order of a dict's keys does not matter, nor whether a sequence is a list or a tuple.
@@ -64,16 +67,16 @@ def same_layout(name, tree, need, path=""):
         if not isinstance(tree, dict) or tree.keys() != need.keys():
             raise _other(name, path, f"a dict with the keys {list(need)}", tree)
         for key in need:
-            same_layout(name, tree[key], need[key], f"{path}.{key}" if path else str(key))
+            same_layout(name, tree[key], need[key], f"{path}.{key}" if path else str(key), kinds)
     elif isinstance(need, (list, tuple)):
         if not isinstance(tree, (list, tuple)) or len(tree) != len(need):
             raise _other(name, path, f"a list of {len(need)}", tree)
         for i, part in enumerate(need):
-            same_layout(name, tree[i], part, f"{path}.{i}" if path else str(i))
+            same_layout(name, tree[i], part, f"{path}.{i}" if path else str(i), kinds)
     elif isinstance(tree, (dict, list, tuple)):
         raise _other(name, path, f"an array of shape {need.shape}", tree)
     else:
-        floats(f"{name} leaf '{path}'", tree)
+        floats(f"{name} leaf '{path}'", tree, kinds)
         if tuple(tree.shape) != need.shape:
             raise _other(name, path, f"shape {need.shape} for this input", tree)
 
@@ -93,7 +96,7 @@ def _other(name, path, needed, got):
 
 
 def batch(pair):
-    """Return (x, labels) of what is to be a batch; ValueError when it is no such pair, or x no array of real numbers."""
+    """Return (x, labels) of what is to be a batch; ValueError when it is no such pair, or x no array."""
     try:
         x, y = pair
     except (TypeError, ValueError):
@@ -101,8 +104,6 @@ def batch(pair):
         raise ValueError(f"a batch is a pair (x, labels), got {got}; call loss_and_grad(params, state, (x, labels))") from None
     if not getattr(x, "shape", ()):
         raise ValueError(f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)")
-    if getattr(x, "dtype", None) is not None and x.dtype.kind == "c":
-        raise ValueError(f"a loss is of real numbers, got images of {x.dtype}; pass x.real")
     return x, y
 
 

@@ -55,7 +55,7 @@ class Layer(Fields):
     def loss_and_grad(self, params, state, batch, key=None, train=True):
         """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params."""
         params, (x, labels) = autodiff.opened(params), checks.batch(batch)
-        checks.labels(labels, len(x), checks.call(self, params, state, x))
+        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
 
         def loss(params):
             logits, new_state = self.forward(params, state, x, train, key)

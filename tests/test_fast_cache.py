@@ -1,0 +1,76 @@
+"""Numba's kernels run where their files on disk can be neither written nor read."""
+
+import errno
+import pickle
+
+import numpy as np
+import pytest
+
+from autocnn.fast import kernels
+
+numba = pytest.importorskip("numba")
+caching = pytest.importorskip("numba.core.caching")
+
+
+def fresh():
+    """A kernel that nobody has compiled yet; its source is this file, so that Numba finds a place for its cache."""
+
+    @numba.njit(cache=True)
+    def double(a):
+        return 2 * a
+
+    return double
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+def full(*args):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk(folder, monkeypatch):
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    plain, spared = fresh(), fresh()
+    kernels._spare_cache(spared)
+    with pytest.raises(OSError, match="No space left"):
+        plain(np.ones(3))
+    assert spared(np.ones(3)).tolist() == [2, 2, 2]
+    assert spared(np.ones(3, np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), EOFError(), pickle.UnpicklingError("damaged")])
+def test_files_that_cannot_be_read(error, folder, monkeypatch):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "load", fail)
+    kernel = fresh()
+    kernels._spare_cache(kernel)
+    assert kernel(3) == 6
+
+
+def test_a_cache_that_works_is_used(folder):
+    kernel = fresh()
+    kernels._spare_cache(kernel)
+    kernel(3)
+    assert list(folder.rglob("*.nbi")) and sum(kernel.stats.cache_misses.values()) == 1
+    again = fresh()
+    kernels._spare_cache(again)
+    again(3)
+    assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_every_kernel_is_spared():
+    with kernels.using("numba"):
+        module = kernels.kernels_for(1)
+    caches = [kernel._cache for kernel in vars(module).values() if hasattr(kernel, "_cache")]
+    assert caches and all(hasattr(cache.save_overload, "__wrapped__") for cache in caches if hasattr(cache, "save_overload"))
+
+
+def test_what_has_no_cache_is_left_alone():
+    kernels._spare_cache(np.ones)
+    kernels._spare_cache(3)
