@@ -43,7 +43,10 @@ def predict(
     A picture is scaled to the size that the network was trained on, its
     proportions kept. Ink on paper becomes bright on dark for a network that
     knows it so, and is cut out and centred for one trained on digits. What was
-    done is printed.
+    done is printed. Of an animation the first frame counts.
+
+    A picture that cannot be read is told of on stderr, and the exit code is 1;
+    it is 2 when none can be read.
 
     \b
     Examples:
@@ -51,20 +54,32 @@ def predict(
       autocnn predict runs/lenet5-mnist *.png --json
     """
     saved = runs.load(run, "last" if last else "best")
-    found = [_fitted(saved, path, invert) for path in pictures]
-    x = recipes.prepare(np.stack([x for x, _ in found]), recipes.Inputs(**saved.config["inputs"]))
+    found, failed = [], []
+    for path in pictures:
+        try:
+            found.append((path, *_fitted(saved, path, invert)))
+        except ValueError as error:
+            failed.append((path, str(error)))
+    if not found:
+        raise ValueError("\nautocnn: ".join(error for _, error in failed))
+    for _, error in failed:
+        typer.echo(f"autocnn: {error}", err=True)
+    x = recipes.prepare(np.stack([x for _, x, _ in found]), recipes.Inputs(**saved.config["inputs"]))
     probs = training.predict(saved.model, saved.moment.params, saved.moment.state, x)
     classes = saved.config["classes"]
     answers = [[(classes[k], float(p[k])) for k in np.argsort(-p, kind="stable")[:top]] for p in probs]
     if as_json:
         named = [[{"class": name, "probability": p} for name, p in answer] for answer in answers]
-        told = [{"image": i, "changes": list(s), "top": t} for i, (_, s), t in zip(pictures, found, named, strict=True)]
-        typer.echo(dumped({"run": run, "predictions": told}))
-        return
-    width = shutil.get_terminal_size().columns
-    for i, (path, (_, steps), answer) in enumerate(zip(pictures, found, answers, strict=True)):
-        typer.echo(("\n" if i else "") + path + (f": {', '.join(steps)}" if steps else ""))
-        typer.echo(bars(answer, width))
+        told = [{"image": i, "changes": list(s), "top": t} for (i, _, s), t in zip(found, named, strict=True)]
+        unread = [{"image": path, "error": error} for path, error in failed]
+        typer.echo(dumped({"run": run, "predictions": told, "failed": unread}))
+    else:
+        width = shutil.get_terminal_size().columns
+        for i, ((path, _, steps), answer) in enumerate(zip(found, answers, strict=True)):
+            typer.echo(("\n" if i else "") + path + (f": {', '.join(steps)}" if steps else ""))
+            typer.echo(bars(answer, width))
+    if failed:
+        raise typer.Exit(1)
 
 
 def trace(
