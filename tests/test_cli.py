@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from typer.testing import CliRunner
 
+import autocnn
 from autocnn import cli
 from autocnn.data import idx
 from autocnn.data.known import FILES
@@ -204,12 +205,36 @@ def examples():
     for block in re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL):
         lines = [line.strip().removeprefix("$ ") for line in block.replace("\\\n", " ").splitlines()]
         found += [line for line in lines if line.startswith("autocnn ")]
-    return list(dict.fromkeys(found + [line for command in COMMANDS.values() for line in told(command.help or "")]))
+    return list(dict.fromkeys(found + [line for command in every_command() for line in told(command.help or "")]))
 
 
-@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not hasattr(command, "commands")])
-def test_help_has_an_example(name):
-    assert any(line.startswith(f"autocnn {name} ") or line == f"autocnn {name}" for line in told(COMMANDS[name].help))
+def every_command():
+    """The program itself, its commands, and their commands."""
+    waiting = [typer.main.get_command(app)]
+    while waiting:
+        yield waiting[0]
+        waiting += getattr(waiting.pop(0), "commands", {}).values()
+
+
+@pytest.mark.parametrize("command", list(every_command()), ids=lambda command: command.name)
+def test_help_has_an_example(command):
+    assert any(command.name in line or command.name == "program" for line in told(command.help))
+
+
+def test_version_and_h():
+    assert invoke(["--version"]).stdout == f"autocnn {autocnn.__version__}\n"
+    for words in ([], ["summary"], ["data", "list"]):
+        assert invoke([*words, "-h"]).stdout == invoke([*words, "--help"]).stdout
+
+
+def test_every_command_that_prints_results_has_json():
+    """The one that trains prints progress; what came out is in the run folder, and `evaluate` tells it."""
+    without = {c.name for c in every_command() if not hasattr(c, "commands") and "--json" not in flat(p.opts for p in c.params)}
+    assert without == {"train"}
+
+
+def flat(lists):
+    return {item for items in lists for item in items}
 
 
 def split(line):

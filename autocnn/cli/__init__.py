@@ -1,17 +1,17 @@
 """The command line: one file a command; results on stdout, progress on stderr, exit code 2 for bad input."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+import autocnn
 from autocnn.cli import chapter, check, data, exercise, output, predict, summary, sweep, train
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Convolutional networks, written once and differentiated twice: by autograd and by hand.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["--help", "-h"]}
 )
 app.command()(chapter.chapter)
 app.command()(exercise.exercise)
@@ -25,6 +25,33 @@ app.command()(summary.summary)
 app.command()(predict.export)
 app.command()(check.check)
 app.add_typer(data.app, name="data")
+
+
+def _tell_version(wanted: bool):
+    if wanted:
+        typer.echo(f"autocnn {autocnn.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+):
+    """Convolutional networks, written once and differentiated twice: by autograd and by hand.
+
+    \b
+    Examples:
+      autocnn chapter
+      autocnn summary resnet50
+      autocnn train lenet5 --data fashion-mnist
+      autocnn predict runs/lenet5-fashion-mnist shoe.png
+
+    Results go to stdout, as JSON with --json; progress and errors go to stderr.
+    The exit code is 0, 1 when something went wrong or a check failed, 2 for a bad
+    command line or bad input, 130 after Ctrl-C, 141 when the pipe was closed.
+    """
 
 
 def main():

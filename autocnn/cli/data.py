@@ -11,14 +11,14 @@ from autocnn.data import digits, find, idx, known
 from autocnn.data.fetch import FetchError
 from autocnn.data.fetch import fetch as fetch_files
 
-app = typer.Typer(help="List the data sets that are found, or fetch one.")
+app = typer.Typer()
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
 
 
 @app.callback(invoke_without_command=True)
 def data(context: typer.Context, as_json: Json = False):
-    """List the data sets that are found, where they are, and how to get the others.
+    """List the data sets that are found, or fetch one.
 
     \b
     Examples:
