@@ -249,7 +249,7 @@ def test_examples_are_well_formed(line):
     """Each option exists and its value has the right type; nothing is run."""
     words, command = split(line), typer.main.get_command(app)
     context = typer.Context(command)
-    while hasattr(command, "commands") and words:
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
         assert words[0] in command.commands, f"there is no command {words[0]}"
         command, words = command.commands[words[0]], words[1:]
     if "--help" not in words:
