@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autocnn.experiments.exercises import Exercise
+from autocnn.experiments.sections import Section
 from autocnn.tables import paragraphs, table
 
 HEADERS = ("network", "parameters", "95 % interval")
@@ -75,3 +77,14 @@ def test_paragraphs(width):
     lines = paragraphs(text, width).splitlines()
     assert lines[-2:] == ["", "x" * 50] and max(map(len, lines[:-2])) <= max(width, 20)
     assert " ".join(lines[:-2]) == text.splitlines()[0]
+
+
+def test_results_show_themselves(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    section = Section("25.1", "A title", "What was done.", "What was found, in more words than fit.", "", [], {}, [])
+    assert repr(section) == "25.1 A title\nWhat was done.\nWhat was found, in more words than fit."
+    rows = [("kernels 3x3", 114, 8, "1.0000", "", 9, "", "")]
+    solved = Exercise("25.2", "Which?", "Answer.", "kernels 3x3", rows, {}, [])
+    lines = repr(solved).splitlines()
+    assert lines[0] == "25.2  Which?" and lines[2] == "network         kernels 3x3" and lines[-1] == "Answer."
+    assert max(map(len, lines)) <= 40

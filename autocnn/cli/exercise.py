@@ -9,7 +9,6 @@ from autocnn import report
 from autocnn.cli.output import MOST, dumped
 from autocnn.engines import ENGINES
 from autocnn.experiments import exercises
-from autocnn.tables import paragraphs, table
 
 
 def exercise(
@@ -44,6 +43,4 @@ def exercise(
         parts = {"exercise": found.number, "question": found.question, "answer": found.answer, "networks": found.numbers}
         typer.echo(dumped(parts))
         return
-    typer.echo(f"{paragraphs(f'{found.number}  {found.question}')}\n\n{table(exercises.HEADERS, found.rows)}")
-    legend = f"98 % by epoch: the median repetition's. Paired: differences to {found.baseline} on the same pictures."
-    typer.echo(paragraphs(f"{legend}\n\n{found.answer}\n\nfigure: {', '.join(map(str, paths))}"))
+    typer.echo(f"{found!r}\n\nfigure: {', '.join(map(str, paths))}")

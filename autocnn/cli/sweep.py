@@ -14,7 +14,7 @@ from autocnn.engines import ENGINES
 from autocnn.engines import engine as vocabulary
 from autocnn.sweeps import pool
 from autocnn.sweeps import sweep as run_sweep
-from autocnn.tables import paragraphs, table
+from autocnn.tables import paragraphs
 
 NETWORKS = {"tiny-cnn": models.tiny_cnn, "tiny-mlp": models.tiny_mlp, "lenet5": models.lenet5}
 
@@ -80,15 +80,8 @@ def _tell(found, folder, as_json):
     if as_json:
         typer.echo(dumped({"trials": found.trials, "summary": summary, "failed": len(found.failed)}))
         return
-    rows = [[*(row[name] for name in found.names), row["parameters"], row["n"], *_accuracy(row)] for row in summary]
-    typer.echo(table((*found.names, "parameters", "n", "accuracy", "95 % interval"), rows))
+    typer.echo(repr(found))
     typer.echo(paragraphs(f"accuracy: on the validation images after the last epoch\n\n{folder}: trials.jsonl, sweep.png"))
-
-
-def _accuracy(row):
-    if row["low"] is None:
-        return ("failed" if row["mean"] is None else f"{row['mean']:.4f}", "")
-    return f"{row['mean']:.4f}", f"{max(row['low'], 0):.4f} to {min(row['high'], 1):.4f}"
 
 
 def _option(text):
