@@ -412,7 +412,7 @@ def test_the_command_reports_what_failed(command, tmp_path):
         "sweep", "tiny-cnn", "--grid", "kernel=3,9", "--seeds", 1, "--epochs", 1, "--workers", 1, "--out", tmp_path
     )
     assert code == 1
-    assert re.search(r"^ +9 +0  failed$", stdout, re.MULTILINE)
+    assert re.search(r"^ +9 +0 +failed$", stdout, re.MULTILINE)
     (line,) = stderr.splitlines()
     assert line.startswith("autocnn: the trial with kernel 9, seed 0 failed: ValueError: ")
 
