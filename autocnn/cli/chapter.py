@@ -29,14 +29,21 @@ def chapter(
 ):
     """Reproduce the chapter's experiments and compare them with what it reports.
 
-    Prints one table (published value, this run, agreement) and writes a folder with every figure, results.json and
-    report.html, which needs no other file: the folder chapter, or chapter-seeds with --seeds.
+    Prints one table (published value, this run, agreement) and writes a folder
+    with every figure, results.json and report.html, which needs no other file:
+    the folder chapter, or chapter-seeds with --seeds.
 
-    With --seeds, each experiment that depends on a seed is repeated over pictures and weights that share no random stream,
-    and the table tells n, means and 95 % intervals, of paired differences where networks saw the same pictures.
+    With --seeds, each experiment that depends on a seed is repeated over
+    pictures and weights that share no random stream, and the table tells n,
+    means and 95 % intervals, of paired differences where networks saw the same
+    pictures.
 
-    Examples: `autocnn chapter`, `autocnn chapter --sections 25.4 --engine reference`, `autocnn chapter --seeds 20`,
-    `autocnn chapter --json | jq .gradients`
+    \b
+    Examples:
+      autocnn chapter
+      autocnn chapter --sections 25.4 --engine reference
+      autocnn chapter --seeds 20
+      autocnn chapter --json | jq .gradients
     """
     if engine and engine not in (*ENGINES, "both"):
         raise ValueError(f"there is no engine {engine!r}; use --engine {', '.join(ENGINES)} or both")

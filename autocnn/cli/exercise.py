@@ -23,7 +23,10 @@ def exercise(
 
     25.1 a fifth class; 25.2 kernels of 2, 3 and 5; 25.3 stride 2 without pooling; 25.4 dropout 0.3; 25.5 1 to 8 filters.
 
-    Examples: `autocnn exercise 25.1`, `autocnn exercise 5 --seeds 20`
+    \b
+    Examples:
+      autocnn exercise 25.1
+      autocnn exercise 5 --seeds 20
     """
     folder = report.check_folder(out)
     with tqdm(desc="training", unit=" runs", bar_format="{desc}: {n} runs, {elapsed} {postfix}") as bar:

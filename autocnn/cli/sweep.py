@@ -20,7 +20,14 @@ NETWORKS = {"tiny-cnn": models.tiny_cnn, "tiny-mlp": models.tiny_mlp, "lenet5": 
 
 
 def sweep(
-    network: Annotated[str, typer.Argument(help=", ".join(NETWORKS), metavar="NETWORK")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            help=", ".join(NETWORKS),
+            metavar="NETWORK",
+            autocompletion=lambda incomplete: [name for name in NETWORKS if name.startswith(incomplete)],
+        ),
+    ],
     grid: Annotated[list[str], typer.Option(help="filters=1:8 or hidden=1,2,4; may be repeated", metavar="NAME=VALUES")],
     seeds: Annotated[int, typer.Option(help="Trials at each point, seeds 0, 1, ...", max=MOST)] = 8,
     data: Annotated[str, typer.Option(help="patterns (drawn anew for each seed), digits, mnist, or a folder")] = "patterns",
@@ -35,12 +42,16 @@ def sweep(
 ):
     """Train a network for each combination of options and each seed, and tell means with 95 % intervals.
 
-    Each trial is stored in FOLDER/trials.jsonl as it finishes; the same command again goes on where a sweep was stopped, and
-    may have more seeds or values. The options are those of the network's function, and epochs, batch_size and rate.
+    Each trial is stored in FOLDER/trials.jsonl as it finishes; the same command
+    again goes on where a sweep was stopped, and may have more seeds or values.
+    The options are those of the network's function, and epochs, batch_size and
+    rate.
 
-    Examples: `autocnn sweep tiny-cnn --grid filters=1:8 --seeds 20`,
-    `autocnn sweep tiny-cnn --grid kernel=2,3,5 --grid classes=3:5`,
-    `autocnn sweep tiny-mlp --grid hidden=1:64 --scheduler tcp://10.0.0.1:8786`
+    \b
+    Examples:
+      autocnn sweep tiny-cnn --grid filters=1:8 --seeds 20
+      autocnn sweep tiny-cnn --grid kernel=2,3,5 --grid classes=3:5
+      autocnn sweep tiny-mlp --grid hidden=1:64 --scheduler tcp://10.0.0.1:8786
     """
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r} to sweep; the networks are {', '.join(NETWORKS)}")
