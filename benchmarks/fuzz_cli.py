@@ -18,7 +18,7 @@ WORDS = """
     --shape --classes --top --invert --no-invert --sections tiny-cnn tiny-mlp lenet5 lenet5-1998 alexnet vgg16 resnet50 digits
     patterns mnist run picture.png data/tiny broken broken.png adam sgd reference autograd 0 1 2 3 -1 1e-3 0.05 nan inf -inf
     1e400 99999999999999999999 3,8,8 1,28,28 3,0,8 out new/run model.onnx net.safetensors figure.png /dev/null /dev/full
-    /proc/self/mem . .. / -- - 25.1 25.9 --nonsense -h
+    /proc/self/mem . .. / -- - 25.1 25.9 --nonsense -h --version
 """.split()  # noqa: SIM905 (a list of a hundred words)
 STARTS = (
     "train tiny-cnn --data data/tiny --epochs 1 --out new/run",
@@ -159,7 +159,7 @@ def attack_cli(folder, chance, fence):
     # A Ctrl-C that falls into a destructor is printed and lost, in any Python program; the timer comes again.
     assert "Traceback" not in err or "raise KeyboardInterrupt\nKeyboardInterrupt" in err, told
     assert code in (0, 130) or err.strip() or "Usage:" in out, f"exit code {code} without a word\n{told}"
-    if "--json" in words and code == 0 and not {"--help", "train"} & set(words):
+    if "--json" in words and code == 0 and not {"--help", "-h", "--version", "train"} & set(words):
         json.loads(out)
     return code
 
