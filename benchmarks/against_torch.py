@@ -2,7 +2,8 @@
 
     python -m benchmarks.against_torch [--only TinyCNN LeNet ...] [--repeats 7] [--figure benchmarks/pictures/against_torch.png]
 
-Engines take turns within each repeat, so that a slow minute of the machine meets all of them. Reported are medians; the
+Engines take turns within each repeat, so that a slow minute of the machine meets all of them. A turn of quick work is
+several calls of it. Reported are medians; the
 ratio is ours to the better of torch with 1 and with 2 threads, with the quartiles of the ratios of single repeats. Each
 work's outputs are compared before anything is measured. Peak memory is that of a process of its own, libraries included.
 
@@ -23,6 +24,8 @@ import autocnn as ac
 from autocnn import fast
 from benchmarks import fast_chapter
 from benchmarks.fast_networks import batch, build, in_jax, in_torch
+
+TURN, PAUSE = 0.1, 0.05  # seconds
 
 busy = False
 HAS_JAX = importlib.util.find_spec("jax") is not None
@@ -107,16 +110,28 @@ def check(outputs, name):
 
 
 def take_turns(functions, repeats, clock=None):
-    """Time each function once a repeat, in turn. Returns {name: seconds (repeats,)}."""
+    """Time each function in turn, once a repeat. Returns {name: seconds a call (repeats,)}.
+
+    A turn is as many calls as make up ``TURN``, after a pause: threads that have nothing left to do stay awake for a while, and
+    those of one engine would take their time from the next.
+    """
     clock = clock or (time.process_time if busy else time.perf_counter)
     if busy:
         functions = {name: f for name, f in functions.items() if "2 threads" not in name and "jax" not in name}
+    calls = {}
+    for name, f in functions.items():
+        f()
+        start = time.perf_counter()
+        f()
+        calls[name] = max(1, round(TURN / (time.perf_counter() - start)))
     seconds = {name: [] for name in functions}
     for _ in range(repeats):
         for name, f in functions.items():
+            time.sleep(PAUSE)
             start = clock()
-            f()
-            seconds[name].append(clock() - start)
+            for _ in range(calls[name]):
+                f()
+            seconds[name].append((clock() - start) / calls[name])
     return {name: np.array(values) for name, values in seconds.items()}
 
 

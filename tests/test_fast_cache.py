@@ -6,10 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from autocnn.fast import kernels
 
 numba = pytest.importorskip("numba")
 caching = pytest.importorskip("numba.core.caching")
+disk = pytest.importorskip("autocnn.fast.kernels_numba.disk")
 
 
 def fresh():
@@ -35,7 +35,7 @@ def full(*args):
 def test_a_full_disk(folder, monkeypatch):
     monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
     plain, spared = fresh(), fresh()
-    kernels._spare_cache(spared)
+    disk.spared(spared)
     with pytest.raises(OSError, match="No space left"):
         plain(np.ones(3))
     assert spared(np.ones(3)).tolist() == [2, 2, 2]
@@ -49,28 +49,26 @@ def test_files_that_cannot_be_read(error, folder, monkeypatch):
 
     monkeypatch.setattr(caching.IndexDataCacheFile, "load", fail)
     kernel = fresh()
-    kernels._spare_cache(kernel)
+    disk.spared(kernel)
     assert kernel(3) == 6
 
 
 def test_a_cache_that_works_is_used(folder):
     kernel = fresh()
-    kernels._spare_cache(kernel)
+    disk.spared(kernel)
     kernel(3)
     assert list(folder.rglob("*.nbi")) and sum(kernel.stats.cache_misses.values()) == 1
     again = fresh()
-    kernels._spare_cache(again)
+    disk.spared(again)
     again(3)
     assert sum(again.stats.cache_hits.values()) == 1
 
 
 def test_every_kernel_is_spared():
-    with kernels.using("numba"):
-        module = kernels.kernels_for(1)
-    caches = [kernel._cache for kernel in vars(module).values() if hasattr(kernel, "_cache")]
-    assert caches and all(hasattr(cache.save_overload, "__wrapped__") for cache in caches if hasattr(cache, "save_overload"))
+    from autocnn.fast.kernels_numba.crew import compiled
+
+    assert all(hasattr(getattr(compiled(full)._cache, name), "__wrapped__") for name in ("load_overload", "save_overload"))
 
 
 def test_what_has_no_cache_is_left_alone():
-    kernels._spare_cache(np.ones)
-    kernels._spare_cache(3)
+    assert disk.spared(full) is full

@@ -1,10 +1,12 @@
 """Convolution and its neighbours where the work is cut: many blocks, several threads, images larger than a block."""
 
+import importlib
+
 import numpy as np
 import pytest
 
 from autocnn import autodiff, fast, ops
-from autocnn.fast import convolution, elementwise, kernels, norm, pool, winograd
+from autocnn.fast import kernels
 
 # images (N, C, H, W), filters, kernel, stride, padding, dilation, groups
 GEOMETRIES = {
@@ -28,15 +30,23 @@ def kind(request):
         yield request.param
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Cut everything into tiny blocks, and deal them out to three threads."""
-    for module, size in ((convolution, 256), (winograd, 64), (norm, 32), (elementwise, 50)):
-        monkeypatch.setattr(module, "BLOCK", size)
-    for module in (convolution, winograd):
-        monkeypatch.setattr(module, "ROWS", 5)
-    monkeypatch.setattr(convolution, "SMALL", 0)
-    monkeypatch.setattr(pool, "SMALL", 0)
+@pytest.fixture(params=["sums of each thread", "sums of all threads"])
+def small_blocks(request, kind, monkeypatch):
+    """Cut everything into tiny blocks, and share them out among three threads, by either way of adding up derivatives."""
+    package = importlib.import_module(f"autocnn.fast.kernels_{kind}")
+    alone = request.param == "sums of each thread"
+    sizes = {"product": dict(BLOCK=256, ROWS=5), "patches": dict(BLOCK=256, ROWS=5), "winograd": dict(BLOCK=64, TILES=5)}
+    if kind == "numpy":
+        sizes["patches"]["SMALL"] = 0
+        if not alone:
+            pytest.skip("NumPy's kernels have no sums of threads")
+    else:
+        sizes["product"] |= dict(DEEP=7, SEVERAL=2**20 if alone else 0)
+        sizes["patches"] |= dict(PHASE=300, MANY=2**20 if alone else 0)
+        sizes["winograd"] |= dict(PHASE=200)
+    for module, values in sizes.items():
+        for name, value in values.items():
+            monkeypatch.setattr(importlib.import_module(f"{package.__name__}.{module}"), name, value)
     before = fast.threads()
     fast.threads(3)
     yield
@@ -128,11 +138,11 @@ def test_equal_patches_make_equal_outputs(kind):
 def test_large_arrays_choose_numba(kind):
     with fast.using("auto"):
         small, large = kernels.kernels_for(kernels.SMALL - 1), kernels.kernels_for(kernels.SMALL)
-    assert small.__name__.endswith("numpy_kernels")
-    assert large.__name__.endswith("numba_kernels" if kernels._installed() else "numpy_kernels")
+    assert small.__name__.endswith("kernels_numpy")
+    assert large.__name__.endswith("kernels_numba" if kernels._installed() else "kernels_numpy")
 
 
 def test_no_kernel_is_missing(kind):
-    from autocnn.fast import numpy_kernels
+    from autocnn.fast import kernels_numpy
 
-    assert set(kernels.kernels_for(1).__all__) <= set(numpy_kernels.__all__)
+    assert set(kernels.kernels_for(1).__all__) <= set(kernels_numpy.__all__)

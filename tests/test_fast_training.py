@@ -10,7 +10,6 @@ from test_golden import CLASSES, SEEDS, start
 
 import autocnn as ac
 from autocnn import fast
-from autocnn.fast import sharing
 from autocnn.fast.loss import cross_entropy_pull
 
 
@@ -90,20 +89,91 @@ def test_the_knob_turns_blas_too():
         fast.threads(0)
 
 
-def test_an_error_in_one_thread_reaches_the_caller_and_blas_gets_its_threads_back():
+def test_blas_gets_its_threads_back(monkeypatch):
+    """Within a network BLAS is held at one thread, beside the kernels' own; an error frees it, too."""
     from threadpoolctl import threadpool_info
+
+    pytest.importorskip("numba")
+    before = fast.threads()
+    fast.threads(2)
+    seen = []
+
+    def watch(*args):
+        seen.append({i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"})
+        raise FloatingPointError("inside")
+
+    model = fast.serial(fast.flatten(), fast.dense(200), fast.relu(), fast.dense(3))
+    _, params, state = model.init(0, (1, 20, 20))
+    batch = np.ones((200, 1, 20, 20)), np.zeros(200, int)
+    try:
+        model.loss_and_grad(params, state, batch)
+        monkeypatch.setattr("autocnn.fast.layer.cross_entropy_pull", watch)
+        with pytest.raises(FloatingPointError, match="inside"):
+            model.loss_and_grad(params, state, batch)
+        assert seen == [{1}]
+        assert {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"} == {2}
+    finally:
+        fast.threads(before)
+
+
+NETWORK = """
+import os, sys, threading
+import numpy as np
+import autocnn as ac
+from autocnn import fast
+fast.threads(2)
+model = ac.models.lenet5(nn=fast)
+_, params, state = model.init(0, (1, 28, 28), "float32")
+x, labels = np.random.default_rng(0).normal(size=(32, 1, 28, 28)).astype("float32"), np.arange(32) % 10
+def loss():
+    return float(model.loss_and_grad(params, state, (x, labels))[0])
+first = loss()
+"""
+
+
+def test_a_forked_process_goes_on_alone():
+    """OpenMP's threads are not there in a fork, and asking for them would end it."""
+    pytest.importorskip("numba")
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    code = NETWORK + """
+child = os.fork()
+if not child:
+    os._exit(0 if abs(loss() - first) < 1e-5 else 3)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), loss() == first)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0 True\n", "")
+
+
+def test_two_callers_at_a_time_get_the_same_bits():
+    pytest.importorskip("numba")
+    code = NETWORK + """
+found = []
+callers = [threading.Thread(target=lambda: found.extend(loss() for _ in range(20))) for _ in range(3)]
+for caller in callers:
+    caller.start()
+for caller in callers:
+    caller.join()
+print(len(found), set(found) == {first})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("60 True\n", "")
+
+
+def test_without_threads_that_two_may_use_kernels_run_on_one(monkeypatch):
+    pytest.importorskip("numba")
+    from autocnn.fast.kernels_numba import crew
 
     before = fast.threads()
     fast.threads(2)
-
-    def work(hand):
-        if 1 in hand:
-            raise FloatingPointError("in the other thread")
-
     try:
-        with pytest.raises(FloatingPointError, match="other thread"):
-            sharing.deal(work, range(4))
-        assert {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"} == {2}
-        assert sharing.deal(sum, range(10)) == [20, 25]
+        assert crew.hands() == 2
+        monkeypatch.setattr(crew.numba.config, "THREADING_LAYER", "workqueue")
+        crew._layer.cache_clear()
+        assert crew.hands() == 1
     finally:
         fast.threads(before)
+        monkeypatch.undo()
+        crew._layer.cache_clear()

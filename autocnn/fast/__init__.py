@@ -14,7 +14,6 @@ from autocnn.fast.kernels import using
 from autocnn.fast.layer import Layer
 from autocnn.fast.layer import derived as _derived
 from autocnn.fast.layer import fast_layer as _fast_layer
-from autocnn.fast.sharing import threads
 from autocnn.fast.words import (
     avg_pool,
     batch_norm,
@@ -28,6 +27,7 @@ from autocnn.fast.words import (
     max_pool,
     relu,
 )
+from autocnn.fast.workers import threads
 
 __all__ = [
     "Layer",

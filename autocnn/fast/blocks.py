@@ -8,13 +8,12 @@ maximum commutes with a ReLU: behind a pool neither the convolution's output nor
 A block is a pull over lists: params, state and gradients have one entry for each layer that it is made of.
 """
 
-import numpy as np
-
 from autocnn.fast import pool as pooling
 from autocnn.fast.arrays import first, last
 from autocnn.fast.convolution import convolve, convolve_back, relu_back
 from autocnn.fast.layer import derived, suits
 from autocnn.fast.norm import batch_norm, folded
+from autocnn.fast.product import product
 from autocnn.layers import serial
 
 __all__ = ["conv_block", "dense_block", "groups"]
@@ -111,30 +110,15 @@ def dense_block(parts):
         w, b = params[0]["w"], params[0].get("b")
         if not suits(x, w, b):
             return slow(params, state, x, train, key, need)
-        y = _product(x, w)  # (N, D) . (D, units)
-        if b is not None:
-            y += b
-        if relu:
-            np.maximum(y, 0, out=y)
+        y, backward = product(x, w, b, relu)
 
         def back(dy):
-            if relu:
-                dy = dy * (y > 0)
-            grads = {"w": x.T @ dy}  # (D, N) . (N, units)
-            if b is not None:
-                grads["b"] = dy.sum(axis=0)
-            return _product(dy, w.T) if need else None, [grads, {}][: len(parts)]
+            dx, *gradients = backward(dy, need)
+            return dx, [dict(zip("wb", gradients, strict=False)), {}][: len(parts)]
 
         return y, state, back
 
     return pull
-
-
-def _product(x, w):
-    """Return x w. For a few rows and a large w, row by row: a matrix product would first copy all of w into its own order."""
-    if len(x) > 3 or w.size < 2**20:
-        return x @ w
-    return np.stack([row @ w for row in x])
 
 
 def _listed(pull):

@@ -1,14 +1,11 @@
-"""Elementwise work on large arrays, shared out among threads: it is bound by memory, and each pass saved is time saved."""
+"""Elementwise work on images between layers, laid out as they are: no copy into another order."""
 
 import numpy as np
 
 from autocnn.fast.kernels import kernels_for
 from autocnn.fast.layer import suits
-from autocnn.fast.sharing import blocks, deal
 
 __all__ = ["add_relu", "relu_gradient"]
-
-BLOCK = 2**16
 
 
 def add_relu(a, b):
@@ -18,8 +15,7 @@ def add_relu(a, b):
         y = a + b
         return y * (y > 0)
     y = np.empty_like(a)  # laid out like a
-    kernels, cells = kernels_for(y.size), _flat(y)
-    deal(lambda hand: [kernels.add_relu(*flat, cells, i, j) for i, j in hand], blocks(y.size, BLOCK))
+    kernels_for(y.size).add_relu(*flat, _flat(y))
     return y
 
 
@@ -29,13 +25,7 @@ def relu_gradient(dy, y):
     if flat is None:
         return dy * (y > 0)
     dx = np.empty_like(dy)
-    cells = _flat(dx)
-
-    def work(hand):
-        for i, j in hand:
-            np.multiply(flat[0][i:j], flat[1][i:j] > 0, out=cells[i:j])
-
-    deal(work, blocks(dx.size, BLOCK))
+    kernels_for(dx.size).relu_gradient(*flat, _flat(dx))
     return dx
 
 

@@ -2,13 +2,12 @@
 
 import importlib.util
 import os
-import pickle
-from contextlib import contextmanager
-from functools import lru_cache, wraps
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 
-from autocnn.fast import numpy_kernels
+from autocnn.fast import kernels_numpy
 
-__all__ = ["kernels_for", "using"]
+__all__ = ["kernels_for", "together", "using"]
 
 # Numba takes half a second to load. Arrays of fewer numbers than this go through NumPy, so that a run of a tiny network is
 # over before Numba would have been there. The rule looks at sizes alone: what ran before never changes a result.
@@ -32,31 +31,9 @@ def _installed():
 
 @lru_cache(maxsize=1)
 def _numba():
-    from autocnn.fast import numba_kernels
+    from autocnn.fast import kernels_numba
 
-    for kernel in vars(numba_kernels).values():
-        _spare_cache(kernel)
-    return numba_kernels
-
-
-def _spare_cache(kernel):
-    """Let a compiled kernel do without its file on disk, where the disk is full or the file damaged or out of reach."""
-    cache = getattr(kernel, "_cache", None)
-    for name in ("load_overload", "save_overload"):
-        method = getattr(cache, name, None)
-        if method is not None:
-            setattr(cache, name, _spared(method))
-
-
-def _spared(method):
-    @wraps(method)
-    def attempt(*args, **options):
-        try:
-            return method(*args, **options)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            return None  # which stands for a kernel that is not in the cache
-
-    return attempt
+    return kernels_numba
 
 
 _kind = _known(os.environ.get("AUTOCNN_KERNELS") or "auto")
@@ -65,8 +42,13 @@ _kind = _known(os.environ.get("AUTOCNN_KERNELS") or "auto")
 def kernels_for(size):
     """Return the module of kernels for arrays of ``size`` numbers."""
     if _kind == "numpy" or (_kind == "auto" and (size < SMALL or not _installed())):
-        return numpy_kernels
+        return kernels_numpy
     return _numba()
+
+
+def together():
+    """Return a context for a network's many calls: no BLAS wakes threads of its own between kernels that have theirs."""
+    return _numba().crew.together() if _kind != "numpy" and _numba.cache_info().currsize else nullcontext()
 
 
 @contextmanager

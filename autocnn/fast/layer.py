@@ -16,6 +16,7 @@ from autograd.tracer import trace_stack
 
 from autocnn import autodiff
 from autocnn import layers as plain_layers
+from autocnn.fast.kernels import together
 from autocnn.fast.loss import cross_entropy_pull
 from autocnn.fast.tape import differentiable, isbox
 from autocnn.layers import checks
@@ -31,7 +32,8 @@ class Layer(plain_layers.Layer):
 
     def apply(self, params, state, x, train=False, key=None):
         """Compute the output for a batch x (N, *shape). Returns (y, state): ``autocnn.layers.Layer.apply``."""
-        return super().apply(autodiff.opened(params), state, x, train, key)
+        with together():
+            return super().apply(autodiff.opened(params), state, x, train, key)
 
     def vjp(self, params, state, x, train=False, key=None):
         """Return (y, state, backward), where backward(dy) returns (dx, dparams): the products of dy with the Jacobians."""
@@ -55,9 +57,10 @@ class Layer(plain_layers.Layer):
         if _traced(params, state, x):
             return super().loss_and_grad(params, state, (x, labels), key, train)
         checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
-        logits, state, back = pull_of(self)(params, state, x, train, key, False)
-        loss, dlogits = cross_entropy_pull(logits, labels)
-        _, grads = getattr(back, "spend", back)(dlogits)
+        with together():
+            logits, state, back = pull_of(self)(params, state, x, train, key, False)
+            loss, dlogits = cross_entropy_pull(logits, labels)
+            _, grads = getattr(back, "spend", back)(dlogits)
         return loss, grads, state
 
 

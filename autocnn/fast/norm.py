@@ -12,22 +12,19 @@ evaluation mean and var are constants: dx = gamma r g.
 import numpy as np
 
 from autocnn.fast.kernels import kernels_for
-from autocnn.fast.sharing import blocks, deal
 
 __all__ = ["batch_norm", "folded", "local_response_norm"]
-
-BLOCK = 2**17
 
 
 def batch_norm(x, params, state, train, momentum, eps, relu, need):
     """Normalise x (M, C). Returns (y, state, back): back(dy) returns (dx, {"w", "b"})."""
     gamma, beta = params["w"].astype(np.float64), params["b"].astype(np.float64)
     m, dtype = len(x), x.dtype
-    kernels, rows = kernels_for(x.size), blocks(m, max(1, BLOCK // x.shape[1]))
+    kernels = kernels_for(x.size)
     if train:
         # Twice through x: a variance from sums of squares alone would lose the digits that the mean has in common.
-        centre = (_total(kernels.column_sums, rows, x) / m).astype(dtype)
-        first, second = _total(kernels.moments, rows, x, centre) / m
+        centre = (kernels.column_sums(x) / m).astype(dtype)
+        first, second = kernels.moments(x, centre) / m
         var, rest = second - first**2, first
         after = _moved(state, centre + rest, var * (m / (m - 1)), momentum)
     else:
@@ -35,12 +32,12 @@ def batch_norm(x, params, state, train, momentum, eps, relu, need):
     r = 1 / np.sqrt(var + eps)
     scale, shift = (gamma * r).astype(dtype), (beta - rest * gamma * r).astype(dtype)
     y = np.empty_like(x)
-    _each(kernels.normalise, rows, x, centre, scale, shift, y, flags=(relu,))
+    kernels.normalise(x, centre, scale, shift, y, relu)
     if need is None:
         return y, after, None
 
     def back(dy):
-        dbeta, spread = _total(kernels.normalise_sums, rows, dy, x, y, centre, flags=(relu,))
+        dbeta, spread = kernels.normalise_sums(dy, x, y, centre, relu)
         dgamma = (spread - rest * dbeta) * r
         s = np.zeros((3, x.shape[1]))
         s[0] = gamma * r
@@ -48,7 +45,7 @@ def batch_norm(x, params, state, train, momentum, eps, relu, need):
             s[1] = -gamma * r * r * dgamma / m
             s[2] = -gamma * r * dbeta / m - s[1] * rest
         dx = np.empty_like(x)
-        _each(kernels.normalise_back, rows, dy, x, y, centre, s.astype(dtype), dx, flags=(relu,))
+        kernels.normalise_back(dy, x, y, centre, s.astype(dtype), dx, relu)
         return dx, {"w": dgamma.astype(dtype), "b": dbeta.astype(dtype)}
 
     return y, after, back
@@ -64,18 +61,6 @@ def folded(b, params, state, eps):
     """Return the (scale, b) that turn a convolution with bias b (or None) into one normalised behind it, in evaluation."""
     scale = params["w"] / np.sqrt(state["var"] + state["var"].dtype.type(eps))
     return scale, params["b"] - (state["mean"] if b is None else state["mean"] - b) * scale
-
-
-def _each(kernel, rows, *arrays, flags=()):
-    deal(lambda hand: [kernel(*arrays, r0, r1, *flags) for r0, r1 in hand], rows)
-
-
-def _total(kernel, rows, *arrays, flags=()):
-    """Sum a kernel's results over blocks of rows, in the blocks' order whatever the number of threads."""
-    n = len(rows)
-    parts = deal(lambda hand: [(i, kernel(*arrays, *rows[i], *flags)) for i in hand], range(n))
-    found = dict(pair for part in parts for pair in part)
-    return sum(found[i] for i in range(n))
 
 
 def local_response_norm(x, size, alpha, beta, k):

@@ -1,0 +1,26 @@
+"""Compiled kernels are kept on disk where that is possible; where it is not, they are compiled anew in each process."""
+
+import functools
+import pickle
+
+__all__ = ["spared"]
+
+
+def spared(kernel):
+    """Let a compiled kernel do without its file, should the disk be full or the file damaged or out of reach. Returns it."""
+    cache = getattr(kernel, "_cache", None)
+    for name in ("load_overload", "save_overload"):
+        if hasattr(cache, name):
+            setattr(cache, name, _forgiving(getattr(cache, name)))
+    return kernel
+
+
+def _forgiving(method):
+    @functools.wraps(method)
+    def attempt(*args, **options):
+        try:
+            return method(*args, **options)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None  # which stands for a kernel that is not on disk
+
+    return attempt
