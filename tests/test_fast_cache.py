@@ -6,7 +6,6 @@ import pickle
 import numpy as np
 import pytest
 
-
 numba = pytest.importorskip("numba")
 caching = pytest.importorskip("numba.core.caching")
 disk = pytest.importorskip("autocnn.fast.kernels_numba.disk")
