@@ -27,6 +27,15 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_kernel_whose_compilation_was_interrupted(folder, monkeypatch):
+    def incomplete(*args):
+        raise RuntimeError("no compiled object yet for <Library 'double'>")
+
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "reduce", incomplete)
+    kernel = disk.spared(fresh())
+    assert kernel(3) == 6
+
+
 def full(*args):
     raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -20,7 +20,8 @@ def _forgiving(method):
     def attempt(*args, **options):
         try:
             return method(*args, **options)
-        except (OSError, EOFError, pickle.UnpicklingError):
+        except (OSError, EOFError, pickle.UnpicklingError, RuntimeError):
+            # A RuntimeError is Numba's "no compiled object yet": Ctrl-C fell into an earlier attempt, and this process goes on.
             return None  # which stands for a kernel that is not on disk
 
     return attempt
