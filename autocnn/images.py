@@ -52,6 +52,8 @@ def _told(path, Image):
             yield
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder; name the pictures in it, such as {path / '*.png'}") from None
     except Image.UnidentifiedImageError:
         raise ValueError(f"{path} is no picture that Pillow reads; PNG and JPEG are the usual formats") from None
     except Image.DecompressionBombError:

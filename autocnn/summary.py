@@ -25,10 +25,13 @@ class Rows(list):
     multiply_adds = property(lambda self: sum(row.multiply_adds for row in self))
 
     def __str__(self):
+        return self.text()
+
+    def text(self, width=None):
+        """The table as text of at most ``width`` columns, those of the terminal when left out."""
         body = [(r.layer, " x ".join(map(str, r.output_shape)), r.parameters, r.multiply_adds) for r in self]
-        return table(
-            ("layer", "output", "parameters", "multiply-adds"), [*body, ("total", "", self.parameters, self.multiply_adds)]
-        )
+        total = ("total", "", self.parameters, self.multiply_adds)
+        return table(("layer", "output", "parameters", "multiply-adds"), [*body, total], width)
 
     __repr__ = __str__
 

@@ -4,26 +4,59 @@ import re
 import shutil
 import textwrap
 
-__all__ = ["table"]
+__all__ = ["paragraphs", "table"]
 
 
 def table(headers, rows, width=None):
     """Format rows of cells as text: numbers to the right, words to the left, no wider than ``width`` (the terminal's).
 
-    Where the row is too wide, the widest column of words is wrapped; a table that still does not fit is left as it is.
+    Where the row is too wide, headers and the widest columns of words are wrapped. A table that still does not fit is turned:
+    a row becomes a block of lines, each a header and its cell.
     """
     rows = [[_text(cell) for cell in row] for row in rows]
-    right = [all(_is_number(row[i]) for row in rows) and bool(rows) for i in range(len(headers))]
-    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in zip(headers, *rows, strict=True)]
-    spare = (width or shutil.get_terminal_size((100, 24)).columns) - sum(widths) - 2 * (len(widths) - 1)
-    while spare < 0:
-        i = max((i for i in range(len(widths)) if not right[i]), key=widths.__getitem__, default=0)
-        if widths[i] <= 12 or right[i]:
-            break
+    columns = list(zip(headers, *rows, strict=True))
+    right = [all(map(_is_number, cells)) and bool(cells) for _, *cells in columns]
+    widths = [_longest(column) for column in columns]
+    least = [_least(column, r) for column, r in zip(columns, right, strict=True)]
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    over = sum(widths) + 2 * (len(widths) - 1) - width
+    while over > 0:
+        i = max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))
+        if widths[i] <= least[i]:
+            return _turned(headers, rows, width)
         widths[i] -= 1
-        spare += 1
+        over -= 1
     lines = [line for cells in (headers, None, *rows) for line in (_row(cells, widths, right) if cells else [_rule(widths)])]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def paragraphs(text, width=None, most=100):
+    """Wrap each line of a text to the terminal, and to ``most`` columns on a wide one; words longer than that stay whole."""
+    width = min(width or shutil.get_terminal_size((100, 24)).columns, most)
+    options = dict(break_long_words=False, break_on_hyphens=False)
+    return "\n".join(textwrap.fill(line, max(width, 20), **options) for line in text.split("\n"))
+
+
+def _longest(texts):
+    return max(len(line) for text in texts for line in text.split("\n"))
+
+
+def _least(column, right):
+    """How narrow a column may become: numbers stay whole, words of 12 letters and less too."""
+    header, *cells = column
+    return _longest([*header.split(), *cells]) if right else max(6, min(12, _longest(" ".join(column).split() or [""])))
+
+
+def _turned(headers, rows, width):
+    names = max(map(len, headers)) + 2
+    room = max(width - names, 16)
+
+    def block(row):
+        for header, cell in zip(headers, row, strict=True):
+            for i, line in enumerate(_wrap(cell, room)):
+                yield f"{'' if i else header:<{names}}{line}".rstrip()
+
+    return "\n\n".join("\n".join(block(row)) for row in rows)
 
 
 def _row(cells, widths, right):
@@ -51,4 +84,4 @@ def _text(cell):
 
 
 def _is_number(text):
-    return not text or re.fullmatch(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?[%×]?", text) is not None
+    return not text or re.fullmatch(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?[%×KMG]?", text) is not None

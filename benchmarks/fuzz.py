@@ -60,7 +60,9 @@ def _unpacked(content):
     with contextlib.suppress(zlib.error):
         while rest:
             unzip = zlib.decompressobj(31)
-            total += len(unzip.decompress(rest, 1 << 26))
+            while rest and not unzip.eof:  # in steps, so that what came before the damage counts
+                total += len(unzip.decompress(rest, 1 << 14))
+                rest = unzip.unconsumed_tail
             rest = unzip.unused_data
     return total
 

@@ -18,7 +18,7 @@ WORDS = """
     --shape --classes --top --invert --no-invert --sections tiny-cnn tiny-mlp lenet5 lenet5-1998 alexnet vgg16 resnet50 digits
     patterns mnist run picture.png data/tiny broken broken.png adam sgd reference autograd 0 1 2 3 -1 1e-3 0.05 nan inf -inf
     1e400 99999999999999999999 3,8,8 1,28,28 3,0,8 out new/run model.onnx net.safetensors figure.png /dev/null /dev/full
-    /proc/self/mem . .. / -- - 25.1 25.9 --nonsense -h
+    /proc/self/mem . .. / -- - 25.1 25.9 --nonsense -h --version
 """.split()  # noqa: SIM905 (a list of a hundred words)
 STARTS = (
     "train tiny-cnn --data data/tiny --epochs 1 --out new/run",
@@ -40,12 +40,15 @@ STARTS = (
     "export run net.safetensors",
     "export broken model.onnx",
     "chapter --sections 25.9",
+    "exercise 25.9 --seeds 2",
+    "check layers.py:double --shape x=2",
     "data",
+    "data list --json",
 )
 
 
 def workplace(folder):
-    """Make what commands work on: ``run``, ``data/tiny`` and ``picture.png`` in the folder ``folder``."""
+    """Make what commands work on: ``run``, ``data/tiny``, ``picture.png`` and ``layers.py`` in the folder ``folder``."""
     from PIL import Image
 
     from autocnn.data.known import FILES
@@ -55,6 +58,7 @@ def workplace(folder):
     for name, array in zip(FILES, (pictures, labels) * 2, strict=True):
         idx.write(folder / "data" / "tiny" / name, array)
     Image.fromarray(pictures[0]).save(folder / "picture.png")
+    (folder / "layers.py").write_text("def double(x):\n    return 2 * x, lambda dy: 2 * dy\n")
     code, _, said = command(["train", "tiny-cnn", "--data", "data/tiny", "--epochs", "1", "--out", "run"], 60)
     assert code == 0, said
 
@@ -91,12 +95,13 @@ def a_line(chance):
 
 
 def command(words, seconds=3.0):
-    """Run a command line in this process, pressing Ctrl-C after a while. Returns (exit code, stdout, stderr)."""
+    """Run a command line in this process, pressing Ctrl-C after so much work. Returns (exit code, stdout, stderr)."""
     from autocnn import cli
 
     out, err, argv = io.StringIO(), io.StringIO(), sys.argv
     sys.argv = ["autocnn", *words]
-    signal.setitimer(signal.ITIMER_REAL, seconds, 20.0)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 20.0)  # of this process alone: a machine may be busy with other things
+    signal.setitimer(signal.ITIMER_REAL, 100 * seconds, 20.0)  # for what waits
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             cli.main()
@@ -106,6 +111,7 @@ def command(words, seconds=3.0):
     except KeyboardInterrupt:
         code = "interrupted"
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.argv = argv
     return code, out.getvalue(), err.getvalue()
@@ -153,7 +159,7 @@ def attack_cli(folder, chance, fence):
     # A Ctrl-C that falls into a destructor is printed and lost, in any Python program; the timer comes again.
     assert "Traceback" not in err or "raise KeyboardInterrupt\nKeyboardInterrupt" in err, told
     assert code in (0, 130) or err.strip() or "Usage:" in out, f"exit code {code} without a word\n{told}"
-    if "--json" in words and code == 0 and not {"--help", "train", "data", "evaluate"} & set(words):
+    if "--json" in words and code == 0 and not {"--help", "-h", "--version", "train"} & set(words):
         json.loads(out)
     return code
 
@@ -172,13 +178,14 @@ def patched():
     def press(*_):
         raise KeyboardInterrupt
 
-    fetch, before = commands.fetch_files, signal.signal(signal.SIGALRM, press)
+    fetch, before = commands.fetch_files, [(s, signal.signal(s, press)) for s in (signal.SIGPROF, signal.SIGALRM)]
     commands.fetch_files = refuse_fetching
     try:
         yield
     finally:
         commands.fetch_files = fetch
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def refuse_fetching(name, tell):

@@ -17,14 +17,23 @@ from reference.loss import softmax_cross_entropy
 __all__ = ["Layer"]
 
 
-class Layer(NamedTuple):
-    """A layer or network: its vocabulary word, the word's arguments, its parts, and two pure functions."""
+class Fields(NamedTuple):
+    """What a layer consists of: its vocabulary word, the word's arguments, its parts, and two pure functions."""
 
     name: str
     options: dict[str, Any]
     init: Callable
     forward: Callable
     parts: tuple["Layer", ...] = ()
+
+
+class Layer(Fields):
+    """A layer or network. Its ``init`` is the one it is made of behind a check of the shape and the dtype."""
+
+    __slots__ = ()
+
+    def __new__(cls, name, options, init, forward, parts=()):
+        return super().__new__(cls, name, options, checks.checked_init(init), forward, parts)
 
     def apply(self, params, state, x, train=False, key=None):
         """Compute the output for a batch x (N, *shape). Returns (y, state); ValueError for bad arguments."""
@@ -35,7 +44,8 @@ class Layer(NamedTuple):
     def vjp(self, params, state, x, train=False, key=None):
         """Return (y, state, backward), where backward(dy) returns (dx, dparams): the products of dy with the Jacobians."""
         checks.call(self, params, state, x)
-        return self.forward(params, state, x, train, key)
+        y, state, backward = self.forward(params, state, x, train, key)
+        return y, state, lambda dy: backward(checks.cotangent(dy, y))
 
     def loss_and_grad(self, params, state, batch, key=None, train=True):
         """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params.
@@ -43,8 +53,8 @@ class Layer(NamedTuple):
         A third part of the batch, numbers w (N,) of 0 or more and not all 0, weighs the images: the loss is then
         sum_n w_n l_n / sum_n w_n, l_n being the cross-entropy of image n.
         """
-        x, labels, *weights = batch
-        checks.labels(labels, len(x), checks.call(self, params, state, x))
+        x, labels, *weights = checks.batch(batch)
+        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
         share = checks.share(weights, len(x))
         logits, state, backward = self.forward(params, state, x, train, key)
         loss, dlogits = softmax_cross_entropy(logits, labels, share)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reference.checks import pair, whole, window_shape
+from reference.checks import pair, real, whole, window_shape
 from reference.initial import filled, he_normal, zeros
 from reference.layer import Layer
 from reference.spatial import conv
@@ -15,7 +15,10 @@ def table_conv(table, kernel):
 
     It is a convolution whose other kernels are 0 and stay so: they get no gradient.
     """
-    table = tuple(tuple(whole(c, "table_conv: a channel", least=0) for c in row) for row in table)
+    try:
+        table = tuple(tuple(whole(c, "table_conv: a channel", least=0) for c in row) for row in table)
+    except TypeError:  # not rows of anything
+        table = ()
     if not table or any(not row or len(set(row)) < len(row) for row in table):
         raise ValueError("table_conv: the table needs one row a filter, listing different channels, as in ((0, 1), (1, 2))")
     kernel = pair(kernel, "table_conv: kernel")
@@ -72,7 +75,7 @@ def subsample(size=2):
 
 def scaled_tanh(amplitude=1.7159, slope=2 / 3):
     """Squash by A tanh(S x): dx = dy S (A - y^2 / A)."""
-    amplitude, slope = float(amplitude), float(slope)  # numpy's float64 would widen float32
+    amplitude, slope = real(amplitude, "scaled_tanh: amplitude"), real(slope, "scaled_tanh: slope")
 
     def forward(params, state, x, train, key):
         y = amplitude * np.tanh(slope * x)
@@ -86,9 +89,12 @@ def scaled_tanh(amplitude=1.7159, slope=2 / 3):
 
 def rbf(codes):
     """Compare with fixed codes (K, D): y_k = -|x - c_k|^2 = 2 x c_k - |x|^2 - |c_k|^2; dx = 2 sum_k dy_k (c_k - x)."""
-    codes = tuple(tuple(float(v) for v in row) for row in codes)
-    table = np.array(codes)
-    if table.ndim != 2 or not table.size:
+    try:
+        codes = tuple(tuple(float(v) for v in row) for row in codes)
+        table = np.array(codes)
+    except (TypeError, ValueError):
+        table = np.empty(0)
+    if table.ndim != 2 or not table.size or not np.isfinite(table).all():
         raise ValueError("rbf: codes must be K rows of D numbers, as in ((1, -1), (-1, 1))")
 
     def init(key, shape, dtype="float64"):

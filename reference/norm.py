@@ -1,10 +1,11 @@
 """Normalisation by hand: batch norm's gradient in closed form, response norm's by the transposed window."""
 
+import math
 import numbers
 
 import numpy as np
 
-from reference.checks import whole
+from reference.checks import real, whole
 from reference.initial import filled
 from reference.layer import Layer
 
@@ -21,7 +22,7 @@ def batch_norm(momentum=0.1, eps=1e-5):
     """
     if not isinstance(momentum, numbers.Real) or not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm: momentum is the new batch's share, 0 <= momentum <= 1; got {momentum!r}")
-    if not isinstance(eps, numbers.Real) or not eps >= 0:
+    if not isinstance(eps, numbers.Real) or not 0 <= eps < math.inf:
         raise ValueError(f"batch_norm: eps must be a number, 0 or more; got {eps!r}")
     momentum, eps = float(momentum), float(eps)  # numpy's float64 would widen float32
 
@@ -70,7 +71,8 @@ def local_response_norm(size, alpha=1e-4, beta=0.75, k=1.0):
     Each x_c is in its own numerator and in the strength of the channels that see it, the window turned around:
     dx_c = dy_c s_c^-beta - 2 alpha beta / size x_c sum_{c' that see c} dy_c' y_c' / s_c'.
     """
-    size, alpha, beta, k = whole(size, "local_response_norm: size"), float(alpha), float(beta), float(k)
+    size = whole(size, "local_response_norm: size")
+    alpha, beta, k = (real(v, f"local_response_norm: {n}") for n, v in (("alpha", alpha), ("beta", beta), ("k", k)))
     before, after = size // 2, (size - 1) // 2
 
     def forward(params, state, x, train, key):

@@ -26,6 +26,15 @@ def changed(a, at, value):
         (lambda nn: nn.max_pool(2, padding=2), r"padding \(2, 2\) must be at most half the window"),
         (lambda nn: nn.serial(nn.relu), r"serial got relu.*call it: relu\(\)"),
         (lambda nn: nn.residual(3), "residual got 3"),
+        (lambda nn: nn.local_response_norm(5, alpha=[1]), r"local_response_norm: alpha must be a number; got \[1\]"),
+        (lambda nn: nn.local_response_norm(5, k=np.nan), "k must be a number; got nan"),
+        (lambda nn: nn.batch_norm(eps=np.inf), "eps must be a number"),
+        (lambda nn: nn.scaled_tanh("a"), "amplitude must be a number; got 'a'"),
+        (lambda nn: nn.rbf(3), "codes must be K rows"),
+        (lambda nn: nn.rbf(((1, 2), (3,))), "codes must be K rows"),
+        (lambda nn: nn.rbf((("a", "b"),)), "codes must be K rows"),
+        (lambda nn: nn.table_conv(3, 3), "the table needs one row a filter"),
+        (lambda nn: nn.table_conv((0, 1), 3), "the table needs one row a filter"),
     ],
 )
 def test_layers_that_cannot_be(build, says, nn):
@@ -49,6 +58,58 @@ def test_shapes_that_do_not_fit(build, shape, says, nn):
         build(nn).init(0, shape)
 
 
+WORDS = {
+    "conv": lambda nn: nn.conv(2, 1),
+    "dense": lambda nn: nn.dense(3),
+    "relu": lambda nn: nn.relu(),
+    "flatten": lambda nn: nn.flatten(),
+    "max_pool": lambda nn: nn.max_pool(1),
+    "global_avg_pool": lambda nn: nn.global_avg_pool(),
+    "batch_norm": lambda nn: nn.batch_norm(),
+    "serial": lambda nn: nn.serial(),
+    "residual": lambda nn: nn.residual(nn.relu()),
+    "tiny_cnn": lambda nn: ac.models.tiny_cnn(nn=nn),
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize(
+    "shape",
+    [8, None, "abc", (), (0, 8, 8), (1, 0, 8), (1, 8, -8), (1, 8, 8.0), (1, 8, True), ("1", "8", "8"), {1, 8}, np.int64(8)],
+    ids=repr,
+)
+def test_shapes_that_are_none(word, shape, nn):
+    with pytest.raises(ValueError, match=r"got the shape .*as in model\.init\(0, \(1, 28, 28\)\)"):
+        WORDS[word](nn).init(0, shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 10**30, 8), (1, 10**9, 10**9)])
+def test_shapes_larger_than_memory(shape, nn):
+    with pytest.raises(ValueError, match="more numbers than fit into memory"):
+        ac.models.tiny_cnn(nn=nn).init(None, shape)
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("dtype", ["floaty", "int64", int, bool, 3, "object", "U3"])
+def test_dtypes_that_are_none(word, dtype, nn):
+    with pytest.raises(ValueError, match="dtype must be a type of floats, 'float32' or 'float64'; got"):
+        WORDS[word](nn).init(0, (1, 8, 8), dtype)
+
+
+def test_shapes_and_dtypes_in_other_spellings(nn):
+    for shape, dtype in (([1, 8, 8], "f4"), (np.array([1, 8, 8]), np.float32), ((np.int64(1), 8, 8), np.dtype("float32"))):
+        out, params, _ = ac.models.tiny_cnn(nn=nn).init(0, shape, dtype)
+        assert out == (3,) and params[0]["w"].dtype == np.float32
+
+
+def test_a_layer_of_ones_own_is_checked_too(nn):
+    mine = nn.Layer("mine", {}, lambda key, shape, dtype="float64": (shape, {}, {}), None)
+    assert mine.init(0, [2, 3])[0] == (2, 3)
+    assert mine.init is nn.Layer(*mine).init  # one check, however often a layer is made of another
+    with pytest.raises(ValueError, match="got the shape 3"):
+        mine.init(0, 3)
+
+
 BATCHES = [
     (lambda x, y: (x[0], y), "shape"),
     (lambda x, y: (x[:, 0], y), r"\(C, H, W\)"),
@@ -61,6 +122,17 @@ BATCHES = [
     (lambda x, y: ((x * 255).astype(int), y), "floats"),
     (lambda x, y: (x.astype(object), y), "floats"),
     (lambda x, y: (x.tolist(), y), "got list"),
+    (lambda x, y: (np.ma.masked_array(x), y), "got MaskedArray"),
+    (lambda x, y: (x * 1j, y), "floats.*got complex128"),
+    (lambda x, y: (np.float64(3), y), "must be an array, got float64"),
+    (lambda x, y: (None, y), "must be an array, got NoneType"),
+    (lambda x, y: None, r"a batch is a pair \(x, labels\), got NoneType"),
+    (lambda x, y: (x,), "got tuple of 1"),
+    (lambda x, y: [x, y, y, y], "got list of 4"),
+    (lambda x, y: (x, y, y[1:]), "18 numbers; got int64 of shape"),
+    (lambda x, y: x, "a batch is a pair"),
+    (lambda x, y: (x, [[0], [1, 2]]), r"18 integers.*got \[\[0\], \[1, 2\]\]"),
+    (lambda x, y: (x, "abc"), "18 integers"),
     (lambda x, y: (x, y.astype(float)), "integers.*got float64"),
     (lambda x, y: (x, changed(y, 0, 3)), r"0\.\.2 for 3 outputs; got 0\.\.3"),
     (lambda x, y: (x, changed(y, 0, -1)), r"got -1\.\.2"),
@@ -76,6 +148,15 @@ def test_batches(spoil, says, tiny, nn):
         ac.models.tiny_cnn(nn=nn).loss_and_grad(params, state, spoil(*batch))
 
 
+@pytest.mark.parametrize("dy", [None, 1.0, "abc", np.ones((18, 4)), np.ones((17, 3)), np.ones((18, 3), object)], ids=repr)
+def test_what_backward_takes(dy, tiny, nn):
+    _, params, state, (x, _) = tiny
+    _, _, backward = ac.models.tiny_cnn(nn=nn).vjp(params, state, x)
+    with pytest.raises(ValueError, match=r"backward takes dy, floats of the output's shape \(18, 3\); got"):
+        backward(dy)
+    assert backward(np.ones((18, 3)).tolist())[0].shape == x.shape
+
+
 PARAMETERS = [
     (lambda p: ac.models.tiny_mlp().init(0, (1, 8, 8))[1], "params are not this network's"),
     (lambda p: p[:-1], "params are not this network's"),
@@ -84,7 +165,9 @@ PARAMETERS = [
     (lambda p: [{**p[0], "b": np.zeros(3, int)}, *p[1:]], "0.b.*floats, got int64"),
     (lambda p: [{**p[0], "b": [0.0, 0.0, 0.0]}, *p[1:]], "not|floats"),
     (lambda p: [{**p[0], "b": np.zeros(3, object)}, *p[1:]], "0.b.*floats, got object"),
+    (lambda p: [{**p[0], "b": np.ma.zeros(3)}, *p[1:]], "0.b.*MaskedArray"),
     (lambda p: None, "params"),
+    (lambda p: "abc", "params"),
 ]
 
 
@@ -95,6 +178,15 @@ def test_parameters(spoil, says, tiny, nn):
     for call in (lambda p: model.apply(p, state, batch[0]), lambda p: model.loss_and_grad(p, state, batch)):
         with pytest.raises(ValueError, match=says):
             call(spoil(params))
+
+
+def test_a_loss_is_of_real_numbers(tiny, nn):
+    _, params, state, batch = tiny
+    turned = [{**params[0], "b": np.zeros(3, complex)}, *params[1:]]
+    model = ac.models.tiny_cnn(nn=nn)
+    assert model.apply(turned, state, batch[0])[0].dtype == complex  # which the complex step needs
+    with pytest.raises(ValueError, match=r"0\.b.*floats, got complex128"):
+        model.loss_and_grad(turned, state, batch)
 
 
 @pytest.mark.parametrize("state", [None, {}, [], (), [{}], [{}] * 4 + [{"mean": np.zeros(3)}]], ids=repr)

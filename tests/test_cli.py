@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from typer.testing import CliRunner
 
+import autocnn
 from autocnn import cli
 from autocnn.data import idx
 from autocnn.data.known import FILES
@@ -40,6 +41,16 @@ def shell(line, cwd=None, **env):
 
 def invoke(words, **env):
     return CliRunner().invoke(app, words, env=env, prog_name="autocnn")
+
+
+def test_ctrl_c_is_exit_130_without_a_word(capsys, monkeypatch):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupt)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert (end.value.code, capsys.readouterr().err) == (130, "")
 
 
 def without_figures(patch):
@@ -73,6 +84,11 @@ def run_folder(tmp_path_factory):
         ("summary lenet5 --shap 1,2,3", 2, r"^$", r"No such option: --shap.*--shape"),
         ("summary lenet5 --classes many", 2, r"^$", r"Invalid value for '--classes'.*valid integer"),
         ("filters /dev/null", 2, r"^$", r"^autocnn: /dev/null holds no run: [^\n]*\n$"),
+        ("chapter --sections 25.9", 2, r"^$", r"^autocnn: there is no section '25.9'[^\n]*\n$"),
+        ("exercise 25.1 --seeds 99999999999999999999", 2, r"^$", r"Invalid value for '--seeds'.*100000"),
+        ("sweep tiny-cnn --grid filters=1:999999999", 2, r"^$", r"^autocnn: the range 1:999999999 has more than 100,000"),
+        ("data fetch cifar", 2, r"^$", r"^autocnn: only mnist and fashion-mnist can be fetched[^\n]*\n$"),
+        ("data --json list", 2, r"^$", r"^autocnn: --json belongs behind the command[^\n]*\n$"),
         ("filters RUN --out /proc/figure.png", 1, r"^$", r"^autocnn: cannot write /proc/figure.png: [^\n]*\n$"),
     ],
 )
@@ -93,6 +109,7 @@ def test_exit_codes_and_streams(words, code, out, err, capsys, monkeypatch, run_
         (ImportError("ONNX graphs need the package onnx"), 1, "ONNX graphs need the package onnx"),
         (PermissionError(13, "Permission denied", "x.png"), 1, "x.png: Permission denied"),
         (OSError("no space"), 1, "no space"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
     ],
 )
 def test_whatever_ends_a_command_is_one_line(error, code, words, capsys, monkeypatch):
@@ -105,26 +122,52 @@ def test_whatever_ends_a_command_is_one_line(error, code, words, capsys, monkeyp
     assert (end.value.code, capsys.readouterr().err) == (code, f"autocnn: {words}\n")
 
 
-@pytest.mark.parametrize("line, out", [("--json | head -c 3 | cat", '{"n'), ("| head -1", "resnet50, images of 3x224x224\n")])
-def test_works_in_a_pipe(line, out):
-    done = shell(f"autocnn summary resnet50 {line}")
-    assert (done.returncode, done.stdout, done.stderr) == (0, out, "")
+@pytest.mark.parametrize("words", ["--help", "trace RUN x.png", "check layers.py:double --shape x=2"])
+def test_a_pipe_that_nobody_reads(words, run_folder, tmp_path):
+    """``| head`` ends a program as SIGPIPE does, with 141, and without a word."""
+    placed(tmp_path / "x.png", run_folder)
+    (tmp_path / "layers.py").write_text("def double(x):\n    return 2 * x, lambda dy: 2 * dy\n")
+    done = shell(f"set -o pipefail; autocnn {words.replace('RUN', str(run_folder))} 2>errors | true", tmp_path)
+    said = (tmp_path / "errors").read_text()
+    assert (done.returncode, done.stdout) == (141, "") and said == "", said
 
 
-def test_colours_are_for_terminals_that_want_them():
-    pytest.importorskip("pty")
-    see = "import pty, sys; sys.exit(pty.spawn([sys.executable, '-c', sys.argv[1], 'summary', '--help']) >> 8)"
-    program = "import sys; from autocnn.cli import main; main()"
-    seen = {}
-    for name, env in {"usual": {"TERM": "xterm-256color"}, "none": {"TERM": "xterm-256color", "NO_COLOR": "1"}}.items():
-        kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
-        done = subprocess.run(
-            [sys.executable, "-c", see, program], env=kept | {"PYTHONPATH": str(ROOT)} | env, capture_output=True, text=True
-        )
-        assert done.returncode == 0 and "Usage" in done.stdout
-        codes = {int(c) for found in re.findall(r"\x1b\[([0-9;]*)m", done.stdout) for c in found.split(";") if c}
-        seen[name] = {c for c in codes if 30 <= c <= 49 or 90 <= c <= 107}
-    assert seen["usual"] and not seen["none"]
+def test_the_first_lines_in_a_pipe():
+    done = shell("autocnn summary resnet50 | head -1; autocnn summary lenet5 --json | head -c 3 | cat")
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'resnet50, images of 3x224x224\n{"n', "")
+
+
+def test_a_full_disk_behind_stdout():
+    done = shell("autocnn summary tiny-cnn >/dev/full")
+    assert (done.returncode, done.stderr) == (1, "autocnn: No space left on device\n")
+
+
+def test_an_encoding_that_lacks_letters():
+    done = shell("autocnn summary tiny-cnn", PYTHONIOENCODING="cp1252")
+    assert done.returncode == 0 and "--------  ---------" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words, env, terminal, some",
+    [
+        ("--help", {}, True, True),
+        ("--help", {"NO_COLOR": "1"}, True, False),
+        ("--nonsense", {"FORCE_COLOR": "1"}, False, True),
+        ("--nonsense", {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, False),
+    ],
+)
+def test_escape_sequences_are_for_those_who_want_them(words, env, terminal, some):
+    """Neither colours nor bold letters where NO_COLOR is set, which counts for more than FORCE_COLOR."""
+    program = "autocnn"
+    if terminal:
+        pytest.importorskip("pty")
+        program = f"{shlex.quote(sys.executable)} -c {shlex.quote(PTY)}"
+    done = shell(f"{program} summary {words}", TERM="xterm-256color", **env)
+    said = done.stdout + done.stderr
+    assert "Usage" in said and ("\x1b" in said) == some
+
+
+PTY = "import pty, sys; pty.spawn([sys.executable, '-c', 'from autocnn.cli import main; main()', *sys.argv[1:]])"
 
 
 def test_completion():
@@ -162,12 +205,36 @@ def examples():
     for block in re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL):
         lines = [line.strip().removeprefix("$ ") for line in block.replace("\\\n", " ").splitlines()]
         found += [line for line in lines if line.startswith("autocnn ")]
-    return list(dict.fromkeys(found + [line for command in COMMANDS.values() for line in told(command.help or "")]))
+    return list(dict.fromkeys(found + [line for command in every_command() for line in told(command.help or "")]))
 
 
-@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not hasattr(command, "commands")])
-def test_help_has_an_example(name):
-    assert any(line.startswith(f"autocnn {name} ") or line == f"autocnn {name}" for line in told(COMMANDS[name].help))
+def every_command():
+    """The program itself, its commands, and their commands."""
+    waiting = [typer.main.get_command(app)]
+    while waiting:
+        yield waiting[0]
+        waiting += getattr(waiting.pop(0), "commands", {}).values()
+
+
+@pytest.mark.parametrize("command", list(every_command()), ids=lambda command: command.name)
+def test_help_has_an_example(command):
+    assert any(command.name in line or command.name == "program" for line in told(command.help))
+
+
+def test_version_and_h():
+    assert invoke(["--version"]).stdout == f"autocnn {autocnn.__version__}\n"
+    for words in ([], ["summary"], ["data", "list"]):
+        assert invoke([*words, "-h"]).stdout == invoke([*words, "--help"]).stdout
+
+
+def test_every_command_that_prints_results_has_json():
+    """The one that trains prints progress; what came out is in the run folder, and `evaluate` tells it."""
+    without = {c.name for c in every_command() if not hasattr(c, "commands") and "--json" not in flat(p.opts for p in c.params)}
+    assert without == {"train"}
+
+
+def flat(lists):
+    return {item for items in lists for item in items}
 
 
 def split(line):
@@ -182,7 +249,7 @@ def test_examples_are_well_formed(line):
     """Each option exists and its value has the right type; nothing is run."""
     words, command = split(line), typer.main.get_command(app)
     context = typer.Context(command)
-    while hasattr(command, "commands") and words:
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
         assert words[0] in command.commands, f"there is no command {words[0]}"
         command, words = command.commands[words[0]], words[1:]
     if "--help" not in words:

@@ -133,6 +133,13 @@ def test_gzip_bombs(tmp_path, promised):
     assert ("longer than it says" if promised == 60 else "too much to believe") in text
 
 
+def test_a_promise_takes_no_memory_before_it_is_kept(tmp_path):
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(by_hand(np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8))[:100_000]))
+    memory, text = peak(lambda: idx.read(path, "images"))
+    assert memory < 500_000 and "truncated" in text
+
+
 def test_blank_pictures_are_no_bomb(tmp_path):
     path, blank = tmp_path / "file.gz", np.zeros((5000, 28, 28), np.uint8)
     path.write_bytes(gzip.compress(by_hand(blank)))

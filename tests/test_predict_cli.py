@@ -130,6 +130,23 @@ def test_predict_prints_bars(trained, pictures):
     assert len(top) == 2 and top[1].split()[:2] == first.splitlines()[1].split()[:2]
 
 
+def test_pictures_that_cannot_be_read_do_not_stop_the_others(trained, pictures, tmp_path):
+    same, text = pictures[0] / "same.png", tmp_path / "text.png"
+    text.write_text("no picture")
+    result = autocnn("predict", trained["tiny-cnn"], same, tmp_path, same, text, tmp_path / "none.png")
+    assert result.exit_code == 1
+    assert result.stdout.count(f"{same}\n") == 2 and result.stdout.count("%") == 6
+    folder, unread, absent = result.stderr.splitlines()
+    assert folder == f"autocnn: {tmp_path} is a folder; name the pictures in it, such as {tmp_path}/*.png"
+    assert unread.startswith(f"autocnn: {text} is no picture") and absent.endswith("none.png")
+    result = autocnn("predict", trained["tiny-cnn"], text, same, "--json")
+    about = json.loads(result.stdout)
+    assert result.exit_code == 1 and [p["image"] for p in about["predictions"]] == [str(same)]
+    assert about["failed"] == [{"image": str(text), "error": result.stderr.removeprefix("autocnn: ").strip()}]
+    with pytest.raises(ValueError, match=r"text.png is no picture.*\nautocnn: there is no file"):
+        autocnn("predict", trained["tiny-cnn"], text, tmp_path / "none.png")
+
+
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
 def test_bars_fit_the_terminal(columns):
     answer = [("a class of many words, far too many", 0.97), ("b", 0.029), ("c", 0.001)]

@@ -109,6 +109,27 @@ def test_response_norm_keeps_signs_and_shrinks(size, channels, seed):
     assert (np.sign(y) == np.sign(x)).all() and (np.abs(y) <= np.abs(x)).all()
 
 
+@some
+@given(SIZES, PAIRS, PAIRS, PAIRS, SEEDS)
+def test_windows_and_unwindows_are_adjoint(size, kernel, stride, dilation, seed):
+    assume(all(n > d * (k - 1) for n, k, d in zip(size[2:], kernel, dilation, strict=True)))
+    (x,) = drawn(seed, size)
+    w = ops.windows(x, kernel, stride, dilation)
+    (p,) = drawn(seed + 1, w.shape)
+    np.testing.assert_allclose(np.vdot(w, p), np.vdot(x, ops.unwindows(p, size[2:], stride, dilation)), rtol=1e-9, atol=1e-9)
+
+
+@some
+@given(SIZES, st.floats(0, 0.95), st.sampled_from(["float32", "float64"]), SEEDS)
+def test_dropout_keeps_or_drops_and_keeps_the_mean(size, p, dtype, seed):
+    layer, x = ac.layers.dropout(p), np.ones((50, *size), dtype)
+    y, _ = layer.apply({}, {}, x, train=True, key=seed)
+    kept = y != 0
+    np.testing.assert_allclose(y[kept], 1 / (1 - p), rtol=1e-6)
+    assert y.dtype == dtype and abs(kept.mean() - (1 - p)) <= 6 * math.sqrt(p * (1 - p) / x.size)
+    assert layer.apply({}, {}, x)[0] is x
+
+
 # --- networks ---------------------------------------------------------------------------------------------------------------
 
 
@@ -148,11 +169,11 @@ def test_random_networks_have_one_gradient(build, seed):
     _, params, state = build(ac.layers).init(seed, (2, 6, 7))
     (x,) = drawn(seed, (4, 2, 6, 7))
     labels = np.arange(4) % 3
-    found = [build(nn).loss_and_grad(params, state, (x, labels), key=seed) for nn in (ac.layers, reference)]
-    for part in zip(*(leaves(list(result)) for result in found), strict=True):
-        (path, a), (path_, b) = part
-        assert path == path_
-        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9, err_msg=path)
+    ours, *others = [build(nn).loss_and_grad(params, state, (x, labels), key=seed) for nn in (ac.layers, reference, ac.fast)]
+    for found in others:
+        for (path, a), (path_, b) in zip(leaves(list(ours)), leaves(list(found)), strict=True):
+            assert path == path_
+            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9, err_msg=path)
 
 
 @few
@@ -203,6 +224,36 @@ def test_optimizers_treat_every_number_alike_wherever_it_is(make, sizes, seed):
     pieces = descend(lambda a: [{"w": part} for part in np.split(a, cuts)])
     turned = descend(lambda a: (a[::-1].copy(), []))
     assert np.array_equal(whole, pieces) and np.array_equal(whole, turned[::-1])
+
+
+@some
+@given(OPTIMIZERS, st.sampled_from(["float32", "float64"]), SEEDS)
+def test_optimizers_change_nothing_in_place_and_keep_dtypes(make, dtype, seed):
+    opt = make()
+    pairs = (drawn(seed + i, (3,), (2, 2)) for i in range(3))
+    params, *grads = ([{"w": a.astype(dtype)}, (b.astype(dtype), {})] for a, b in pairs)
+    state = opt.init(params)
+    for g in grads:
+        for _, leaf in leaves([params, g, state]):
+            leaf.setflags(write=False)  # who writes in place fails
+        before, (params, state) = params, opt.update(params, g, state)
+        shapes = tree_map(lambda p, q: (p.shape, p.dtype) == (q.shape, dtype), params, before)  # one structure, too
+        assert all(same for _, same in leaves(shapes))
+
+
+@some
+@given(st.floats(0, 0.99), st.booleans(), st.floats(0, 0.5), SEEDS)
+def test_sgd_is_its_formula(momentum, nesterov, decay, seed):
+    p, *grads = drawn(seed, *[(4,)] * 5)
+    opt = optim.sgd(0.1, momentum, nesterov and momentum > 0, decay)
+    params, state = [p], opt.init([p])
+    q, v = p.copy(), np.zeros(4)
+    for g in grads:
+        params, state = opt.update(params, [g], state)
+        g = g + decay * q
+        v = momentum * v + g
+        q = q - 0.1 * (g + momentum * v if nesterov and momentum > 0 else v)
+    np.testing.assert_allclose(params[0], q, rtol=1e-12, atol=1e-12)
 
 
 @some

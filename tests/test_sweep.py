@@ -18,7 +18,7 @@ import scipy.stats
 import autocnn as ac
 import reference
 from autocnn import cli
-from autocnn.sweeps import pool
+from autocnn.sweeps import Sweep, pool
 
 tiny_cnn = functools.partial(ac.models.tiny_cnn, nn=reference)
 GRID = {"filters": [1, 2], "epochs": [1, 2]}
@@ -112,6 +112,19 @@ def test_summary_is_students():
         assert (row["n"], row["mean"], row["low"], row["high"]) == (4, *map(pytest.approx, (np.mean(values), low, high)))
     with pytest.raises(ValueError, match="did you mean 'val_loss'"):
         found.summary("valloss")
+
+
+def test_a_sweep_shows_itself_as_a_table(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    trials = [{"filters": f, "seed": s, "parameters": 40, "val_acc": f / 4} for f in (1, 2) for s in (0, 1)]
+    trials += [{"filters": 3, "seed": 0, "error": "ValueError"}]
+    assert repr(Sweep(trials, ("filters",))).splitlines() == [
+        "filters  parameters  n  accuracy  95 % interval",
+        "───────  ──────────  ─  ────────  ────────────────",
+        "      1          40  2    0.2500  0.2500 to 0.2500",
+        "      2          40  2    0.5000  0.5000 to 0.5000",
+        "      3              0            failed",
+    ]
 
 
 def test_one_seed_has_no_interval(found):
@@ -399,7 +412,7 @@ def test_the_command_reports_what_failed(command, tmp_path):
         "sweep", "tiny-cnn", "--grid", "kernel=3,9", "--seeds", 1, "--epochs", 1, "--workers", 1, "--out", tmp_path
     )
     assert code == 1
-    assert re.search(r"^ +9 +0  failed$", stdout, re.MULTILINE)
+    assert re.search(r"^ +9 +0 +failed$", stdout, re.MULTILINE)
     (line,) = stderr.splitlines()
     assert line.startswith("autocnn: the trial with kernel 9, seed 0 failed: ValueError: ")
 

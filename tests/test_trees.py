@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autocnn import trees
@@ -11,6 +11,8 @@ TREES = st.recursive(
     max_leaves=12,
 )
 
+same = settings(deadline=None, derandomize=True)  # a test that fails does so for everyone
+
 
 def test_paths_read_as_they_are_written():
     tree = [{}, {"main": [{"w": 1.0, "b": 2.0}], "shortcut": ()}, (3.0,)]
@@ -18,6 +20,7 @@ def test_paths_read_as_they_are_written():
     assert trees.leaves(5.0) == [("", 5.0)]
 
 
+@same
 @given(TREES)
 def test_unflatten_is_the_inverse_of_leaves(tree):
     values = [leaf for _, leaf in trees.leaves(tree)]
@@ -27,6 +30,7 @@ def test_unflatten_is_the_inverse_of_leaves(tree):
     assert repr(trees.tree_map(lambda a, b: a, tree, again)) == repr(tree)
 
 
+@same
 @given(TREES)
 def test_tree_map_maps_each_leaf_once(tree):
     doubled = trees.tree_map(lambda a, b: a + b, tree, tree)

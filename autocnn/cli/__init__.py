@@ -1,17 +1,17 @@
 """The command line: one file a command; results on stdout, progress on stderr, exit code 2 for bad input."""
 
 import sys
+from typing import Annotated
 
 import typer
 
-from autocnn.cli import chapter, check, data, exercise, predict, summary, sweep, train
+import autocnn
+from autocnn.cli import chapter, check, data, exercise, output, predict, summary, sweep, train
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Convolutional networks, written once and differentiated twice: by autograd and by hand.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["--help", "-h"]}
 )
 app.command()(chapter.chapter)
 app.command()(exercise.exercise)
@@ -27,13 +27,49 @@ app.command()(check.check)
 app.add_typer(data.app, name="data")
 
 
+def _tell_version(wanted: bool):
+    if wanted:
+        typer.echo(f"autocnn {autocnn.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+):
+    """Convolutional networks, written once and differentiated twice: by autograd and by hand.
+
+    \b
+    Examples:
+      autocnn chapter
+      autocnn summary resnet50
+      autocnn train lenet5 --data fashion-mnist
+      autocnn predict runs/lenet5-fashion-mnist shoe.png
+
+    Results go to stdout, as JSON with --json; progress and errors go to stderr.
+    The exit code is 0, 1 when something went wrong or a check failed, 2 for a bad
+    command line or bad input, 130 after Ctrl-C, 141 when the pipe was closed.
+    """
+
+
 def main():
-    """Run the command line. What a user did wrong is one line on stderr and exit code 2, what the machine did exit code 1."""
+    """Run the command line. What a user did wrong is one line on stderr and exit code 2, what the machine did exit code 1.
+
+    Ctrl-C is exit code 130; 141, as of any program that SIGPIPE ends, when whoever reads the output has closed the pipe.
+    """
+    output.prepare()
     try:
         app(prog_name="autocnn")
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # which Typer ends with 1
+            _closed()
+        raise
+    except BrokenPipeError:
+        _closed()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ValueError as error:
         _end(2, error)
     except ImportError as error:  # a package of an extra, which the message names
@@ -41,9 +77,14 @@ def main():
     except MemoryError as error:
         _end(1, f"not enough memory: {error}" if str(error) else "not enough memory")
     except OSError as error:
-        _end(1, f"{error.filename}: {error.strerror}" if error.filename else error)
+        _end(1, f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error)
 
 
 def _end(code, words):
-    print(f"autocnn: {words}", file=sys.stderr)
+    typer.echo(f"autocnn: {words}", err=True)
     sys.exit(code)
+
+
+def _closed():
+    output.close()
+    sys.exit(141)

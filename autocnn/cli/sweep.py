@@ -2,45 +2,56 @@
 
 import contextlib
 import functools
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from autocnn import models
+from autocnn.cli.output import MOST, dumped
 from autocnn.data import load
 from autocnn.engines import ENGINES
 from autocnn.engines import engine as vocabulary
 from autocnn.sweeps import pool
 from autocnn.sweeps import sweep as run_sweep
-from autocnn.tables import table
+from autocnn.tables import paragraphs
 
 NETWORKS = {"tiny-cnn": models.tiny_cnn, "tiny-mlp": models.tiny_mlp, "lenet5": models.lenet5}
 
 
 def sweep(
-    network: Annotated[str, typer.Argument(help=", ".join(NETWORKS), metavar="NETWORK")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            help=", ".join(NETWORKS),
+            metavar="NETWORK",
+            autocompletion=lambda incomplete: [name for name in NETWORKS if name.startswith(incomplete)],
+        ),
+    ],
     grid: Annotated[list[str], typer.Option(help="filters=1:8 or hidden=1,2,4; may be repeated", metavar="NAME=VALUES")],
-    seeds: Annotated[int, typer.Option(help="Trials at each point, seeds 0, 1, ...")] = 8,
+    seeds: Annotated[int, typer.Option(help="Trials at each point, seeds 0, 1, ...", max=MOST)] = 8,
     data: Annotated[str, typer.Option(help="patterns (drawn anew for each seed), digits, mnist, or a folder")] = "patterns",
     epochs: Annotated[int, typer.Option(help="Passes through the training images")] = 80,
     batch_size: Annotated[int, typer.Option(help="Images a step")] = 18,
     rate: Annotated[float, typer.Option(help="Learning rate of plain SGD")] = 0.12,
     engine: Annotated[str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")] = "fast",
     out: Annotated[str, typer.Option(help="Folder; sweeps/NETWORK-NAMES when left out", metavar="FOLDER")] = "",
-    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out", max=1000)] = None,
     scheduler: Annotated[str, typer.Option(help="Address of a Dask scheduler; local starts a cluster here")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON instead of a table")] = False,
 ):
     """Train a network for each combination of options and each seed, and tell means with 95 % intervals.
 
-    Each trial is stored in FOLDER/trials.jsonl as it finishes; the same command again goes on where a sweep was stopped, and
-    may have more seeds or values. The options are those of the network's function, and epochs, batch_size and rate.
+    Each trial is stored in FOLDER/trials.jsonl as it finishes; the same command
+    again goes on where a sweep was stopped, and may have more seeds or values.
+    The options are those of the network's function, and epochs, batch_size and
+    rate.
 
-    Examples: `autocnn sweep tiny-cnn --grid filters=1:8 --seeds 20`,
-    `autocnn sweep tiny-cnn --grid kernel=2,3,5 --grid classes=3:5`,
-    `autocnn sweep tiny-mlp --grid hidden=1:64 --scheduler tcp://10.0.0.1:8786`
+    \b
+    Examples:
+      autocnn sweep tiny-cnn --grid filters=1:8 --seeds 20
+      autocnn sweep tiny-cnn --grid kernel=2,3,5 --grid classes=3:5
+      autocnn sweep tiny-mlp --grid hidden=1:64 --scheduler tcp://10.0.0.1:8786
     """
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r} to sweep; the networks are {', '.join(NETWORKS)}")
@@ -78,17 +89,10 @@ def _tell(found, folder, as_json):
     summary = found.summary()
     plots.points(summary, found.trials, found.names).savefig(folder / "sweep.png")
     if as_json:
-        typer.echo(json.dumps({"trials": found.trials, "summary": summary, "failed": len(found.failed)}))
+        typer.echo(dumped({"trials": found.trials, "summary": summary, "failed": len(found.failed)}))
         return
-    rows = [[*(row[name] for name in found.names), row["parameters"], row["n"], *_accuracy(row)] for row in summary]
-    typer.echo(table((*found.names, "parameters", "n", "accuracy", "95 % interval"), rows))
-    typer.echo(f"accuracy: on the validation images after the last epoch\n\n{folder}: trials.jsonl, sweep.png")
-
-
-def _accuracy(row):
-    if row["low"] is None:
-        return ("failed" if row["mean"] is None else f"{row['mean']:.4f}", "")
-    return f"{row['mean']:.4f}", f"{max(row['low'], 0):.4f} to {min(row['high'], 1):.4f}"
+    typer.echo(repr(found))
+    typer.echo(paragraphs(f"accuracy: on the validation images after the last epoch\n\n{folder}: trials.jsonl, sweep.png"))
 
 
 def _option(text):
@@ -108,6 +112,8 @@ def _values(part, text):
             raise ValueError(f"a range is FROM:TO in whole numbers, such as filters=1:8; got {text!r}") from None
         if low > high:
             raise ValueError(f"the range {part} is empty; write {high}:{low}")
+        if high - low >= MOST:
+            raise ValueError(f"the range {part} has more than {MOST:,} values; give steps as a list, such as filters=1,10,100")
         return range(low, high + 1)
     for kind in (int, float):
         with contextlib.suppress(ValueError):

@@ -21,6 +21,7 @@ TYPES = {0x08: "unsigned bytes", 0x09: "signed bytes", 0x0B: "int16", 0x0C: "int
 UNSIGNED_BYTES = 0x08
 
 BLOCK = 1 << 20  # read in blocks: gzip's readinto makes a copy of what it returns
+FIRST = 1 << 16  # of a zipped file, whose size is not known
 DEFLATE_LIMIT = 1032  # deflate cannot shrink anything further than this
 PLAUSIBLE_RATIO, HARMLESS = 100, 1 << 26  # pictures hardly shrink tenfold; 64 MB cannot hurt
 
@@ -148,7 +149,8 @@ def _fill(file, values):
 def _grown(file, most):
     """Read at most so many bytes into an array that grows with what arrives: a zipped file's size proves no promise."""
     values = bytearray()
-    while len(values) < most and (block := file.read(min(BLOCK, most - len(values)))):
+    # A read takes memory for all that it asks for, so that it asks for no more than has arrived so far.
+    while len(values) < most and (block := file.read(min(BLOCK, max(FIRST, len(values)), most - len(values)))):
         values += block
     return np.frombuffer(values, np.uint8)
 

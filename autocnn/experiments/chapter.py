@@ -19,10 +19,7 @@ TRIALS = 8
 def chapter(lab=None, sections=None):
     """Run the sections (all of them by default) and return them as a list. The lab chooses the gradient path."""
     lab = lab or Lab()
-    unknown = [number for number in sections or () if number not in SECTIONS]
-    if unknown:
-        raise ValueError(f"there is no section {unknown[0]!r}; the sections are {', '.join(SECTIONS)}")
-    wanted = [number for number in SECTIONS if sections is None or number in sections]
+    wanted = _wanted(sections)
     # Sections that wait for repetitions go last, so that those that another process was asked for are there by then.
     found = {number: SECTIONS[number](lab) for number in sorted(wanted, key=lambda number: number in _REPEATED)}
     return [found[number] for number in wanted]
@@ -30,8 +27,16 @@ def chapter(lab=None, sections=None):
 
 def repetitions(sections=None):
     """List the repetitions that these sections need, all of them by default, for ``Lab.prepare``."""
-    needed = {name for number, names in _REPEATED.items() if sections is None or number in sections for name in names}
+    wanted = _wanted(sections)
+    needed = {name for number, names in _REPEATED.items() if number in wanted for name in names}
     return [(net, trial, options) for name, net, options in _EQUAL if name in needed for trial in range(TRIALS)]
+
+
+def _wanted(sections):
+    unknown = [number for number in sections or () if number not in SECTIONS]
+    if unknown:
+        raise ValueError(f"there is no section {unknown[0]!r}; the sections are {', '.join(SECTIONS)}")
+    return [number for number in SECTIONS if sections is None or number in sections]
 
 
 def _cnn_against_mlp(lab):

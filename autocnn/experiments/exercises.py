@@ -8,6 +8,7 @@ from autocnn.experiments.published import FILTERS, WIDTHS
 from autocnn.experiments.repeated import Repeated, cnn, mlp
 from autocnn.experiments.sections import Figure
 from autocnn.experiments.statistics import mean_interval, share_interval
+from autocnn.tables import paragraphs, table
 
 __all__ = ["EXERCISES", "Exercise", "dropout", "exercise", "fifth_class", "filter_sweep", "kernel_sizes", "strided"]
 
@@ -30,6 +31,12 @@ class Exercise(NamedTuple):
     rows: list[tuple]
     numbers: dict
     figures: list[Figure]
+
+    def __repr__(self):
+        """Show the question, the table and the answer, as wide as the terminal."""
+        legend = f"98 % by epoch: the median repetition's. Paired: differences to {self.baseline} on the same pictures."
+        question = paragraphs(f"{self.number}  {self.question}")
+        return f"{question}\n\n{table(HEADERS, self.rows)}\n{paragraphs(legend)}\n\n{paragraphs(self.answer)}"
 
 
 def exercise(number, trials=8, **options):

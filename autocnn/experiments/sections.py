@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autocnn.tables import paragraphs
 from autocnn.trees import count
 
 __all__ = ["Figure", "Row", "Section", "row", "run_row"]
@@ -42,6 +43,10 @@ class Section(NamedTuple):
     rows: list[Row]
     numbers: dict
     figures: list[Figure]
+
+    def __repr__(self):
+        """Show what a reader wants to know; the numbers and figures are in the fields."""
+        return paragraphs("\n".join(filter(None, (f"{self.number} {self.title}", self.done, self.found, self.wrong))))
 
 
 def row(section, quantity, expected, here):

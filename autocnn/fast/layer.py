@@ -44,6 +44,7 @@ class Layer(plain_layers.Layer):
         y, after, back = pull_of(self)(params, state, x, train, key, True)
 
         def backward(dy):
+            dy = checks.cotangent(dy, y)
             if isbox(dy):
                 return super(Layer, self).vjp(params, state, x, train, key)[2](dy)
             return back(np.asarray(dy, y.dtype))
@@ -52,10 +53,10 @@ class Layer(plain_layers.Layer):
 
     def loss_and_grad(self, params, state, batch, key=None, train=True):
         """Return (loss, grads, state) for a batch (x, labels[, weights]): ``autocnn.layers.Layer.loss_and_grad``."""
-        params, (x, labels, *weights) = autodiff.opened(params), batch
+        params, (x, labels, *weights) = autodiff.opened(params), checks.batch(batch)
         if _traced(params, state, x):
             return super().loss_and_grad(params, state, batch, key, train)
-        checks.labels(labels, len(x), checks.call(self, params, state, x))
+        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
         share = checks.share(weights, len(x))
         with together():
             logits, state, back = pull_of(self)(params, state, x, train, key, False)

@@ -17,14 +17,23 @@ from autocnn.ops import cross_entropy
 __all__ = ["Layer"]
 
 
-class Layer(NamedTuple):
-    """A layer or network: its vocabulary word, the word's arguments, its parts, and two pure functions."""
+class Fields(NamedTuple):
+    """What a layer consists of: its vocabulary word, the word's arguments, its parts, and two pure functions."""
 
     name: str
     options: dict[str, Any]
     init: Callable
     forward: Callable
     parts: tuple["Layer", ...] = ()
+
+
+class Layer(Fields):
+    """A layer or network. Its ``init`` is the one it is made of behind a check of the shape and the dtype."""
+
+    __slots__ = ()
+
+    def __new__(cls, name, options, init, forward, parts=()):
+        return super().__new__(cls, name, options, checks.checked_init(init), forward, parts)
 
     def apply(self, params, state, x, train=False, key=None):
         """Compute the output for a batch x (N, *shape). Returns (y, state).
@@ -41,7 +50,7 @@ class Layer(NamedTuple):
         params = autodiff.opened(params)
         checks.call(self, params, state, x)
         y, state, backward = autodiff.vjp(lambda x, params: self.forward(params, state, x, train, key), x, params)
-        return y, state, backward
+        return y, state, lambda dy: backward(checks.cotangent(dy, y))
 
     def loss_and_grad(self, params, state, batch, key=None, train=True):
         """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its gradient, a tree like params.
@@ -49,8 +58,8 @@ class Layer(NamedTuple):
         A third part of the batch, numbers w (N,) of 0 or more and not all 0, weighs the images: the loss is then
         sum_n w_n l_n / sum_n w_n, l_n being the cross-entropy of image n.
         """
-        params, (x, labels, *weights) = autodiff.opened(params), batch
-        checks.labels(labels, len(x), checks.call(self, params, state, x))
+        params, (x, labels, *weights) = autodiff.opened(params), checks.batch(batch)
+        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
         share = checks.share(weights, len(x))
 
         def loss(params):

@@ -14,7 +14,7 @@ from autocnn.layers.flat import pointwise
 from autocnn.layers.initial import filled, he_normal, zeros
 from autocnn.layers.layer import Layer
 from autocnn.layers.spatial import image_shape
-from autocnn.ops.arguments import pair, whole, window_shape
+from autocnn.ops.arguments import pair, real, whole, window_shape
 
 __all__ = ["rbf", "scaled_tanh", "subsample", "table_conv"]
 
@@ -25,7 +25,10 @@ def table_conv(table, kernel):
     ``table[f]`` lists the input channels that filter f sees (Table I of the paper). Parameters: w (P, kh, kw), one kernel for
     each of the P connections, table row by table row, ~ N(0, 2 / fan_in) with the fan-in of its filter; b (F,) = 0.
     """
-    table = tuple(tuple(whole(c, "table_conv: a channel", least=0) for c in row) for row in table)
+    try:
+        table = tuple(tuple(whole(c, "table_conv: a channel", least=0) for c in row) for row in table)
+    except TypeError:  # not rows of anything
+        table = ()
     if not table or any(not row or len(set(row)) < len(row) for row in table):
         raise ValueError("table_conv: the table needs one row a filter, listing different channels, as in ((0, 1), (1, 2))")
     kernel = pair(kernel, "table_conv: kernel")
@@ -79,7 +82,7 @@ def subsample(size=2):
 
 def scaled_tanh(amplitude=1.7159, slope=2 / 3):
     """Squash by amplitude * tanh(slope * x). With the defaults f(1) = 1 and f(-1) = -1, where |f''| is largest (appendix A)."""
-    amplitude, slope = float(amplitude), float(slope)  # numpy's float64 would widen float32
+    amplitude, slope = real(amplitude, "scaled_tanh: amplitude"), real(slope, "scaled_tanh: slope")
     options = dict(amplitude=amplitude, slope=slope)
     return pointwise("scaled_tanh", lambda x: amplitude * ops.tanh(slope * x), options)
 
@@ -91,9 +94,12 @@ def rbf(codes):
     they are logits, and the cross-entropy of their softmax is the paper's discriminative loss (equation 9) without its
     constant e^-j for images of no class: each class a Gaussian of variance 1/2 around its code.
     """
-    codes = tuple(tuple(float(v) for v in row) for row in codes)
-    table = onp.array(codes)
-    if table.ndim != 2 or not table.size:
+    try:
+        codes = tuple(tuple(float(v) for v in row) for row in codes)
+        table = onp.array(codes)
+    except (TypeError, ValueError):
+        table = onp.empty(0)
+    if table.ndim != 2 or not table.size or not onp.isfinite(table).all():
         raise ValueError("rbf: codes must be K rows of D numbers, as in ((1, -1), (-1, 1))")
 
     def init(key, shape, dtype="float64"):

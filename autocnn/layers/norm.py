@@ -1,12 +1,13 @@
 """Normalisation layers: by the batch's statistics, and by the strength of neighbouring channels."""
 
+import math
 import numbers
 
 from autocnn import ops
 from autocnn.layers.flat import pointwise
 from autocnn.layers.initial import filled
 from autocnn.layers.layer import Layer
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import real, whole
 
 __all__ = ["batch_norm", "local_response_norm"]
 
@@ -20,7 +21,7 @@ def batch_norm(momentum=0.1, eps=1e-5):
     """
     if not isinstance(momentum, numbers.Real) or not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm: momentum is the new batch's share, 0 <= momentum <= 1; got {momentum!r}")
-    if not isinstance(eps, numbers.Real) or not eps >= 0:
+    if not isinstance(eps, numbers.Real) or not 0 <= eps < math.inf:
         raise ValueError(f"batch_norm: eps must be a number, 0 or more; got {eps!r}")
     momentum, eps = float(momentum), float(eps)  # numpy's float64 would widen float32
 
@@ -41,5 +42,6 @@ def local_response_norm(size, alpha=1e-4, beta=0.75, k=1.0):
 
     Krizhevsky et al. 2012, section 3.3; their alpha is not divided by ``size``: see ``ops.local_response_norm``.
     """
-    options = dict(size=whole(size, "local_response_norm: size"), alpha=float(alpha), beta=float(beta), k=float(k))
+    options = dict(size=whole(size, "local_response_norm: size"), alpha=alpha, beta=beta, k=k)
+    options |= {name: real(options[name], f"local_response_norm: {name}") for name in ("alpha", "beta", "k")}
     return pointwise("local_response_norm", lambda x: ops.local_response_norm(x, **options), options)

@@ -1,9 +1,10 @@
 """Arguments of the windowed ops: an int stands for a pair, and windows must fit."""
 
+import math
 import numbers
 from functools import lru_cache
 
-__all__ = ["pair", "whole", "window_shape"]
+__all__ = ["pair", "real", "whole", "window_shape"]
 
 
 def whole(value, name, least=1):
@@ -11,6 +12,13 @@ def whole(value, name, least=1):
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be an int, {least} or more; got {value!r}")
     return int(value)
+
+
+def real(value, name):
+    """Return ``value`` as a float; ValueError unless it is a finite real number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a number; got {value!r}")
+    return float(value)  # numpy's float64 would widen float32
 
 
 def pair(value, name="argument", least=1):

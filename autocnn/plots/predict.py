@@ -17,11 +17,11 @@ def activations(taps, classes, top=5):
     """Draw what each stage makes of one picture: {name: (C, H, W) or (D,)}, from "input" to "probs".
 
     Of many feature maps the eight with the largest mean |activation| are shown, in their order, each stage on its own
-    scale; vectors are strips. The last row holds the largest probabilities.
+    scale; vectors and maps of one pixel are strips. The last row holds the largest probabilities.
     """
     stages = _stages(taps)
-    columns = min(MAPS, max(len(tap) for tap in stages.values() if tap.ndim == 3))
-    heights = [1.0 if tap.ndim == 3 else 0.45 for tap in stages.values()] + [0.24 * min(top, len(classes)) + 0.3]
+    columns = min(MAPS, max(len(tap) for tap in stages.values() if not _is_strip(tap)))
+    heights = [0.45 if _is_strip(tap) else 1.0 for tap in stages.values()] + [0.24 * min(top, len(classes)) + 0.3]
     width, height = 1.1 * columns + 2.0, 1.15 * sum(heights) + 0.6
     fig = figure(width, height)
     fig.set_layout_engine("none")  # a hundred axes take seconds to arrange; the margins are in inches
@@ -32,10 +32,10 @@ def activations(taps, classes, top=5):
         if name == "input":
             axes = picture_axes(fig.add_subplot(grid[i, 0]))
             axes.imshow(tap[0] if len(tap) != 3 else np.clip(tap.transpose(1, 2, 0), 0, 1), cmap=IMAGE)
-        elif tap.ndim == 1:
+        elif _is_strip(tap):
             limit = np.abs(tap).max() or 1.0
             axes = picture_axes(fig.add_subplot(grid[i, :]))
-            axes.imshow(tap[None], cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+            axes.imshow(tap.reshape(1, -1), cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
         else:
             limit = np.abs(tap).max() or 1.0
             chosen = np.sort(np.argsort(-np.abs(tap).mean(axis=(1, 2)), kind="stable")[:columns])
@@ -48,6 +48,11 @@ def activations(taps, classes, top=5):
         axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=10, fontsize=9)
     _bars(fig.add_subplot(grid[-1, :]), taps["probs"], classes, top)
     return fig
+
+
+def _is_strip(tap):
+    """Vectors are drawn as strips, and so are maps of one pixel."""
+    return tap.ndim == 1 or (tap.ndim == 3 and tap.shape[1:] == (1, 1) and len(tap) > 3)
 
 
 def _stages(taps):
@@ -82,8 +87,8 @@ def filters(weights, title, most=64):
     middle.
     """
     shown = weights[:most]
-    columns = min(len(shown), max(4, math.ceil(math.sqrt(2 * len(shown)))))
-    rows = -(-len(shown) // columns)
+    rows = -(-len(shown) // max(8, math.ceil(math.sqrt(2 * len(shown)))))
+    columns = -(-len(shown) // rows)  # rows of nearly equal length
     fig = figure(0.95 * columns + 1.2, 0.95 * rows + 0.6)
     grid = fig.subplots(rows, columns, squeeze=False)
     colour, limit = weights.shape[1] == 3, np.abs(weights.mean(axis=1)).max() or 1.0

@@ -17,6 +17,7 @@ from autocnn.sweeps.identity import fingerprint, name_of
 from autocnn.sweeps.pool import finished
 from autocnn.sweeps.store import Store, line_of
 from autocnn.sweeps.trial import MEASURES, TRAINING, one_thread, plan, trial
+from autocnn.tables import table
 
 __all__ = ["Sweep", "sweep"]
 
@@ -48,6 +49,17 @@ class Sweep(NamedTuple):
         for t in self.trials:
             points.setdefault(line_of([t[name] for name in self.names]), []).append(t)
         return [_point(point, self.names, measure) for point in points.values()]
+
+    def __repr__(self):
+        """Show the points of the grid as a table, with the mean validation accuracy and its 95 % interval."""
+        rows = [[*(row[name] for name in self.names), row["parameters"], row["n"], *_told(row)] for row in self.summary()]
+        return table((*self.names, "parameters", "n", "accuracy", "95 % interval"), rows)
+
+
+def _told(row):
+    if row["low"] is None:
+        return ("", "failed") if row["mean"] is None else (f"{row['mean']:.4f}", "")
+    return f"{row['mean']:.4f}", f"{max(row['low'], 0):.4f} to {min(row['high'], 1):.4f}"
 
 
 def _point(trials, names, measure):

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit, types
 
 from autocnn.fast import workers
+from autocnn.fast.kernels_numba.disk import callback, spared
 
 __all__ = ["compiled", "hands", "shared", "together"]
 
@@ -27,9 +28,9 @@ _forked = False
 
 
 def compiled(f, **more):
-    """Compile a function and keep the result on disk."""
+    """Compile a function and keep the result on disk, if that can be."""
     try:
-        return njit(cache=True, **OPTIONS, **more)(f)
+        return spared(njit(cache=True, **OPTIONS, **more)(f))
     except RuntimeError:  # no folder can be written to: compile anew in each process
         return njit(**OPTIONS, **more)(f)
 
@@ -75,10 +76,7 @@ class _Share(types.WrapperAddressProtocol):
     """
 
     def __init__(self, f, signature):
-        try:
-            self.function = numba.cfunc(signature, cache=True, **OPTIONS)(f)
-        except RuntimeError:  # no folder can be written to: compile anew in each process
-            self.function = numba.cfunc(signature, **OPTIONS)(f)
+        self.function = callback(f, signature, **OPTIONS)
         self.types, self._numba_type_ = signature, types.FunctionType(signature)
 
     def __wrapper_address__(self):

@@ -1,0 +1,51 @@
+"""What commands print: JSON without NaN, and letters that every terminal can show."""
+
+import codecs
+import json
+import math
+import os
+import sys
+
+from autocnn.report import plain
+
+__all__ = ["MOST", "close", "dumped", "prepare"]
+
+MOST = 100_000  # repetitions, or values of an option, that a command takes: more is a slip of the finger
+
+PLAIN = {"─": "-", "…": "~", "×": "x", "–": "-"}
+
+
+def dumped(value):
+    """Write a value as one line of strict JSON: arrays become lists, NaN and infinity null."""
+    return json.dumps(_finite(plain(value)), allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def prepare():
+    """Make the streams ready: what their encoding lacks is written in ASCII, and NO_COLOR leaves no escape sequence."""
+    codecs.register_error("plain", _plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not what a test puts there
+            stream.reconfigure(errors="plain")
+    if os.environ.get("NO_COLOR"):
+        from typer import rich_utils  # takes a tenth of a second
+
+        rich_utils.COLOR_SYSTEM = None  # Rich by itself would leave bold and faint letters
+
+
+def _plain_letters(error):
+    return "".join(PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+def close():
+    """Send what is left in the streams' buffers nowhere: who read them is gone, and the interpreter would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)

@@ -1,0 +1,40 @@
+"""Compiled kernels are kept on disk where that is possible; where it is not, they are compiled anew in each process."""
+
+import functools
+import pickle
+
+import numba
+
+__all__ = ["callback", "spared"]
+
+# A RuntimeError is Numba's "no folder can be written to", or "no compiled object yet": Ctrl-C fell into an earlier attempt,
+# and this process goes on.
+OUT_OF_REACH = OSError, EOFError, pickle.UnpicklingError, RuntimeError
+
+
+def callback(f, signature, **options):
+    """Compile ``f`` for callers that know its address and ``signature``, from its file if there is one."""
+    try:
+        return numba.cfunc(signature, cache=True, **options)(f)
+    except OUT_OF_REACH:
+        return numba.cfunc(signature, **options)(f)
+
+
+def spared(kernel):
+    """Let a compiled kernel do without its file, should the disk be full or the file damaged or out of reach. Returns it."""
+    cache = getattr(kernel, "_cache", None)
+    for name in ("load_overload", "save_overload"):
+        if hasattr(cache, name):
+            setattr(cache, name, _forgiving(getattr(cache, name)))
+    return kernel
+
+
+def _forgiving(method):
+    @functools.wraps(method)
+    def attempt(*args, **options):
+        try:
+            return method(*args, **options)
+        except OUT_OF_REACH:
+            return None  # which stands for a kernel that is not on disk
+
+    return attempt

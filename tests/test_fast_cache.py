@@ -1,0 +1,82 @@
+"""Numba's kernels run where their files on disk can be neither written nor read."""
+
+import errno
+import pickle
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+caching = pytest.importorskip("numba.core.caching")
+disk = pytest.importorskip("autocnn.fast.kernels_numba.disk")
+
+
+def fresh():
+    """A kernel that nobody has compiled yet; its source is this file, so that Numba finds a place for its cache."""
+
+    @numba.njit(cache=True)
+    def double(a):
+        return 2 * a
+
+    return double
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_kernel_whose_compilation_was_interrupted(folder, monkeypatch):
+    def incomplete(*args):
+        raise RuntimeError("no compiled object yet for <Library 'double'>")
+
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "reduce", incomplete)
+    kernel = disk.spared(fresh())
+    assert kernel(3) == 6
+
+
+def full(*args):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk(folder, monkeypatch):
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    plain, spared = fresh(), fresh()
+    disk.spared(spared)
+    with pytest.raises(OSError, match="No space left"):
+        plain(np.ones(3))
+    assert spared(np.ones(3)).tolist() == [2, 2, 2]
+    assert spared(np.ones(3, np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), EOFError(), pickle.UnpicklingError("damaged")])
+def test_files_that_cannot_be_read(error, folder, monkeypatch):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "load", fail)
+    kernel = fresh()
+    disk.spared(kernel)
+    assert kernel(3) == 6
+
+
+def test_a_cache_that_works_is_used(folder):
+    kernel = fresh()
+    disk.spared(kernel)
+    kernel(3)
+    assert list(folder.rglob("*.nbi")) and sum(kernel.stats.cache_misses.values()) == 1
+    again = fresh()
+    disk.spared(again)
+    again(3)
+    assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_every_kernel_is_spared():
+    from autocnn.fast.kernels_numba.crew import compiled
+
+    assert all(hasattr(getattr(compiled(full)._cache, name), "__wrapped__") for name in ("load_overload", "save_overload"))
+
+
+def test_what_has_no_cache_is_left_alone():
+    assert disk.spared(full) is full
