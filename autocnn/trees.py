@@ -26,7 +26,7 @@ def tree_map(f, tree, *rest):
 
     Raises ValueError naming the path at which two structures part.
     """
-    return _map(f, (tree, *rest), "") if rest else _map_one(f, tree)
+    return _map(f, (tree, *rest), ()) if rest else _map_one(f, tree)
 
 
 def _map_one(f, tree):
@@ -53,10 +53,9 @@ def _map(f, trees, path):
     for other in rest:
         if not _alike(tree, other):
             raise ValueError(f"trees differ at {_at(path)}: {_kind(tree)} in one, {_kind(other)} in the other")
-    prefix = f"{path}." if path else ""
     if isinstance(tree, dict):
-        return {key: _map(f, [t[key] for t in trees], f"{prefix}{key}") for key in tree}
-    return _sequence(tree, [_map(f, branches, f"{prefix}{i}") for i, branches in enumerate(zip(*trees, strict=True))])
+        return {key: _map(f, [t[key] for t in trees], (*path, key)) for key in tree}
+    return _sequence(tree, [_map(f, branches, (*path, i)) for i, branches in enumerate(zip(*trees, strict=True))])
 
 
 def _alike(tree, other):
@@ -75,7 +74,7 @@ def _kind(tree):
 
 
 def _at(path):
-    return f"'{path}'" if path else "the root"
+    return f"'{'.'.join(map(str, path))}'" if path else "the root"
 
 
 def unflatten(tree, values):

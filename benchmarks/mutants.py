@@ -12,6 +12,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).parents[1]
 OPS = "tests/test_ops.py tests/test_agreement.py"
+FAST = "tests/test_fast_conv.py tests/test_fast_agreement.py"
 MUTANTS = [
     # file, what stands there, what is put in its place, the tests that should notice
     ("autocnn/ops/windows.py", "row * sh, col * sw)", "row * sw, col * sh)", OPS),
@@ -80,6 +81,21 @@ MUTANTS = [
     ("reference/norm.py", "- column(db / n)", "", "tests/test_norm.py"),
     ("autocnn/data/patterns.py", "rng.uniform(0.85, 1.15)", "rng.uniform(0.85, 1.151)", "tests/test_data_patterns.py"),
     ("autocnn/models/resnet.py", "stride=1 if i == 0 else 2", "stride=2", "tests/test_networks.py"),
+    ("autocnn/fast/convolution.py", "max(padding) <= 2", "max(padding) <= 3", FAST),
+    ("autocnn/fast/winograd.py", "TURNED = G[[3, 1, 2, 0]]", "TURNED = G", FAST),
+    ("autocnn/fast/winograd.py", "(2 - padding[0], 2 - padding[1])", "(2 - padding[1], 2 - padding[0])", FAST),
+    ("autocnn/fast/norm.py", "(m / (m - 1))", "1", FAST),
+    ("autocnn/fast/loss.py", "e *= share[:, None]", "e /= n", "tests/test_weights.py"),
+    ("autocnn/fast/kernels_numpy/pool.py", "(right > left)", "(right >= left)", FAST),
+    ("autocnn/fast/kernels_numpy/pool.py", "np.where(lower > upper", "np.where(lower >= upper", FAST),
+    ("autocnn/fast/kernels_numpy/patches.py", "apart * sw * row", "sw * row", FAST),
+    ("autocnn/fast/kernels_numba/product.py", "c * hand // hands, c * (hand + 1) // hands", "c * hand // hands, c", FAST),
+    ("autocnn/fast/kernels_numba/product.py", "min(len(a), (hand + 1) * share)", "len(a)", FAST),
+    ("autocnn/fast/kernels_numba/patches.py", "add(more[f0:f1], dw[f0:f1])", "dw[f0:f1] = more[f0:f1]", FAST),
+    ("autocnn/fast/kernels_numba/winograd.py", "v3[k] = t1[k] - t3[k]", "v3[k] = t3[k] - t1[k]", FAST),
+    ("autocnn/fast/kernels_numba/winograd.py", "add(more, du[k])", "du[k] = more", FAST),
+    ("autocnn/fast/kernels_numba/pool.py", "if s[k] > value", "if s[k] >= value", FAST),
+    ("autocnn/fast/kernels_numba/pointwise.py", "out[k] = g[k] if value[k] > zero", "out[k] = g[k] if value[k] >= zero", FAST),
     ("autocnn/models/lenet.py", "(0, 1, 2), (1, 2, 3)", "(0, 1, 2), (1, 2, 3, 4)", "tests/test_networks.py"),
 ]
 

@@ -1,6 +1,7 @@
 """Numba's kernels run where their files on disk can be neither written nor read."""
 
 import errno
+import os
 import pickle
 
 import numpy as np
@@ -80,3 +81,13 @@ def test_every_kernel_is_spared():
 
 def test_what_has_no_cache_is_left_alone():
     assert disk.spared(full) is full
+
+
+def test_nothing_is_kept_that_is_older_than_a_source(tmp_path):
+    (tmp_path / "__pycache__").mkdir()
+    for age, name in ((30, "a.py"), (10, "b.py"), (20, "__pycache__/a.f-1.nbi"), (5, "__pycache__/b.g-1.nbi")):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    disk.forget_older(tmp_path)
+    assert [path.name for path in (tmp_path / "__pycache__").iterdir()] == ["b.g-1.nbi"]
+    disk.forget_older(tmp_path / "nowhere")

@@ -19,11 +19,13 @@ import numpy as np
 from numba import njit, types
 
 from autocnn.fast import workers
-from autocnn.fast.kernels_numba.disk import callback, spared
+from autocnn.fast.kernels_numba.disk import callback, forget_older, spared
 
 __all__ = ["compiled", "hands", "shared", "together"]
 
 OPTIONS = dict(nogil=True, error_model="numpy")
+
+forget_older(os.path.dirname(__file__))
 _forked = False
 
 
@@ -49,16 +51,17 @@ def shared(f):
         if share is None:
             share = shares[kinds] = _Share(f, types.void(types.int64, types.int64, *map(numba.typeof, args)))
         if _local.ready:
-            run(share, *args)
+            _run(share, args)
         else:
             with together():
-                run(share, *args)
-
-    def run(share, *args):
-        n = hands()
-        (_on_threads if n > 1 else _alone)(n, share, *args)
+                _run(share, args)
 
     return kernel
+
+
+def _run(share, args):
+    n = hands()
+    (_on_threads if n > 1 else _alone)(n, share, *args)
 
 
 def _kind(value):

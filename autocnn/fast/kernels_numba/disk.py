@@ -1,11 +1,13 @@
 """Compiled kernels are kept on disk where that is possible; where it is not, they are compiled anew in each process."""
 
+import contextlib
 import functools
 import pickle
+from pathlib import Path
 
 import numba
 
-__all__ = ["callback", "spared"]
+__all__ = ["callback", "forget_older", "spared"]
 
 # A RuntimeError is Numba's "no folder can be written to", or "no compiled object yet": Ctrl-C fell into an earlier attempt,
 # and this process goes on.
@@ -18,6 +20,19 @@ def callback(f, signature, **options):
         return numba.cfunc(signature, cache=True, **options)(f)
     except OUT_OF_REACH:
         return numba.cfunc(signature, **options)(f)
+
+
+def forget_older(folder):
+    """Drop what was compiled before the newest file of ``folder`` was written.
+
+    Numba compares a kernel with its own file alone, but a kernel holds code of other files as well: that of what it calls.
+    """
+    folder = Path(folder)
+    with contextlib.suppress(OSError):
+        newest = max((path.stat().st_mtime for path in folder.glob("*.py")), default=0)
+        for index in (folder / "__pycache__").glob("*.nbi"):
+            if index.stat().st_mtime < newest:
+                index.unlink()
 
 
 def spared(kernel):
