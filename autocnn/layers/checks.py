@@ -3,6 +3,7 @@
 import math
 import numbers
 from functools import lru_cache, wraps
+from itertools import repeat
 
 import numpy as np
 from autograd.tracer import getval, isbox
@@ -45,10 +46,11 @@ def call(layer, params, state, x, kinds="fc"):
 
 def _fits(tree, need, kinds):
     """Say quickly whether a tree has the structure of ``need`` and finite arrays of its shapes: most do, at every step."""
-    if type(need) is dict:
-        return type(tree) is dict and tree.keys() == need.keys() and all(_fits(tree[key], need[key], kinds) for key in need)
     if type(need) is list:
-        return type(tree) is list and len(tree) == len(need) and all(map(_fits, tree, need, (kinds,) * len(need)))
+        return type(tree) is list and len(tree) == len(need) and all(map(_fits, tree, need, repeat(kinds)))
+    if type(need) is dict:
+        alike = type(tree) is dict and tree.keys() == need.keys()
+        return alike and all(map(_fits, map(tree.get, need), need.values(), repeat(kinds)))
     right = type(tree) is np.ndarray and tree.dtype.kind in kinds and tree.shape == need.shape
     return right and math.isfinite(np.vdot(tree, tree).real)
 
