@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autocnn import autodiff, fast, ops
-from autocnn.fast import kernels
+from autocnn.fast import convolution, kernels
 
 # images (N, C, H, W), filters, kernel, stride, padding, dilation, groups
 GEOMETRIES = {
@@ -23,9 +23,10 @@ geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMET
 
 
 @pytest.fixture(params=["numpy", "numba"], autouse=True)
-def kind(request):
+def kind(request, monkeypatch):
     if request.param == "numba":
         pytest.importorskip("numba")
+    monkeypatch.setattr(convolution, "TRANSFORM", -np.inf)  # Winograd's algorithm for few outputs, too
     with fast.using(request.param):
         yield request.param
 
@@ -133,6 +134,17 @@ def test_equal_patches_make_equal_outputs(kind):
     w = np.random.default_rng(0).normal(size=(3, 1, 3, 3))
     y = fast.ops.conv2d(x, w, np.array([0.1, 0.2, 0.3]))
     assert all(len(np.unique(y[:, f])) <= 5 for f in range(3))  # one value for each way the window meets the bar
+
+
+def test_winograd_only_where_it_saves_multiplications(kind, monkeypatch):
+    monkeypatch.undo()
+    w, ones = np.empty((512, 512, 3, 3)), (1, 1)
+    many, few, odd = (1, 28, 28, 512), (8, 3, 3, 512), (60, 1, 1, 512)
+    assert convolution._is_winograd(w, ones, ones, ones, many)
+    assert not convolution._is_winograd(w, ones, ones, ones, few)
+    assert not convolution._is_winograd(w, ones, ones, ones, odd)
+    assert not convolution._is_winograd(w, (2, 2), ones, ones, many)
+    assert not convolution._is_winograd(w[:8], ones, ones, ones, many)
 
 
 def test_large_arrays_choose_numba(kind):

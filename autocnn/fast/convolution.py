@@ -1,7 +1,7 @@
 """Convolution over channels-last images, forward and backward, by the algorithm that suits the kernel.
 
     1 x 1                    a plain product: the images are the matrix already
-    3 x 3, step 1            Winograd's F(2 x 2, 3 x 3), 2.25 times fewer multiplications
+    3 x 3, step 1            Winograd's F(2 x 2, 3 x 3), 2.25 times fewer multiplications, if there are enough to save
     everything else          windows copied into patches, then a product
 
 All three work through blocks that fit into the cache: copy or transform a block, multiply it at once, finish it (bias, ReLU)
@@ -16,6 +16,8 @@ from autocnn.ops.arguments import window_shape
 __all__ = ["convolve", "convolve_back", "relu_back"]
 
 NOTHING = {char: np.empty(0, char) for char in "fd"}
+# A kernel's transform is 25 numbers read and written, which takes as long as so many multiplications in a product.
+TRANSFORM = 750
 NO_IMAGES = {char: np.empty((0, 0, 0, 0), char) for char in "fd"}
 
 
@@ -37,7 +39,7 @@ def convolve(x, w, b, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, 
     kernels = kernels_for(max(x.size, y.size))
     if _is_product(w, padding):
         kernels.times_transposed(_stepped(x, stride), _matrix(w), scale, b, y.reshape(-1, f), relu)
-    elif _is_winograd(w, stride, padding, dilation):
+    elif _is_winograd(w, stride, padding, dilation, y.shape):
         from autocnn.fast import winograd
 
         winograd.forward(kernels, x, w, scale, b, y, padding, relu)
@@ -54,7 +56,7 @@ def convolve_back(dy, x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), grou
     kernels = kernels_for(max(x.size, dy.size))
     if _is_product(w, padding):
         return _product_back(kernels, dy, x, w, stride, need_dx)
-    if _is_winograd(w, stride, padding, dilation):
+    if _is_winograd(w, stride, padding, dilation, dy.shape):
         from autocnn.fast import winograd
 
         return winograd.back(kernels, dy, x, w, padding, need_dx)
@@ -77,9 +79,13 @@ def _is_product(w, padding):
     return w.shape[2:] == (1, 1) and padding == (0, 0)
 
 
-def _is_winograd(w, stride, padding, dilation):
-    f, c, kh, kw = w.shape
-    return (kh, kw) == (3, 3) and stride == dilation == (1, 1) and max(padding) <= 2 and min(c, f) >= 16
+def _is_winograd(w, stride, padding, dilation, out):
+    """Say whether a convolution with outputs ``out`` (N, Ho, Wo, F) is one for Winograd's algorithm, and saves time by it."""
+    (f, c, kh, kw), (n, ho, wo, _) = w.shape, out
+    if (kh, kw) != (3, 3) or not stride == dilation == (1, 1) or max(padding) > 2 or min(c, f) < 16:
+        return False
+    tiles = n * ((ho + 1) // 2) * ((wo + 1) // 2)
+    return 9 * n * ho * wo > 16 * tiles + TRANSFORM  # multiplications for each channel and filter
 
 
 def _product_back(kernels, dy, x, w, stride, need_dx):

@@ -4,7 +4,7 @@ import numpy as np
 
 from autocnn.fast.kernels_numba import crew
 from autocnn.fast.kernels_numba.crew import compiled, shared
-from autocnn.fast.kernels_numba.product import BLOCK, ROWS, add, copy_columns, finish
+from autocnn.fast.kernels_numba.product import BLOCK, ROWS, add, copy_columns, finish, times_transposed
 
 __all__ = ["patches", "patches_back"]
 
@@ -20,8 +20,13 @@ def patches(image, w, scale, b, y, stride, dilation, relu):
     """
     n, ho, wo, f = y.shape
     k = w.size // f
-    rows = max(1, min(max(BLOCK // k, ROWS) // wo, -(-n * ho // crew.hands())))
     geometry = np.array((ho, wo, *w.shape[1:3], *stride, *dilation))
+    if w.size >= MANY and n * ho * wo <= 2 * ROWS:  # a product that is better shared by filters
+        p = np.empty((n * ho * wo, k), y.dtype)
+        _copy_all(image, p, 0, n * ho, geometry)
+        times_transposed(p, w.reshape(f, k), scale, b, y.reshape(-1, f), relu)
+        return
+    rows = max(1, min(max(BLOCK // k, ROWS) // wo, -(-n * ho // crew.hands())))
     _patches(image, w.reshape(f, k), scale, b, y.reshape(-1, f), relu, rows, geometry)
 
 
