@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 test: .venv/.test
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 chapter: .venv/.core
 	$(BIN)/autocnn chapter

@@ -7,6 +7,18 @@ import pytest
 import autocnn as ac
 import reference
 
+# They compile the same kernels: two workers of pytest-xdist would each spend half a minute on them.
+COMPILING = ("test_fast_", "test_networks", "test_checkpoint", "test_weights", "test_export")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Give the tests that compile kernels to one worker (``--dist loadgroup``)."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.path.name.startswith(COMPILING):
+                item.add_marker(pytest.mark.xdist_group("kernels"))
+
+
 VOCABULARIES = {"autograd": ac.layers, "reference": reference, "fast": ac.fast}
 
 
