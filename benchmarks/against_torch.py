@@ -11,145 +11,22 @@ On a machine that others use as well, ``--busy`` gives all engines one thread an
 """
 
 import argparse
-import importlib.util
 import os
-import re
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-import autocnn as ac
 from autocnn import fast
 from benchmarks import fast_chapter
-from benchmarks.fast_networks import NETWORKS, batch, build, in_jax, in_torch
+from benchmarks.fast_engines import HAS_JAX, PLAIN, WORKS, check, engines, gigaflops, in_double
+from benchmarks.fast_figure import figure
 
 TURN, PAUSE = 0.1, 0.05  # seconds
-PLAIN = "NumPy alone"
 
 busy = False
-HAS_JAX = importlib.util.find_spec("jax") is not None
-
-# name: network, "forward" or "gradient", images, size, goal
-WORKS = {
-    "LeNet-5 step, 32 images": ("LeNet-5", "gradient", 32, 28, 1.0),
-    "LeNet-5 step, 128 images": ("LeNet-5", "gradient", 128, 28, 1.0),
-    "VGG-16 forward, 1 image": ("VGG-16", "forward", 1, 224, 1.0),
-    "VGG-16 forward, 4 images": ("VGG-16", "forward", 4, 224, 1.0),
-    "ResNet-50 forward, 4 images of 224": ("ResNet-50", "forward", 4, 224, 1.0),
-    "ResNet-50 gradient, 8 images of 96": ("ResNet-50", "gradient", 8, 96, 1.2),
-    "ResNet-50 gradient, 8 images of 224": ("ResNet-50", "gradient", 8, 224, 1.2),
-    "VGG-16 gradient, 2 images of 224": ("VGG-16", "gradient", 2, 224, 1.2),
-}
-
-
-def engines(network, kind, n, size, jax=HAS_JAX):
-    """Return {engine: function that does the work and returns an array}, all with the same weights and images."""
-    model, params, state, shape = build(network, size)
-    x, labels = batch(shape, n, model.init(None, shape)[0][0])
-    ours, theirs = _our_engine(model, params, state, x, labels, kind), in_torch(model, params, state, shape)
-
-    def without_numba():
-        with fast.using("numpy"):
-            return ours()
-
-    found = {"ours": ours}
-    found |= {f"torch, {n} thread{'s' * (n > 1)}": _torch_engine(theirs, x, labels, kind, n) for n in (1, 2)}
-    if network == "LeNet-5":
-        found[PLAIN] = without_numba
-    if jax:
-        found["jax"] = _jax_engine(model, params, state, x, labels, kind)
-    return found
-
-
-def _our_engine(model, params, state, x, labels, kind):
-    def run():
-        if kind == "forward":
-            return model.apply(params, state, x)[0]
-        loss, grads, _ = model.loss_and_grad(params, state, (x, labels))
-        return loss, next(leaf for _, leaf in ac.trees.leaves(grads))
-
-    return run
-
-
-def _torch_engine(model, x, labels, kind, threads):
-    import torch
-
-    model.train(kind == "gradient")
-    x, labels = torch.from_numpy(x), torch.from_numpy(labels)
-
-    def run():
-        torch.set_num_threads(threads)
-        if kind == "forward":
-            with torch.no_grad():
-                return model(x).numpy()
-        model.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), labels)
-        loss.backward()
-        return loss.item(), next(model.parameters()).grad.numpy()
-
-    return run
-
-
-def _jax_engine(model, params, state, x, labels, kind):
-    import jax
-    import jax.numpy as jnp
-
-    forward = in_jax(model)
-
-    def loss(p, x):
-        logits = forward(p, state, x, True)
-        return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1).mean()
-
-    step = jax.jit(jax.value_and_grad(loss)) if kind == "gradient" else jax.jit(lambda p, x: forward(p, state, x))
-
-    def run():
-        out = jax.block_until_ready(step(params, x))
-        if kind == "forward":
-            return np.asarray(out)
-        return float(out[0]), np.asarray(jax.tree.leaves(out[1][0])[-1])
-
-    return run
-
-
-def check(outputs, exact, name):
-    """Compare each engine's logits, or its loss and first gradient, with those of double precision.
-
-    Rounding decides for some maxima and some ReLUs in single precision, and batch norm amplifies it: far from the output, a
-    gradient may be off by a percent in any engine. Ours must not be off by more than four times what torch's is.
-    """
-    if isinstance(exact, np.ndarray):
-        errors = {engine: _apart(found, exact) for engine, found in outputs.items()}
-        allowed = 2e-4
-    else:
-        losses = {engine: _apart(found[0], exact[0]) for engine, found in outputs.items()}
-        if not max(losses.values()) < 2e-4:
-            raise AssertionError(f"{name}: losses differ from {exact[0]} by {losses}")
-        errors = {engine: _apart(found[1], exact[1]) for engine, found in outputs.items()}
-        allowed = max(1e-4, 4 * max(error for engine, error in errors.items() if engine.startswith("torch")))
-    wrong = {engine: f"{error:.1e}" for engine, error in errors.items() if not error <= allowed}
-    if wrong:
-        raise AssertionError(f"{name}: off by {wrong} of the largest number, where {allowed:.1e} is allowed")
-
-
-def _apart(found, exact):
-    return float(np.abs(np.asarray(found) - exact).max() / np.abs(exact).max())
-
-
-def in_double(network, kind, n, size):
-    """The logits, or the loss and the first gradient, in double precision."""
-    model, params, state, shape = build(network, size)
-    x, labels = batch(shape, n, model.init(None, shape)[0][0])
-    params, state, x = (ac.trees.tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x))
-    if kind == "forward":
-        return model.apply(params, state, x)[0]
-    loss, grads, _ = model.loss_and_grad(params, state, (x, labels))
-    return np.float64(loss), next(leaf for _, leaf in ac.trees.leaves(grads))
-
-
 def take_turns(functions, repeats, clock=None):
     """Time each function in turn, once a repeat. Returns {name: seconds a call (repeats,)}.
 
@@ -228,44 +105,16 @@ def _process(command):
     return done.stdout
 
 
-def peak(work, engine):
-    """Peak memory in MB of a process that does the work twice."""
-    return float(_process([sys.executable, "-m", "benchmarks.against_torch", "--peak", work, engine]).split()[-1])
-
-
-def _print_peak(work, engine):
-    network, kind, n, size, _ = WORKS[work]
-    if engine == "ours":
-        model, params, state, shape = build(network, size)
-        run = _our_engine(model, params, state, *batch(shape, n, model.init(None, shape)[0][0]), kind)
-    else:  # no weights of ours: torch's own take their place
-        make, (channels, _, _) = NETWORKS[network]
-        model, shape = make(), (channels, size, size)
-        (classes,), params, state = model.init(None, shape, "float32")
-        run = _torch_engine(in_torch(model, params, state, shape), *batch(shape, n, classes), kind, 2)
-    for _ in range(2):
-        run()
-    print(_high_water())
-
-
-def _high_water():
-    """The most memory in MB that this process has had: not by ``getrusage``, which counts what its parent had before it."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        raise RuntimeError("peak memory is read from /proc/self/status, which this system does not have; use --no-memory")
-    return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+def _memory(work):
+    """Peak memory of ours and of torch, each in a process of its own."""
+    ours, torch = (float(_process([sys.executable, "-m", "benchmarks.fast_memory", work, e])) for e in ("ours", "torch"))
+    return f"{ours:.0f} / {torch:.0f} MB = {ours / torch:.2f}"
 
 
 def matrix_limit(n=3072):
     """GFLOP/s of one large float32 product: the most that this machine multiplies."""
     a = np.random.default_rng(0).normal(size=(n, n)).astype("float32")
     return 2 * n**3 / np.median(take_turns({"": lambda: a @ a}, 5)[""]) / 1e9
-
-
-def gigaflops(network, kind, n, size):
-    """Twice the multiply-adds, three times as many for a gradient."""
-    model, _, _, shape = build(network, size)
-    return 2 * ac.summary(model, shape).multiply_adds * n * (3 if kind == "gradient" else 1) / 1e9
 
 
 def table(rows):
@@ -290,7 +139,7 @@ def measure(only, repeats, memory=True):
     print(f"one matrix product: {limit:.0f} GFLOP/s on {fast.threads()} threads", flush=True)
     for name in wanted:
         if name == "TinyCNN, 80 epochs":
-            row = _row(name, chapter(repeats), 0.7)
+            row = _row(name, chapter(repeats), 0.7, _memory(name) if memory else "")
         elif name == "TinyCNN, whole process":
             row = _row(name, processes(repeats), 0.2)
         else:
@@ -302,56 +151,13 @@ def measure(only, repeats, memory=True):
             seconds = take_turns(functions, repeats)
             del functions
             reached = gigaflops(network, kind, n, size) / np.median(seconds["ours"]) / limit
-            used = ""
-            if memory:
-                ours, torch = peak(name, "ours"), peak(name, "torch, 2 threads")
-                used = f"{ours:.0f} / {torch:.0f} MB = {ours / torch:.2f}"
-            row = _row(name, seconds, goal, used, f"{100 * reached:.0f} %")
+            row = _row(name, seconds, goal, _memory(name) if memory else "", f"{100 * reached:.0f} %")
         rows.append(row)
         print(" | ".join(row), flush=True)
         if name in WORKS and PLAIN in seconds:
             rows.append(_row(f"{name}, {PLAIN}", seconds, 2.5, ours=PLAIN))
             print(" | ".join(rows[-1]), flush=True)
     return table(rows)
-
-
-def figure(path, repeats):
-    """Draw time against batch size and image size, and the share of the matrix product's speed that is reached."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    limit = matrix_limit()
-    sweeps = {
-        "LeNet-5, training step": ("LeNet-5", "gradient", [(n, 28) for n in (8, 16, 32, 64, 128, 256)]),
-        "ResNet-50, forward": ("ResNet-50", "forward", [(n, 128) for n in (1, 2, 4, 8)]),
-        "ResNet-50, 4 images forward": ("ResNet-50", "forward", [(4, s) for s in (64, 96, 128, 160, 224)]),
-    }
-    picture, axes = plt.subplots(2, 3, figsize=(12, 6.4), sharex="col", height_ratios=(2, 1), layout="constrained")
-    for (title, (network, kind, points)), top, below in zip(sweeps.items(), *axes, strict=True):
-        by_size = len({size for _, size in points}) > 1
-        lines = {}
-        for n, size in points:
-            seconds = take_turns(engines(network, kind, n, size, jax=False), repeats)
-            flops = gigaflops(network, kind, n, size)
-            torch = min(np.median(v) for k, v in seconds.items() if k != "ours")
-            for engine, value in (("autocnn.fast", np.median(seconds["ours"])), ("torch, best of 1 and 2 threads", torch)):
-                lines.setdefault(engine, []).append((size if by_size else n, value, 100 * flops / value / limit))
-        for (engine, values), style in zip(lines.items(), ("o-", "s--"), strict=True):
-            x, t, share = zip(*values, strict=True)
-            top.loglog(x, [1e3 * v for v in t], style, label=engine)
-            below.semilogx(x, share, style)
-        top.set(title=title)
-        top.grid(alpha=0.3, which="both")
-        below.grid(alpha=0.3)
-        below.set(xlabel="image size" if by_size else "images in a batch", ylim=(0, None))
-        below.set_xticks(x, [str(v) for v in x])
-        below.minorticks_off()
-    axes[0, 0].set_ylabel("milliseconds")
-    axes[1, 0].set_ylabel(f"% of one matrix product\n({limit:.0f} GFLOP/s)")
-    axes[0, 0].legend()
-    picture.savefig(path, dpi=130)
 
 
 def main():
@@ -361,17 +167,14 @@ def main():
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--busy", action="store_true", help="one thread each, processor time")
     parser.add_argument("--figure", help="write the picture here")
-    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.peak:
-        return _print_peak(*options.peak)
     if options.busy:
         global busy
         busy = True
         fast.threads(1)
     print("\n" + measure(options.only, options.repeats, not options.no_memory))
     if options.figure:
-        figure(options.figure, options.repeats)
+        figure(options.figure, options.repeats, take_turns, matrix_limit())
 
 
 if __name__ == "__main__":
