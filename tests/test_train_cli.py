@@ -448,3 +448,18 @@ def test_early_stopping_and_class_weights(pictures, tmp_path):
     for until in (2, 60):
         assert autocnn(*call, "--run", tmp_path / "b", "--until", until).exit_code == 0
     assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("name", ["engine", "data", "seed", "limit", "recipe", "steps_per_epoch", "network", "classes"])
+@pytest.mark.parametrize("more", [False, True])
+def test_settings_that_are_missing_are_named(trained, pictures, tmp_path, name, more):
+    shutil.copytree(trained[0], tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    del config[name]
+    path.write_text(json.dumps(config))
+    before = files(tmp_path / "run")
+    with pytest.raises(ValueError, match=rf"config.json is damaged: it lacks {name}$"):
+        autocnn("train", "--run", tmp_path / "run", *(("--data", pictures, "--seed", 0) if more else ()))
+    assert files(tmp_path / "run") == before

@@ -1,5 +1,6 @@
 """Settings: what a run is told on the command line, as config.json keeps it; and whether a folder holds just that run."""
 
+import copy
 import os
 import re
 import shlex
@@ -76,7 +77,8 @@ def agreed(config, asked, folder, free):
     name in place of this one. ValueError naming the option, what was asked for and what the folder holds.
     """
     recipe = recipes.Recipe(**config["recipe"])
-    held = {**DEFAULTS, **config, **recipe._asdict(), "shift": bool(recipe.shift)}
+    held, grown = copy.copy(config), copy.copy(config)  # copies of their own kind, which say what a damaged file lacks
+    held |= {**DEFAULTS, **config, **recipe._asdict(), "shift": bool(recipe.shift)}
     for name, value in asked.items():
         if name != "epochs" and not _same(name, value, held[name]):
             raise ValueError(
@@ -95,7 +97,8 @@ def agreed(config, asked, folder, free):
             f"epoch {recipe.epochs}, so that with more epochs every step would have been another. Train all {epochs} anew: "
             f"{anew} (in parts by --until {recipe.epochs}); or a run that can grow later: {growing}"
         )
-    return {**config, "recipe": {**config["recipe"], "epochs": epochs}}
+    grown["recipe"] = {**config["recipe"], "epochs": epochs}
+    return grown
 
 
 def command(config, **changes):
