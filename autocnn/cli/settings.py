@@ -16,7 +16,7 @@ from autocnn.ops.arguments import whole
 
 __all__ = ["DEFAULTS", "agreed", "begin", "command", "dataset", "default_folder", "given", "network_of", "new"]
 
-WHERE = ("out", "run", "until", "original")  # options that say where and how long, not what; --original is a network's name
+WHERE = ("out", "run", "until", "original", "as_json")  # options that do not say what; --original is a network's name
 SCHEDULES = ("cosine", "constant")
 DEFAULTS = {"width": 1.0, "seed": 0, "engine": "fast", "dtype": "float32", "limit": None}  # what no recipe says
 
@@ -40,7 +40,10 @@ def new(network, asked):
         raise ValueError(f"--seed must be an int, 0 or more and below 2^63; got {asked['seed']}")
     data = asked.get("data") or ("digits" if network.startswith("tiny") else "mnist")
     general = {name: asked.get(name, usual) for name, usual in DEFAULTS.items()}
-    pictures = dataset(data, general["limit"])
+    try:
+        pictures = dataset(data, general["limit"])
+    except ImportError as error:
+        raise ImportError(f"{error}; or train without it: autocnn train {network} --data patterns") from None
     known = recipes.recipe(network, data)
     if asked.get("optimizer", known.optimizer) != known.optimizer and "rate" not in asked:
         raise ValueError(f"--optimizer {asked['optimizer']} needs a --rate: {known.rate:g} is known to suit {known.optimizer}")
