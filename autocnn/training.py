@@ -37,6 +37,10 @@ class Moment(NamedTuple):
     history: dict[str, list]
     best: Any = None
 
+    def __repr__(self):
+        loss = "" if np.isnan(self.loss) else f", the last batch's loss {self.loss:.4g}"
+        return f"Moment(step {self.step}{loss}, {_told(self.history)}; {count(self.params):,} parameters)"
+
 
 class Run(NamedTuple):
     """What ``train`` returns.
@@ -54,6 +58,11 @@ class Run(NamedTuple):
     model: Any
     epoch: int | None = None
     moment: Moment | None = None
+
+    def __repr__(self):
+        whose = "" if self.epoch is None or self.history["epoch"][-1:] == [self.epoch] else f" of epoch {self.epoch}"
+        kept = f"; kernels of epochs {', '.join(map(str, self.snapshots))}" if self.snapshots else ""
+        return f"Run({_told(self.history)}; {count(self.params):,} parameters{whose}{kept})"
 
 
 def train(
@@ -185,6 +194,12 @@ def waited(history, monitor="val_acc"):
     """Count the epochs since the best one of a history, 0 if the last is the best; of equals, the first is the best."""
     values = history[monitor]
     return len(values) - 1 - values.index(max(values) if monitor == "val_acc" else min(values))
+
+
+def _told(history):
+    """The last epoch of a history, for people."""
+    last = {name: values[-1] for name, values in history.items() if values}
+    return ", ".join(f"{name} {value:.4g}" for name, value in last.items()) or "no epoch yet"
 
 
 def _itself_best(start, monitor, batches):

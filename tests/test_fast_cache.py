@@ -7,6 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
+from autocnn.fast import compiling
+
 numba = pytest.importorskip("numba")
 caching = pytest.importorskip("numba.core.caching")
 disk = pytest.importorskip("autocnn.fast.kernels_numba.disk")
@@ -71,6 +73,28 @@ def test_a_cache_that_works_is_used(folder):
     disk.spared(again)
     again(3)
     assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_whoever_asks_is_told_of_compiling_once(folder):
+    told = []
+    with compiling.told(lambda: told.append("outer")):
+        with compiling.told(lambda: told.append("inner")):
+            fresh()(3)
+            fresh()(np.ones(3))
+        assert told == ["inner"]
+        disk.spared(fresh())(3)  # from disk
+        disk.callback(constant, numba.void(numba.float64))
+        disk.callback(constant, numba.void(numba.float64))
+    assert told == ["inner", "outer"]
+    with compiling.told(lambda: told.append("never")):
+        fresh()(3)
+        disk.callback(constant, numba.void(numba.float64))
+    fresh()(3j)
+    assert told == ["inner", "outer"]
+
+
+def constant(x):
+    """Stands for a kernel."""
 
 
 def test_every_kernel_is_spared():

@@ -17,6 +17,8 @@ GEOMETRIES = {
     "product in steps": ((3, 8, 12, 11), 70, (1, 1), (2, 3), (0, 0), (1, 1), 1),
     "winograd": ((3, 16, 13, 12), 40, (3, 3), (1, 1), (1, 1), (1, 1), 1),
     "winograd, few rows": ((1, 24, 5, 3), 70, (3, 3), (1, 1), (2, 0), (1, 1), 1),
+    "padding wider than the kernel": ((2, 16, 4, 5), 16, (3, 3), (1, 1), (3, 1), (1, 1), 1),
+    "many channels, dilated": ((2, 16, 8, 7), 16, (3, 3), (1, 1), (1, 1), (2, 2), 1),
     "groups": ((2, 6, 9, 10), 9, (3, 3), (2, 2), (1, 1), (1, 1), 3),
 }
 geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)

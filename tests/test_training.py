@@ -122,3 +122,18 @@ def test_summary(build, parameters, products):
         assert rows.parameters == ac.trees.count(build().init(0, shape)[1])
     assert str(rows).count("\n") == len(parameters) + 2
     assert "multiply-adds" in str(rows)
+
+
+def test_runs_and_moments_are_told_in_a_line(tiny, patterns):
+    _, params, _, _ = tiny
+    options = dict(optimizer=ac.optim.sgd(0.0), restore="best", snapshots=(0, 2))
+    run = ac.train(params, patterns, epochs=2, **options)
+    loss, accuracy = run.history["val_loss"][-1], run.history["val_acc"][-1]
+    told = f"val_loss {loss:.4g}, val_acc {accuracy:.4g}; 114 parameters"
+    assert repr(run).startswith("Run(epoch 2, train_loss ")
+    assert repr(run).endswith(f"{told} of epoch 0; kernels of epochs 0, 2)")
+    assert repr(run.moment).startswith("Moment(step 20, the last batch's loss ") and repr(run.moment).endswith(f"{told})")
+    assert repr(run._replace(epoch=2, snapshots={})).endswith(f"{told})")
+    begin = ac.training.Moment(params, (), (), 0, np.nan, {})
+    assert repr(begin) == "Moment(step 0, no epoch yet; 114 parameters)"
+    assert "no epoch yet" in repr(ac.training.Run(params, (), {"epoch": [], "val_acc": []}, {}, (), None, 0))

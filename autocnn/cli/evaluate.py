@@ -1,11 +1,11 @@
 """``autocnn evaluate``: judge what is in a run folder."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from autocnn import recipes, runs, training
+from autocnn.cli.output import dumped
 from autocnn.cli.settings import dataset
 
 __all__ = ["evaluate"]
@@ -19,8 +19,11 @@ def evaluate(
 ):
     """Print a run's loss and accuracy on the validation images of a data set, its own when --data is left out.
 
-    Examples: `autocnn evaluate runs/lenet5-mnist`, `autocnn evaluate runs/lenet5-mnist --data fashion-mnist`,
-    `autocnn evaluate runs/lenet5-mnist --json | jq .accuracy`
+    \b
+    Examples:
+      autocnn evaluate runs/lenet5-mnist
+      autocnn evaluate runs/lenet5-mnist --data fashion-mnist
+      autocnn evaluate runs/lenet5-mnist --json | jq .accuracy
     """
     saved = runs.load(run, "last" if last else "best")
     pictures = dataset(data or saved.config["data"], None if data else saved.config["limit"])
@@ -30,4 +33,4 @@ def evaluate(
     loss, accuracy = training.evaluate(saved.model, saved.moment.params, saved.moment.state, x, pictures.y_val)
     about = {"run": run, "data": data or saved.config["data"], "epoch": saved.moment.history["epoch"][-1], "images": len(x)}
     about |= {"loss": loss, "accuracy": accuracy}
-    typer.echo(json.dumps(about) if as_json else f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}")
+    typer.echo(dumped(about) if as_json else f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}")

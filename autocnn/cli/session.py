@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shlex
+import shutil
 import sys
 import time
 from collections import deque
@@ -13,14 +14,15 @@ import typer
 from tqdm import tqdm
 
 from autocnn import locks, parallel, recipes, runs, training
-from autocnn.trees import count
+from autocnn.cli import interrupt, progress
+from autocnn.cli.output import dumped
 
 __all__ = ["held", "train", "written"]
 
 BATCHES = 50  # over which the bar averages the loss
 MEASURED = 5000  # training images on which an epoch's training metrics are taken
 BAR = "{desc}  {remaining} left  {percentage:3.0f}% |{bar}|"
-HEADS = "         training          validation\nepoch    loss  accuracy    loss  accuracy       time"
+COMPILING = "compiling kernels for this processor, which may take half a minute the first time"
 
 
 @contextlib.contextmanager
@@ -46,14 +48,20 @@ def written(write, folder, *args):
     raise typer.Exit(1)
 
 
-def train(folder, config, data, model, optimizer, moment, until=None):
+def train(folder, config, data, model, optimizer, moment, until=None, as_json=False):
     """Train from ``moment`` to the end, or to the end of epoch ``until``, keeping the run folder up to date; draw the figures.
 
-    Ctrl-C saves and ends the program with 130, a run that diverges with 1.
+    Prints a table, or with ``as_json`` a line of JSON an epoch and one at the end, and everything else on stderr. Ctrl-C saves
+    and ends the program with 130, a run that diverges with 1.
     """
+    from autocnn.fast import compiling  # what no other command has to wait for
+
     recipe, inputs = recipes.Recipe(**config["recipe"]), recipes.Inputs(**config["inputs"])
     data = data._replace(x_train=recipes.prepare(data.x_train, inputs), x_val=recipes.prepare(data.x_val, inputs))
-    _introduce(config, recipe, data, moment.params)
+    width = shutil.get_terminal_size((100, 24)).columns
+    typer.echo(progress.introduction(config, recipe, data, moment.params, MEASURED, width), err=as_json)
+    if not as_json:
+        typer.echo(f"\n{progress.head(width)}")
     last = recipe.epochs if until is None else until
     steps = recipe.epochs * config["steps_per_epoch"]
     start, latest, losses = time.monotonic(), moment, deque(maxlen=BATCHES)
@@ -66,7 +74,7 @@ def train(folder, config, data, model, optimizer, moment, until=None):
             losses.append(after.loss)
             epoch, accuracy = len(after.history["epoch"]), after.history["val_acc"][-1]
             mean = sum(losses) / len(losses)
-            bar.set_description_str(f"epoch {epoch}/{recipe.epochs}  loss {mean:.4f}  accuracy {accuracy:.2%}", refresh=False)
+            bar.set_description_str(progress.describe(mean, epoch, recipe.epochs, accuracy, width), refresh=False)
             bar.update()
 
         def on_epoch(after):
@@ -75,11 +83,16 @@ def train(folder, config, data, model, optimizer, moment, until=None):
                 written(runs.save, folder, after, "best")
             latest = after  # not earlier: a run that is stopped before the best is written makes it again
             written(runs.save, folder, after, "last")
-            bar.write(_row(after.history, time.monotonic() - start), file=sys.stdout)
+            seconds = time.monotonic() - start
+            bar.write(progress.line(after.history, seconds) if as_json else progress.row(after.history, seconds, width))
+            sys.stdout.flush()  # whoever reads a pipe waits for this row
             _check_progress(after.history["train_loss"], last=after.step == steps)
 
         try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a loss that diverges is told in one line
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(interrupt.kept())
+                stack.enter_context(compiling.told(lambda: bar.write(COMPILING, file=sys.stderr)))
+                stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))  # told in one line
                 training.train(
                     moment.params,
                     data,
@@ -108,7 +121,7 @@ def train(folder, config, data, model, optimizer, moment, until=None):
             typer.echo(f"autocnn: {error}", err=True)
             raise typer.Exit(1) from None
     if not parallel.rank():
-        _finish(folder, data, model, latest, recipe)
+        _finish(folder, config, data, model, latest, width, as_json)
 
 
 def _check_progress(losses, last):
@@ -121,33 +134,7 @@ def _how_to_go_on(folder):
     return f"go on with: autocnn train --run {shlex.quote(str(folder))}"
 
 
-def _introduce(config, recipe, data, params):
-    """Print what is about to happen, and the head of the table."""
-    size = "x".join(map(str, config["shape"]))
-    course = "falling as a cosine" if recipe.schedule == "cosine" else "staying there"
-    schedule = f"{recipe.optimizer}, rate {recipe.rate:g} {course}, weight decay {recipe.weight_decay:g}"
-    changes = [f"shifts of up to {recipe.shift}"] if recipe.shift else []
-    changes += ["mirror images"] if recipe.flip else []
-    schedule += f", gradients no longer than {recipe.clip:g}" if recipe.clip else ""
-    typer.echo(f"{config['network']}, {count(params):,} parameters, gradients by {config['engine']}, seed {config['seed']}")
-    typer.echo(f"{config['data']}: {len(data.x_train):,} training and {len(data.x_val):,} validation images of {size}")
-    typer.echo(f"{schedule}; batches of {recipe.batch_size}; {' and '.join(changes) or 'images as they are'}")
-    if recipe.class_weight:
-        typer.echo("in the loss, every class weighs the same, however many images it has")
-    if recipe.patience:
-        typer.echo(f"at most {recipe.epochs} epochs, and no more than {recipe.patience} without a better validation accuracy")
-    if len(data.x_train) > MEASURED:
-        typer.echo(f"training columns: measured on {MEASURED:,} of the training images")
-    typer.echo(f"\n{HEADS}")
-
-
-def _row(history, seconds):
-    epoch, loss, accuracy, val_loss, val_accuracy = (values[-1] for values in history.values())
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{epoch:5d}  {loss:6.4f}  {accuracy:8.2%}  {val_loss:6.4f}  {val_accuracy:8.2%}  {minutes:6d}:{seconds:02d}"
-
-
-def _finish(folder, data, model, moment, recipe):
+def _finish(folder, config, data, model, moment, width, as_json):
     """Draw the figures and print what came out."""
     from autocnn.plots import training as plots  # matplotlib takes a second to import
 
@@ -161,11 +148,6 @@ def _finish(folder, data, model, moment, recipe):
         image = io.BytesIO()
         figure.savefig(image, format="png")
         written(runs.write, folder / name, image.getvalue())
-    accuracy, epoch = moment.history["val_acc"], moment.history["epoch"][-1]
-    best, waited = int(np.argmax(accuracy)), training.waited(moment.history)
-    typer.echo(f"\nvalidation accuracy {accuracy[-1]:.2%}; the best epoch was {best} with {accuracy[best]:.2%}")
-    if epoch < recipe.epochs and recipe.patience is not None and waited >= recipe.patience:
-        typer.echo(f"stopped early, after epoch {epoch} of {recipe.epochs}: {waited} in a row were not better than the best")
-    elif epoch < recipe.epochs:
-        typer.echo(f"stopped after epoch {epoch} of {recipe.epochs}; {_how_to_go_on(folder)}")
-    typer.echo(f"{folder}: config.json, history.csv, last.safetensors, best.safetensors, {', '.join(figures)}")
+    files = ["config.json", "history.csv", "last.safetensors", "best.safetensors", *figures]
+    came = progress.outcome(folder, config, moment.history, training.waited(moment.history), files)
+    typer.echo(dumped(came) if as_json else f"\n{progress.remarks(came, _how_to_go_on(folder), width)}")

@@ -1,5 +1,6 @@
 """Settings: what a run is told on the command line, as config.json keeps it; and whether a folder holds just that run."""
 
+import copy
 import os
 import re
 import shlex
@@ -15,7 +16,7 @@ from autocnn.ops.arguments import whole
 
 __all__ = ["DEFAULTS", "agreed", "begin", "command", "dataset", "default_folder", "given", "network_of", "new"]
 
-WHERE = ("out", "run", "until", "original")  # options that say where and how long, not what; --original is a network's name
+WHERE = ("out", "run", "until", "original", "as_json")  # options that do not say what; --original is a network's name
 SCHEDULES = ("cosine", "constant")
 DEFAULTS = {"width": 1.0, "seed": 0, "engine": "fast", "dtype": "float32", "limit": None}  # what no recipe says
 
@@ -39,7 +40,10 @@ def new(network, asked):
         raise ValueError(f"--seed must be an int, 0 or more and below 2^63; got {asked['seed']}")
     data = asked.get("data") or ("digits" if network.startswith("tiny") else "mnist")
     general = {name: asked.get(name, usual) for name, usual in DEFAULTS.items()}
-    pictures = dataset(data, general["limit"])
+    try:
+        pictures = dataset(data, general["limit"])
+    except ImportError as error:
+        raise ImportError(f"{error}; or train without it: autocnn train {network} --data patterns") from None
     known = recipes.recipe(network, data)
     if asked.get("optimizer", known.optimizer) != known.optimizer and "rate" not in asked:
         raise ValueError(f"--optimizer {asked['optimizer']} needs a --rate: {known.rate:g} is known to suit {known.optimizer}")
@@ -76,7 +80,8 @@ def agreed(config, asked, folder, free):
     name in place of this one. ValueError naming the option, what was asked for and what the folder holds.
     """
     recipe = recipes.Recipe(**config["recipe"])
-    held = {**DEFAULTS, **config, **recipe._asdict(), "shift": bool(recipe.shift)}
+    held, grown = copy.copy(config), copy.copy(config)  # copies of their own kind, which say what a damaged file lacks
+    held |= {**DEFAULTS, **config, **recipe._asdict(), "shift": bool(recipe.shift)}
     for name, value in asked.items():
         if name != "epochs" and not _same(name, value, held[name]):
             raise ValueError(
@@ -95,7 +100,8 @@ def agreed(config, asked, folder, free):
             f"epoch {recipe.epochs}, so that with more epochs every step would have been another. Train all {epochs} anew: "
             f"{anew} (in parts by --until {recipe.epochs}); or a run that can grow later: {growing}"
         )
-    return {**config, "recipe": {**config["recipe"], "epochs": epochs}}
+    grown["recipe"] = {**config["recipe"], "epochs": epochs}
+    return grown
 
 
 def command(config, **changes):

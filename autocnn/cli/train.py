@@ -20,7 +20,14 @@ DATA = "digits, mnist, fashion-mnist, patterns, or a folder of IDX files"
 @parallel.job
 def train(
     context: typer.Context,
-    network: Annotated[str, typer.Argument(help=", ".join(recipes.NETWORKS), metavar="NETWORK")] = "",
+    network: Annotated[
+        str,
+        typer.Argument(
+            help=", ".join(recipes.NETWORKS),
+            metavar="NETWORK",
+            autocompletion=lambda incomplete: [name for name in recipes.NETWORKS if name.startswith(incomplete)],
+        ),
+    ] = "",
     data: Annotated[str, typer.Option(help=f"{DATA}; digits for tiny networks, mnist for LeNets when left out")] = "",
     epochs: Annotated[int | None, typer.Option(help="Passes through the training images")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step")] = None,
@@ -42,6 +49,7 @@ def train(
     limit: Annotated[int | None, typer.Option(help="Use the first so many training and validation images only")] = None,
     out: Annotated[str, typer.Option(help="Run folder; runs/NETWORK-DATA when left out", metavar="FOLDER")] = "",
     run: Annotated[str, typer.Option(help="Run folder: go on with the run in it, or begin one", metavar="FOLDER")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table")] = False,
 ):
     """Train a network. What is left out comes from the recipe that is known to
     work for this network and data set.
@@ -49,6 +57,10 @@ def train(
     Prints one row an epoch and writes a run folder: config.json, history.csv,
     last.safetensors and best.safetensors, curves.png, confusion.png and
     mistakes.png. Ctrl-C saves.
+
+    --json prints one line of JSON an epoch, with the names of history.csv and the
+    seconds since the start, and one line at the end that says where the run
+    stands; everything else goes to stderr.
 
     --run FOLDER goes on with the run in that folder, to the same bits as if it
     had never been stopped, or begins one where there is none. Options beside
@@ -62,6 +74,7 @@ def train(
       autocnn train lenet5 --original --data mnist --out runs/1998
       autocnn train --run runs/1998
       autocnn train lenet5 --epochs 10 --until 5 --run runs/a
+      autocnn train tiny-cnn --data patterns --json | tail -1 | jq .val_acc
     """
     if run and out:
         raise ValueError(f"--run {run} and --out {out} both name the run folder; leave one of them away")
@@ -70,16 +83,16 @@ def train(
     if network:
         asked["network"] = network
     if run and runs.holds(run):
-        _go_on(Path(run), asked, until)
+        _go_on(Path(run), asked, until, as_json)
     elif network:
-        _begin(network, asked, run or out, until)
+        _begin(network, asked, run or out, until, as_json)
     elif run:
         raise ValueError(f"{run} holds no run; to begin one there name a network, such as autocnn train lenet5 --run {run}")
     else:
         raise ValueError(f"name a network to train: {', '.join(recipes.NETWORKS)}; for instance autocnn train lenet5")
 
 
-def _begin(network, asked, folder, until):
+def _begin(network, asked, folder, until, as_json):
     """Begin a run in a folder, or in a new one for ""."""
     config, data = settings.new(network, asked)
     begin = settings.begin(config)  # every bad setting is found before anything is written
@@ -87,10 +100,10 @@ def _begin(network, asked, folder, until):
     folder = Path(folder or runs.free_folder(settings.default_folder(config)))
     with session.held(folder):
         session.written(runs.create, folder, config)
-        session.train(folder, config, data, *begin, until)
+        session.train(folder, config, data, *begin, until, as_json)
 
 
-def _go_on(folder, asked, until):
+def _go_on(folder, asked, until, as_json):
     """Continue the run in a folder from where it was stopped."""
     with session.held(folder):
         config = settings.agreed(runs.settings(folder), asked, folder, runs.free_folder(folder))
@@ -105,7 +118,7 @@ def _go_on(folder, asked, until):
             moment = runs.load(folder, "last").moment
         if config != runs.settings(folder):
             session.written(runs.configure, folder, config)
-        session.train(folder, config, data, model, optimizer, moment, until)
+        session.train(folder, config, data, model, optimizer, moment, until, as_json)
 
 
 def _check_until(until, config):

@@ -6,12 +6,28 @@ import pickle
 from pathlib import Path
 
 import numba
+from numba.core import event
+
+from autocnn.fast import compiling
 
 __all__ = ["callback", "forget_older", "spared"]
 
 # A RuntimeError is Numba's "no folder can be written to", or "no compiled object yet": Ctrl-C fell into an earlier attempt,
 # and this process goes on.
 OUT_OF_REACH = OSError, EOFError, pickle.UnpicklingError, RuntimeError
+
+
+class _Notice(event.Listener):
+    """Tells that something is being compiled: what comes from disk goes through no pass of the compiler."""
+
+    def on_start(self, event):
+        compiling.begun()
+
+    def on_end(self, event):
+        """Not asked for."""
+
+
+event.register("numba:run_pass", _Notice())
 
 
 def callback(f, signature, **options):
