@@ -4,7 +4,6 @@ import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from autocnn import divergence, models, optim, weights
@@ -125,6 +124,9 @@ def train(
     opt_state, step, loss, best = optimizer.init(params), 0, np.nan, None
     history = {name: [] for name in ("epoch", *METRICS)}
     if start is not None:
+        if not isinstance(start, Moment):
+            hint = "; this is a whole Run: pass start=run.moment" if isinstance(start, Run) else ""
+            raise ValueError(f"start must be the Moment of a run to go on from; got {type(start).__name__}{hint}")
         params, state, opt_state, step, loss, _, best = start
         history = {name: list(values) for name, values in start.history.items()}
     outputs = checks.call(model, params, state, x)
@@ -217,7 +219,9 @@ def _threads_for(params, batch_size):
     """Hold BLAS to one thread while a tiny network trains: its matrix products are over before a second thread has woken."""
     if batch_size * count(params) > 1e6:
         return contextlib.nullcontext()
-    return threadpool_limits(1, user_api="blas")
+    from autocnn.fast import workers
+
+    return workers.held()
 
 
 def _spread(n, count):

@@ -7,6 +7,7 @@ import pytest
 
 from autocnn import autodiff, fast, ops
 from autocnn.fast import convolution, kernels
+from autocnn.trees import tree_map
 
 # images (N, C, H, W), filters, kernel, stride, padding, dilation, groups
 GEOMETRIES = {
@@ -160,3 +161,26 @@ def test_no_kernel_is_missing(kind):
     from autocnn.fast import kernels_numpy
 
     assert set(kernels.kernels_for(1).__all__) <= set(kernels_numpy.__all__)
+
+
+def test_the_way_back_by_other_kernels_than_the_way_there(kind):
+    """NumPy's kernels keep patches, and Numba's do not take them."""
+    x, w = np.random.default_rng(0).normal(size=(1, 3, 128, 128)), np.random.default_rng(1).normal(size=(4, 3, 5, 5))
+    layer = fast.conv(4, 5, stride=16, padding=2, bias=False)
+    with fast.using("numpy"):
+        y, _, backward = layer.vjp({"w": w}, {}, x)
+        dx, grads = backward(y)
+    dx_, grads_ = backward(y)
+    assert worst([dx_, grads_["w"]], [dx, grads["w"]]) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [">f8", "<f8"])
+def test_either_order_of_bytes(kind, dtype):
+    x = np.random.default_rng(0).normal(size=(2, 3, 80, 90))
+    normal = fast.serial(fast.batch_norm(), fast.relu())
+    for layer in (fast.max_pool(2), fast.max_pool(3, 2, 1), fast.relu(), fast.conv(2, 3), normal):
+        _, params, state = layer.init(0, x.shape[1:])
+        expected, _, back = layer.vjp(params, state, x)
+        params, state = (tree_map(lambda a: a.astype(dtype), tree) for tree in (params, state))
+        y, _, backward = layer.vjp(params, state, x.astype(dtype))
+        assert worst([y, backward(y)[0]], [expected, back(expected)[0]]) < 1e-12

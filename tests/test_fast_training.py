@@ -177,3 +177,118 @@ def test_without_threads_that_two_may_use_kernels_run_on_one(monkeypatch):
         fast.threads(before)
         monkeypatch.undo()
         crew._layer.cache_clear()
+
+
+@pytest.fixture
+def two_threads():
+    before = fast.threads()
+    fast.threads(2)
+    yield
+    fast.threads(before)
+
+
+def python(code, **env):
+    """Run code in a process of its own; a variable of the environment that is None is taken away."""
+    env = {k: v for k, v in (os.environ | env).items() if v is not None}
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+
+
+def test_a_tiny_run_that_comes_first_leaves_the_knob_alone():
+    """While a tiny network trains, BLAS says that it has one thread."""
+    code = """
+import autocnn as ac
+data = ac.data.load("digits")
+model = ac.models.tiny_cnn(10, 12, nn=ac.fast)
+_, params, state = model.init(0, (1, 8, 8))
+ac.train(params, data, model, state, epochs=1)
+from threadpoolctl import threadpool_info
+print(ac.fast.threads(), {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"})
+"""
+    done = python(code, OPENBLAS_NUM_THREADS="2", MKL_NUM_THREADS="2", OMP_NUM_THREADS="2", AUTOCNN_THREADS=None)
+    assert (done.stdout, done.stderr) == ("2 {2}\n", "")
+
+
+def test_what_ran_before_changes_no_bit(two_threads, monkeypatch):
+    """The first call of all loads Numba in its midst, and the second finds it loaded: BLAS has one thread in both."""
+    from autocnn.fast import kernels
+
+    model = fast.serial(fast.conv(8, 3), fast.relu(), fast.flatten(), fast.dense(128), fast.relu(), fast.dense(221))
+    _, params, state = model.init(3, (1, 28, 28))
+    batch = np.random.default_rng(0).normal(size=(206, 1, 28, 28)), np.arange(206)
+    kernels._numba.cache_clear()
+    first, second = (model.loss_and_grad(params, state, batch) for _ in range(2))
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(*map(ac.trees.leaves, (first[1], second[1])), strict=True))
+
+
+def test_the_knob_may_be_turned_while_kernels_run(two_threads, monkeypatch):
+    """An array with a part for each thread was made before; nobody writes beside it."""
+    pytest.importorskip("numba")
+    from itertools import cycle
+
+    from autocnn.fast import kernels_numba, workers
+
+    x = np.random.default_rng(0).normal(size=(1000, 12))
+    for counts in ((1, 4), (4, 1), (3, 2)):
+        turns = cycle(counts)
+        monkeypatch.setattr(workers, "hands", lambda turns=turns: next(turns))
+        np.testing.assert_allclose(kernels_numba.column_sums(x), x.sum(axis=0), rtol=1e-12)
+        out = np.empty((12, 12))
+        kernels_numba.transposed_times(x, x, out)
+        np.testing.assert_allclose(out, x.T @ x, rtol=1e-12)
+
+
+def test_blas_is_told_of_a_turn_when_it_is_free_again(two_threads):
+    from threadpoolctl import threadpool_info
+
+    from autocnn.fast import workers
+
+    def blas():
+        return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+
+    with workers.held():
+        fast.threads(1)
+        fast.threads(2)
+        assert blas() == {1}
+        fast.threads(3)
+    assert blas() == {3}
+
+
+def test_who_works_alone_has_one_thread_and_others_keep_theirs(two_threads):
+    import threading
+
+    from autocnn.fast import workers
+
+    seen = []
+    with workers.alone():
+        with workers.alone():
+            seen.append(workers.hands())
+        seen.append(workers.hands())
+        other = threading.Thread(target=lambda: seen.append(workers.hands()))
+        other.start()
+        other.join()
+    assert [*seen, workers.hands(), fast.threads()] == [1, 1, 2, 2, 2]
+
+
+def test_without_numbas_compiler_numpy_computes():
+    pytest.importorskip("numba")
+    code = "from autocnn import fast; import autocnn as ac; print(ac.fast.kernels.kernels_for(2**20).__name__)"
+    done = python(code, NUMBA_DISABLE_JIT="1", AUTOCNN_KERNELS=None)
+    assert (done.stdout, done.stderr) == ("autocnn.fast.kernels_numpy\n", "")
+    done = python(code, NUMBA_DISABLE_JIT="1", AUTOCNN_KERNELS="numba")
+    assert "unset" in done.stderr.splitlines()[-1]
+
+
+def test_a_numba_that_cannot_be_imported_is_told_of_and_done_without(tmp_path):
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 1.0 or less')\n")
+    code = """
+from numpy import ones
+from autocnn.fast import ops
+print(ops.conv2d(ones((1, 1, 400, 400)), ones((2, 1, 3, 3))).max())
+"""
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", ""), os.getcwd()])
+    done = python(code, PYTHONPATH=path, AUTOCNN_KERNELS=None)
+    assert done.stdout == "9.0\n"
+    assert done.stderr.count("RuntimeWarning: Numba is installed, but cannot be imported") == 1
+    assert "NumPy 1.0 or less" in done.stderr
+    done = python(code, PYTHONPATH=path, AUTOCNN_KERNELS="numba")
+    assert done.stderr.splitlines()[-1].startswith("ValueError: AUTOCNN_KERNELS=numba needs Numba, which cannot be imported")

@@ -10,6 +10,7 @@ while it is warm. No array of patches is ever larger than a few megabytes, whate
 
 import numpy as np
 
+from autocnn.fast import kernels_numpy
 from autocnn.fast.kernels import kernels_for
 from autocnn.ops.arguments import window_shape
 
@@ -53,7 +54,7 @@ def convolve_back(dy, x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), grou
     if groups > 1:
         pairs = [convolve_back(*part, stride, padding, dilation, 1, need_dx) for part in _cut(groups, [dy, x], [w])]
         return np.concatenate([dx for dx, _ in pairs], axis=3) if need_dx else None, np.concatenate([dw for _, dw in pairs])
-    kernels = kernels_for(max(x.size, dy.size))
+    kernels = kernels_for(max(x.size, dy.size)) if kept is None else kernels_numpy  # the only ones that keep anything
     if _is_product(w, padding):
         return _product_back(kernels, dy, x, w, stride, need_dx)
     if _is_winograd(w, stride, padding, dilation, dy.shape):

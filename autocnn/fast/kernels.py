@@ -2,10 +2,11 @@
 
 import importlib.util
 import os
+import warnings
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 
-from autocnn.fast import kernels_numpy
+from autocnn.fast import kernels_numpy, workers
 
 __all__ = ["kernels_for", "together", "using"]
 
@@ -20,19 +21,34 @@ def _known(kind):
     if kind not in _KINDS:
         raise ValueError(f"AUTOCNN_KERNELS must be one of {', '.join(_KINDS)}; got {kind!r}")
     if kind == "numba" and not _installed():
+        if _disabled():
+            raise ValueError("AUTOCNN_KERNELS=numba needs Numba's compiler, which NUMBA_DISABLE_JIT turns off: unset that")
         raise ValueError("AUTOCNN_KERNELS=numba needs Numba: pip install 'autocnn[fast]'")
     return kind
 
 
+def _disabled():
+    return os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in ("", "0")
+
+
 @lru_cache(maxsize=1)
 def _installed():
-    return importlib.util.find_spec("numba") is not None
+    try:
+        return not _disabled() and importlib.util.find_spec("numba") is not None
+    except ImportError:  # something in this process forbids it
+        return False
 
 
 @lru_cache(maxsize=1)
 def _numba():
-    from autocnn.fast import kernels_numba
-
+    try:
+        from autocnn.fast import kernels_numba
+    except ImportError as error:  # a Numba that is older than NumPy, for instance
+        if _kind == "numba":
+            raise ValueError(f"AUTOCNN_KERNELS=numba needs Numba, which cannot be imported: {error}") from error
+        slower = "NumPy's kernels run in its place, which takes longer"
+        warnings.warn(f"Numba is installed, but cannot be imported ({error}); {slower}", RuntimeWarning, stacklevel=2)
+        return kernels_numpy
     return kernels_numba
 
 
@@ -47,8 +63,14 @@ def kernels_for(size):
 
 
 def together():
-    """Return a context for a network's many calls: no BLAS wakes threads of its own between kernels that have theirs."""
-    return _numba().crew.together() if _kind != "numpy" and _numba.cache_info().currsize else nullcontext()
+    """Return a context for a network's many calls: no BLAS wakes threads of its own between kernels that have theirs.
+
+    It does so whether or not Numba has been loaded by then: what ran before never changes a result.
+    """
+    if _kind == "numpy" or not _installed():
+        return nullcontext()
+    loaded = _numba() if _numba.cache_info().currsize else None
+    return loaded.crew.together() if hasattr(loaded, "crew") else workers.held()
 
 
 @contextmanager

@@ -116,8 +116,8 @@ def derived(forward):
 
 
 def suits(x, *arrays):
-    """Say whether the kernels take these arrays: all float32 or all float64."""
-    return x.dtype.char in "fd" and all(a is None or a.dtype == x.dtype for a in arrays)
+    """Say whether the kernels take these arrays: all float32 or all float64, of this machine's order of bytes."""
+    return x.dtype.char in "fd" and x.dtype.isnative and all(a is None or a.dtype == x.dtype for a in arrays)
 
 
 def _traced(params, state, x):

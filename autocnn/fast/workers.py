@@ -7,12 +7,19 @@ from functools import lru_cache
 
 from autocnn.ops.arguments import whole
 
-__all__ = ["held", "look_again", "threads"]
+__all__ = ["alone", "hands", "held", "look_again", "threads"]
 
 _lock = threading.RLock()
 _count = None
 _holders = 0
 _before: list = []
+
+
+class _Here(threading.local):
+    alone = False
+
+
+_here = _Here()
 
 
 def threads(n=None):
@@ -28,8 +35,7 @@ def threads(n=None):
         if n is not None:
             n = whole(n, "threads")
             _blas.cache_clear()
-            for library in _blas():
-                library.set_num_threads(n)
+            _give(_blas(), n)
             _count = n
         elif _count is None:
             asked = os.environ.get("AUTOCNN_THREADS", "").strip()
@@ -45,15 +51,29 @@ def threads(n=None):
 def look_again():
     """Take notice of a BLAS library that was loaded since the last look: SciPy, for instance, brings one of its own."""
     with _lock:
+        known = {library.filepath for library in _blas()}
         _blas.cache_clear()
-        if _count is not None:
-            threads(_count)
+        for library in _blas():
+            if library.filepath not in known:
+                _give([library], library.get_num_threads() if _count is None else _count)
+
+
+def _give(libraries, n):
+    """Let libraries have n threads; those that are held, as soon as they are not."""
+    global _before
+    if _holders:
+        given = {library.filepath for library in libraries}
+        _before = [pair for pair in _before if pair[0].filepath not in given] + [(library, n) for library in libraries]
+        n = 1
+    for library in libraries:
+        library.set_num_threads(n)
 
 
 @contextmanager
 def held():
     """Hold BLAS at one thread, for the kernels that multiply on threads of their own; and give it back its number."""
     global _holders, _before
+    threads()  # while BLAS still says how many it has been given
     with _lock:
         _holders += 1
         if _holders == 1:
@@ -68,6 +88,23 @@ def held():
             if _holders == 0:
                 for library, count in _before:
                     library.set_num_threads(count)
+
+
+@contextmanager
+def alone():
+    """Let whatever this thread of Python computes have one thread: where there are many of its kind, as in a sweep."""
+    before = _here.alone
+    with held():
+        _here.alone = True
+        try:
+            yield
+        finally:
+            _here.alone = before
+
+
+def hands():
+    """Return how many threads a kernel may have that is called from here."""
+    return 1 if _here.alone else threads()
 
 
 @lru_cache(maxsize=1)

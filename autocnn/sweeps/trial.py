@@ -4,7 +4,6 @@ import functools
 import inspect
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from autocnn import optim
 from autocnn.data import load, patterns
@@ -19,8 +18,10 @@ PATTERNS = ("vertical", "horizontal", "diagonal", "dot", "cross")
 
 
 def one_thread():
-    """Hold BLAS to one thread: workers do not fight for cores, and the number of threads cannot change a sum's last bit."""
-    return threadpool_limits(1, user_api="blas")
+    """Hold everything to one thread: workers do not fight for cores, and their number cannot change a sum's last bit."""
+    from autocnn.fast import workers
+
+    return workers.alone()
 
 
 def trial(options, build, data, fixed):

@@ -40,27 +40,28 @@ def compiled(f, **more):
 def shared(f):
     """Make a kernel of ``f(hand, hands, *args)``, which does the share of one hand among so many. The kernel takes ``args``.
 
-    They are contiguous arrays, ints and bools.
+    They are contiguous arrays, ints and bools. An array with a part for each hand says how many there are by ``hands=``: it may
+    be that somebody sets another number of threads meanwhile.
     """
     shares = {}
 
     @functools.wraps(f)
-    def kernel(*args):
+    def kernel(*args, hands=None):
         kinds = tuple(map(_kind, args))
         share = shares.get(kinds)
         if share is None:
             share = shares[kinds] = _Share(f, types.void(types.int64, types.int64, *map(numba.typeof, args)))
         if _local.ready:
-            _run(share, args)
+            _run(share, args, hands)
         else:
             with together():
-                _run(share, args)
+                _run(share, args, hands)
 
     return kernel
 
 
-def _run(share, args):
-    n = hands()
+def _run(share, args, n):
+    n = hands() if n is None else n
     (_on_threads if n > 1 else _alone)(n, share, *args)
 
 
@@ -128,7 +129,7 @@ def together():
 
 def hands():
     """Return how many threads share a kernel."""
-    return workers.threads() if not _forked and _layer() else 1
+    return workers.hands() if not _forked and _layer() else 1
 
 
 @functools.cache

@@ -31,7 +31,7 @@ def normalise_sums(dy, x, y, centre, relu):
 
 def _summed(kernel, x, n, *more):
     parts = np.zeros((crew.hands(), n, x.shape[1]))
-    kernel(x, *more, parts)
+    kernel(x, *more, parts, hands=len(parts))
     return parts.sum(axis=0)
 
 

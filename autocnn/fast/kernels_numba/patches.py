@@ -44,7 +44,7 @@ def patches_back(image, g, w, dimage, stride, dilation, kept):
     parts = np.zeros((crew.hands(), f, k), g.dtype)
     images = max(1, min(-(-n // crew.hands()), ROWS // (ho * wo)))
     rows = max(1, min(max(BLOCK // k, ROWS) // wo, images * ho))
-    _patches_back(image, g, rows_of_w, parts, dimage, n, images, rows, geometry)
+    _patches_back(image, g, rows_of_w, parts, dimage, n, images, rows, geometry, hands=len(parts))
     return parts.sum(axis=0).reshape(w.shape)
 
 

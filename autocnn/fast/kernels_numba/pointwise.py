@@ -34,7 +34,7 @@ def relu_gradient(hand, hands, dy, y, dx):
 def relu_back(dy, y, dx):
     """Write dy (M, F) where y > 0, else 0, into dx; return its sums over rows (F,), float64."""
     parts = np.zeros((crew.hands(), dy.shape[1]))
-    _relu_back(dy, y, dx, parts)
+    _relu_back(dy, y, dx, parts, hands=len(parts))
     return parts.sum(axis=0)
 
 

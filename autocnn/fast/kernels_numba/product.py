@@ -34,7 +34,7 @@ def times(x, w, scale, b, y, relu):
         _times(x, w, scale, b, y, relu, rows)
         return
     parts = np.empty((crew.hands(), m, f), x.dtype)
-    _times_by_depth(x, w, parts, m <= FEW)
+    _times_by_depth(x, w, parts, m <= FEW, hands=len(parts))
     np.sum(parts, axis=0, out=y)
     finish(y, scale, b, y, 0, 0, relu)
 
@@ -45,7 +45,7 @@ def transposed_times(a, b, out):
     if m >= 4 * ROWS and out.size < SEVERAL:
         parts = np.zeros((crew.hands(), *out.shape), out.dtype)
         share = -(-m // len(parts))
-        _transposed_times_by_rows(a, b, parts, share, -(-share // -(-share // DEEP)))
+        _transposed_times_by_rows(a, b, parts, share, -(-share // -(-share // DEEP)), hands=len(parts))
         np.sum(parts, axis=0, out=out)
     else:
         columns = -(-n // crew.hands())
