@@ -108,6 +108,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         model, params, state = self._drawn(x.dtype)
         kept, held = self._split(y)
         n = len(kept) if weight is None else np.count_nonzero(weight[kept])  # the others are as good as absent
+        if n == 0:
+            raise ValueError("early_stopping held out every sample whose weight is above 0: fewer weights of 0, or without it")
         run = training.train(
             params,
             Dataset(x[kept], y[kept], x[held], y[held], self.classes_),

@@ -219,3 +219,13 @@ def test_a_best_epoch_that_is_gone_is_not_restored(setting):
 def test_bad_words(setting, options, words):
     with pytest.raises(ValueError, match=words):
         ac.train(**setting | options)
+
+
+WRONG = [(lambda run: run, "start=run.moment"), (lambda run: run.params, "Moment"), (lambda run: 3, "int")]
+
+
+@pytest.mark.parametrize("wrong, says", WRONG)
+def test_a_start_is_a_moment(setting, wrong, says):
+    run = ac.train(**setting | {"epochs": 1})
+    with pytest.raises(ValueError, match=says):
+        ac.train(**setting, start=wrong(run))

@@ -250,3 +250,11 @@ def test_bad_settings_of_weights_and_early_stopping(options, words, digits):
         CNNClassifier(epochs=1, **options).fit(*digits)
     with pytest.raises(ValueError, match=r"sample_weight must be 300 numbers, one for each example; got shape \(2,\)"):
         CNNClassifier(epochs=1).fit(*digits, sample_weight=[1, 2])
+
+
+def test_early_stopping_needs_a_sample_that_counts_to_train_on():
+    X, y = np.random.default_rng(0).normal(size=(40, 64)), np.arange(40) % 2
+    classifier = CNNClassifier(epochs=1, early_stopping=True, random_state=0).fit(X, y)
+    _, held = classifier._split(y)
+    with pytest.raises(ValueError, match="held out every sample whose weight"):
+        classifier.fit(X, y, np.eye(40)[held[0]])
