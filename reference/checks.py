@@ -3,6 +3,7 @@
 import math
 import numbers
 from functools import lru_cache, wraps
+from itertools import repeat
 
 import numpy as np
 
@@ -57,10 +58,10 @@ def _layout(init, shape):
 def _fits(tree, need, kinds):
     """Say whether a tree has the layout that is needed."""
     if isinstance(need, dict):
-        return isinstance(tree, dict) and tree.keys() == need.keys() and all(_fits(tree[key], need[key], kinds) for key in need)
+        alike = isinstance(tree, dict) and tree.keys() == need.keys()
+        return alike and all(map(_fits, map(tree.get, need), need.values(), repeat(kinds)))
     if isinstance(need, (list, tuple)):
-        alike = isinstance(tree, (list, tuple)) and len(tree) == len(need)
-        return alike and all(_fits(part, like, kinds) for part, like in zip(tree, need, strict=True))
+        return isinstance(tree, (list, tuple)) and len(tree) == len(need) and all(map(_fits, tree, need, repeat(kinds)))
     return _floats(tree, kinds) and tree.shape == need.shape
 
 
@@ -104,13 +105,22 @@ def call(layer, params, state, x, kinds="fc"):
             else:
                 why = f"its lists and dicts are others, around the leaves {list(got)}"
             raise ValueError(f"{name} are not this network's: {why}; make them by model.init(key, shape)")
-    named = [(f"{name} leaf '{path}'", a) for name, tree in (("params", params), ("state", state)) for path, a in _leaves(tree)]
-    for path, a in (("x", x), *named):
-        # The sum of squares settles nearly every case; it may overflow, so that a bad one is looked into.
-        if not math.isfinite(np.vdot(a, a).real) and not np.isfinite(a).all():
-            at = np.argwhere(~np.isfinite(a))[0].tolist()
-            raise ValueError(f"{path} must be finite, got {a[tuple(at)]} at {at}")
+    if not (_finite(x) and _finite(params) and _finite(state)):
+        named = [(f"{name} leaf '{path}'", a) for name, t in (("params", params), ("state", state)) for path, a in _leaves(t)]
+        path, a = next(pair for pair in (("x", x), *named) if not _finite(pair[1]))
+        at = np.argwhere(~np.isfinite(a))[0].tolist()
+        raise ValueError(f"{path} must be finite, got {a[tuple(at)]} at {at}")
     return out_shape
+
+
+def _finite(tree):
+    """Say whether all numbers of a tree are finite."""
+    if isinstance(tree, (list, tuple)):
+        return all(map(_finite, tree))
+    if isinstance(tree, dict):
+        return all(map(_finite, tree.values()))
+    # The sum of squares settles nearly every case; it may overflow, so that a bad one is looked into.
+    return math.isfinite(np.vdot(tree, tree).real) or bool(np.isfinite(tree).all())
 
 
 def batch(parts):
