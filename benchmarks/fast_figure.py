@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.fast_engines import engines, gigaflops
+from benchmarks.fast_engines import PLAIN, engines, gigaflops
 
 
 def figure(path, repeats, take_turns, limit):
@@ -25,7 +25,9 @@ def figure(path, repeats, take_turns, limit):
         by_size = len({size for _, size in points}) > 1
         lines = {}
         for n, size in points:
-            seconds = take_turns(engines(network, kind, n, size, jax=False), repeats)
+            functions = engines(network, kind, n, size, jax=False)
+            functions.pop(PLAIN, None)
+            seconds = take_turns(functions, repeats)
             flops = gigaflops(network, kind, n, size)
             torch = min(np.median(v) for k, v in seconds.items() if k.startswith("torch"))
             for engine, value in (("autocnn.fast", np.median(seconds["ours"])), ("torch, best of 1 and 2 threads", torch)):
