@@ -1,6 +1,6 @@
 """Time and memory of ``autocnn.fast`` beside torch and jax, as ratios within one run: a table, and a picture.
 
-    python -m benchmarks.against_torch [--only TinyCNN LeNet ...] [--repeats 7] [--figure benchmarks/pictures/against_torch.png]
+    python -m benchmarks.against_torch [--only TinyCNN LeNet ...] [--repeats 7] [--figure FILE, or '' for none]
 
 Engines take turns within each repeat, so that a slow minute of the machine meets all of them. A turn of quick work is
 several calls of it. Reported are medians; the ratio is ours to the better of torch with 1 and with 2 threads, with the
@@ -24,6 +24,7 @@ from benchmarks import fast_chapter
 from benchmarks.fast_engines import HAS_JAX, PLAIN, WORKS, check, engines, gigaflops, in_double
 from benchmarks.fast_figure import figure
 
+PICTURE = "benchmarks/pictures/against_torch.png"
 TURN, PAUSE = 0.1, 0.2  # seconds; OpenBLAS's threads stay awake for more than 0.1
 
 busy = False
@@ -166,14 +167,14 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--busy", action="store_true", help="one thread each, processor time")
-    parser.add_argument("--figure", help="write the picture here")
+    parser.add_argument("--figure", default=PICTURE, help="write the picture here; '' for none")
     options = parser.parse_args()
     if options.busy:
         global busy
         busy = True
         fast.threads(1)
     print("\n" + measure(options.only, options.repeats, not options.no_memory))
-    if options.figure:
+    if options.figure and not options.only:
         figure(options.figure, options.repeats, take_turns, matrix_limit())
 
 

@@ -111,11 +111,11 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(locks.fcntl, "flock", none)
-    with locks.locked(tmp_path):
-        pass
-    monkeypatch.setattr(locks, "fcntl", None)
-    with locks.locked(tmp_path):
-        pass
+    for fcntl in (locks.fcntl, None):
+        monkeypatch.setattr(locks, "fcntl", fcntl)
+        with locks.locked(tmp_path), locks.locked(tmp_path):  # nobody is told, and nobody is kept out
+            (tmp_path / "written").write_text("twice")
+        assert (tmp_path / "written").read_text() == "twice"
 
 
 def test_two_processes_at_once(tmp_path):
