@@ -1,8 +1,9 @@
 """Reverse mode over trees: autograd's tape and derivative tables, driven leaf by leaf.
 
-autograd differentiates a container by boxing it whole and unpacking it inside the trace. Boxing each array directly instead
-saves a quarter of a small network's step. Two weaknesses of autograd end here as well: its trace stack is one global
-counter, so threads take turns; and an exception inside a traced function would leave that counter one too high.
+autograd differentiates a container by boxing it whole and unpacking it inside the trace. Boxing
+each array directly instead saves a quarter of a small network's step. Two weaknesses of autograd
+end here as well: its trace stack is one global counter, so threads take turns; and an exception
+inside a traced function would leave that counter one too high.
 """
 
 import threading
@@ -23,14 +24,18 @@ _turn = threading.RLock()
 def vjp(f, *trees):
     """Evaluate ``y, aux = f(*trees)`` and return ``(y, aux, backward)``.
 
-    ``y`` is an array; ``backward(dy)``, with dy of y's shape, returns a tuple with one tree of gradients for each of
-    ``trees``: sum_j dy_j * d y_j / d leaf. ``aux`` is whatever else f computes; no gradient flows through it. Leaves that
-    do not influence y get zeros. The trees may hold boxes of an enclosing trace: derivatives of any order nest.
+    ``y`` is an array; ``backward(dy)``, with dy of y's shape, returns a tuple with one tree of
+    gradients for each of ``trees``: sum_j dy_j * d y_j / d leaf. ``aux`` is whatever else f
+    computes; no gradient flows through it. Leaves that do not influence y get zeros. The trees may
+    hold boxes of an enclosing trace: derivatives of any order nest.
     """
     with _turn:
         level = trace_stack.top = trace_stack.top + 1
         try:
-            boxed = [tree_map(lambda leaf: new_box(leaf, level, VJPNode.new_root()), tree) for tree in trees]
+            boxed = [
+                tree_map(lambda leaf: new_box(leaf, level, VJPNode.new_root()), tree)
+                for tree in trees
+            ]
             y, aux = f(*boxed)
         finally:
             trace_stack.top = level - 1
@@ -49,7 +54,9 @@ def vjp(f, *trees):
 
 
 def opened(tree):
-    """Return a tree of traced leaves for one that is traced as a whole, which is how ``autograd.grad`` takes a tree."""
+    """Return a tree of traced leaves for one that is traced as a whole, which is how
+    ``autograd.grad`` takes a tree.
+    """
     if trace_stack.top < 0:  # nobody is differentiating
         return tree
     if isinstance(tree, (dict, DictBox)):

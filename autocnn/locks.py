@@ -1,4 +1,6 @@
-"""Locks: one process at a time writes to a file or folder. A lock goes with its process, however that comes to its end."""
+"""Locks: one process at a time writes to a file or folder. A lock goes with its process, however
+that comes to its end.
+"""
 
 import contextlib
 import errno
@@ -15,7 +17,11 @@ except ImportError:  # Windows has no flock; there, two writers at once go unnot
 __all__ = ["Busy", "locked", "take"]
 
 NAME = ".lock"
-WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # a file system that has no locks is like Windows
+WITHOUT = (
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+)  # a file system that has no locks is like Windows
 OWNER = re.compile(rb"process \d{1,20} on [\w.-]{1,64}")
 
 
@@ -24,7 +30,9 @@ class Busy(OSError):
 
 
 def take(descriptor):
-    """Lock an open file until it is closed; False when another process has it locked. The system undoes it after SIGKILL."""
+    """Lock an open file until it is closed; False when another process has it locked. The system
+    undoes it after SIGKILL.
+    """
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,18 +46,26 @@ def take(descriptor):
 
 @contextlib.contextmanager
 def locked(folder, deed="writing to"):
-    """Hold a folder, which must exist, for the body of ``with``, by a file .lock in it that says who holds it.
+    """Hold a folder, which must exist, for the body of ``with``, by a file .lock in it that says
+    who holds it.
 
-    ``Busy``, which names the process and its ``deed``, when another one does; OSError when the folder cannot be written. The
-    file may stay behind after SIGKILL, but locks nobody out: it is the system's lock on it that counts.
+    ``Busy``, which names the process and its ``deed``, when another one does; OSError when the
+    folder cannot be written. The file may stay behind after SIGKILL, but locks nobody out: it is
+    the system's lock on it that counts.
     """
     path = Path(folder) / NAME
     descriptor = _opened(path, folder, deed)
     try:
-        os.write(descriptor, b"process %d on %s\n" % (os.getpid(), socket.gethostname().encode("ascii", "replace")[:64]))
+        os.write(
+            descriptor,
+            b"process %d on %s\n"
+            % (os.getpid(), socket.gethostname().encode("ascii", "replace")[:64]),
+        )
         yield
     finally:
-        with contextlib.suppress(OSError):  # whoever has made the folder read-only meanwhile keeps the file
+        with contextlib.suppress(
+            OSError
+        ):  # whoever has made the folder read-only meanwhile keeps the file
             path.unlink()
         os.close(descriptor)
 
@@ -61,13 +77,17 @@ def _opened(path, folder, deed):
             if not take(descriptor):
                 said = OWNER.match(os.read(descriptor, 200))
                 who = said[0].decode() if said else "another process"
-                raise Busy(f"{who} is {deed} {folder} at this moment; wait for it to end, or name another folder")
+                raise Busy(
+                    f"{who} is {deed} {folder} at this moment; wait for it to end, or name another folder"
+                )
             if _same(descriptor, path):
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its holder has taken the file away between our opening it and locking it: look again
+        os.close(
+            descriptor
+        )  # its holder has taken the file away between our opening it and locking it: look again
 
 
 def _same(descriptor, path):

@@ -3,8 +3,8 @@
     opt_state = opt.init(params)
     params, opt_state = opt.update(params, grads, opt_state)
 
-Nothing is changed in place. A rate is a float, or a function from the step (0, 1, ...) to a float: a schedule. ``clip``
-wraps an optimizer and shortens long gradients before it sees them.
+Nothing is changed in place. A rate is a float, or a function from the step (0, 1, ...) to a float:
+a schedule. ``clip`` wraps an optimizer and shortens long gradients before it sees them.
 """
 
 import bisect
@@ -22,7 +22,9 @@ __all__ = ["Optimizer", "adam", "clip", "constant", "cosine", "drops", "norm", "
 
 
 class Optimizer(NamedTuple):
-    """An optimizer: ``init(params) -> opt_state`` and ``update(params, grads, opt_state) -> (params, opt_state)``."""
+    """An optimizer: ``init(params) -> opt_state`` and ``update(params, grads, opt_state) ->
+    (params, opt_state)``.
+    """
 
     init: Callable
     update: Callable
@@ -31,14 +33,20 @@ class Optimizer(NamedTuple):
 def sgd(rate, momentum=0.0, nesterov=False, weight_decay=0.0):
     """Descend along the gradient, with velocity when there is momentum.
 
-    g <- g + weight_decay p;  v <- momentum v + g, starting at g;  p <- p - rate v  (Nesterov: p - rate (g + momentum v)).
-    Sutskever et al. 2013, On the importance of initialization and momentum, with the rate outside of v as in PyTorch.
+    g <- g + weight_decay p;  v <- momentum v + g, starting at g;  p <- p - rate v  (Nesterov: p -
+    rate (g + momentum v)). Sutskever et al. 2013, On the importance of initialization and momentum,
+    with the rate outside of v as in PyTorch.
     """
     _non_negative(rate=rate, weight_decay=weight_decay)
     _share(momentum=momentum)
-    momentum, weight_decay = float(momentum), float(weight_decay)  # numpy's float64 would widen float32 parameters
+    momentum, weight_decay = (
+        float(momentum),
+        float(weight_decay),
+    )  # numpy's float64 would widen float32 parameters
     if nesterov and not momentum:
-        raise ValueError("sgd: nesterov needs momentum, for instance sgd(rate, momentum=0.9, nesterov=True)")
+        raise ValueError(
+            "sgd: nesterov needs momentum, for instance sgd(rate, momentum=0.9, nesterov=True)"
+        )
 
     def init(params):
         state = {"step": np.zeros((), np.int64)}
@@ -52,7 +60,11 @@ def sgd(rate, momentum=0.0, nesterov=False, weight_decay=0.0):
             grads = tree_map(lambda g, p: g + weight_decay * p, grads, params)
         if momentum:
             after["velocity"] = tree_map(lambda v, g: momentum * v + g, state["velocity"], grads)
-            step = tree_map(lambda g, v: g + momentum * v, grads, after["velocity"]) if nesterov else after["velocity"]
+            step = (
+                tree_map(lambda g, v: g + momentum * v, grads, after["velocity"])
+                if nesterov
+                else after["velocity"]
+            )
         else:
             step = grads
         return tree_map(lambda p, s: p - eta * s, params, step), after
@@ -61,11 +73,12 @@ def sgd(rate, momentum=0.0, nesterov=False, weight_decay=0.0):
 
 
 def adam(rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-    """Scale each step by running moments of the gradient; weight decay is decoupled from them (AdamW).
+    """Scale each step by running moments of the gradient; weight decay is decoupled from them
+    (AdamW).
 
-    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  p <- p - rate (m' / (sqrt(v') + eps) + weight_decay p)
-    with m' = m / (1 - beta1^t), v' = v / (1 - beta2^t). Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019,
-    algorithm 2.
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  p <- p - rate (m' / (sqrt(v') +
+    eps) + weight_decay p) with m' = m / (1 - beta1^t), v' = v / (1 - beta2^t). Kingma and Ba 2015,
+    algorithm 1; Loshchilov and Hutter 2019, algorithm 2.
     """
     _non_negative(rate=rate, eps=eps, weight_decay=weight_decay)
     _share(beta1=beta1, beta2=beta2)
@@ -94,14 +107,17 @@ def adam(rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
 
 
 def _settled(moment):
-    """Flush subnormal numbers to zero: moments of a dead unit decay into them, where arithmetic is a hundred times slower."""
+    """Flush subnormal numbers to zero: moments of a dead unit decay into them, where arithmetic
+    is a hundred times slower.
+    """
     moment = np.asarray(moment)  # a leaf of no axes has become a number
     moment[np.abs(moment) < np.finfo(moment.dtype).tiny] = 0
     return moment
 
 
 def clip(optimizer, longest):
-    """Shorten gradients to the norm ``longest`` before ``optimizer`` sees them: g <- g min(1, longest / |g|).
+    """Shorten gradients to the norm ``longest`` before ``optimizer`` sees them: g <- g min(1,
+    longest / |g|).
 
     |g| is the norm of the whole tree as one vector, so that the direction stays. Pascanu, Mikolov and Bengio 2013, On the
     difficulty of training recurrent neural networks, algorithm 1.
@@ -112,7 +128,9 @@ def clip(optimizer, longest):
     def update(params, grads, state):
         length = norm(grads)
         if not math.isfinite(length):
-            raise ValueError(f"clip: the gradient's norm is {length}, so that it has no direction; lower the rate")
+            raise ValueError(
+                f"clip: the gradient's norm is {length}, so that it has no direction; lower the rate"
+            )
         if length > longest:
             grads = tree_map(lambda g: g * (longest / length), grads)
         return optimizer.update(params, grads, state)
@@ -121,7 +139,9 @@ def clip(optimizer, longest):
 
 
 def norm(tree):
-    """Return the Euclidean norm of a tree's numbers taken as one vector, a float; nothing overflows on the way."""
+    """Return the Euclidean norm of a tree's numbers taken as one vector, a float; nothing
+    overflows on the way.
+    """
     largest = max((float(np.abs(leaf).max(initial=0)) for _, leaf in leaves(tree)), default=0.0)
     if largest == 0 or not math.isfinite(largest):
         return largest
@@ -130,12 +150,14 @@ def norm(tree):
 
 
 def cosine(peak, steps, warmup=0, end=0.0):
-    """Schedule: rise in a straight line to ``peak`` within ``warmup`` steps, then fall to ``end`` along half a cosine.
+    """Schedule: rise in a straight line to ``peak`` within ``warmup`` steps, then fall to ``end``
+    along half a cosine.
 
     rate(t) = peak (t + 1) / warmup for t < warmup, then end + (peak - end) (1 + cos(pi u)) / 2 with
-    u = (t - warmup) / (steps - warmup); from step ``steps`` on it stays at ``end``. Step 0 moves already, and the last
-    step, steps - 1, is the one before the end. Loshchilov and Hutter 2017, SGDR, equation 5, without restarts; the
-    warmup is Goyal et al. 2017, Accurate, large minibatch SGD, section 2.2.
+    u = (t - warmup) / (steps - warmup); from step ``steps`` on it stays at ``end``. Step 0 moves
+    already, and the last step, steps - 1, is the one before the end. Loshchilov and Hutter 2017,
+    SGDR, equation 5, without restarts; the warmup is Goyal et al. 2017, Accurate, large minibatch
+    SGD, section 2.2.
 
     >>> rate = cosine(0.1, steps=8, warmup=2)
     >>> [round(rate(t), 4) for t in range(9)]
@@ -144,7 +166,9 @@ def cosine(peak, steps, warmup=0, end=0.0):
     _non_negative(**{"the peak rate": peak, "the end rate": end})
     steps, warmup = whole(steps, "cosine: steps"), whole(warmup, "cosine: warmup", least=0)
     if warmup >= steps:
-        raise ValueError(f"cosine: warmup={warmup} must leave steps of the {steps} to fall in, such as warmup={steps // 10}")
+        raise ValueError(
+            f"cosine: warmup={warmup} must leave steps of the {steps} to fall in, such as warmup={steps // 10}"
+        )
 
     def rate(step):
         if step < warmup:
@@ -156,9 +180,11 @@ def cosine(peak, steps, warmup=0, end=0.0):
 
 
 def constant(peak, warmup=0):
-    """Schedule: rise in a straight line to ``peak`` within ``warmup`` steps, as ``cosine`` does, and stay there for ever.
+    """Schedule: rise in a straight line to ``peak`` within ``warmup`` steps, as ``cosine`` does,
+    and stay there for ever.
 
-    It does not depend on how long a run is to be, so that a run of ten epochs is one of five, and five more.
+    It does not depend on how long a run is to be, so that a run of ten epochs is one of five, and
+    five more.
 
     >>> rate = constant(0.1, warmup=2)
     >>> [rate(t) for t in range(4)]
@@ -170,7 +196,8 @@ def constant(peak, warmup=0):
 
 
 def drops(rates):
-    """Schedule in stairs: ``{0: 0.1, 100: 0.01}`` is 0.1 in the first 100 steps and 0.01 from then on.
+    """Schedule in stairs: ``{0: 0.1, 100: 0.01}`` is 0.1 in the first 100 steps and 0.01 from then
+    on.
 
     >>> rate = drops({0: 0.1, 100: 0.01})
     >>> rate(99), rate(100)
@@ -178,14 +205,17 @@ def drops(rates):
     """
     starts = sorted(rates)
     if not starts or starts[0] != 0:
-        raise ValueError(f"drops needs the rate from step 0 on, such as {{0: 0.1, 100: 0.01}}; got {rates!r}")
+        raise ValueError(
+            f"drops needs the rate from step 0 on, such as {{0: 0.1, 100: 0.01}}; got {rates!r}"
+        )
     for start in starts:
         _non_negative(**{f"rate from step {whole(start, 'drops: a step', least=0)}": rates[start]})
     return lambda step: rates[starts[bisect.bisect_right(starts, step) - 1]]
 
 
 def _at(rate, step):
-    # A plain float, since a numpy float64 from a schedule would turn float32 parameters into float64.
+    # A plain float, since a numpy float64 from a schedule would turn float32 parameters into
+    # float64.
     return float(rate(int(step))) if callable(rate) else float(rate)
 
 

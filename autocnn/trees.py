@@ -1,7 +1,8 @@
-"""Trees: nested dicts, lists and tuples whose leaves are arrays; parameters, state and gradients are all trees.
+"""Trees: nested dicts, lists and tuples whose leaves are arrays; parameters, state and gradients
+are all trees.
 
-A leaf's path is its keys joined by dots, so that ``3.main.0.w`` is ``tree[3]["main"][0]["w"]``. Dicts are walked in
-insertion order, which is the order in which layers were written down.
+A leaf's path is its keys joined by dots, so that ``3.main.0.w`` is ``tree[3]["main"][0]["w"]``.
+Dicts are walked in insertion order, which is the order in which layers were written down.
 """
 
 import numpy as np
@@ -10,7 +11,9 @@ __all__ = ["count", "leaves", "tree_map", "unflatten"]
 
 
 def leaves(tree, path=""):
-    """List the (path, leaf) pairs of a tree, in order. Empty containers have none; a bare array has the path ``""``."""
+    """List the (path, leaf) pairs of a tree, in order. Empty containers have none; a bare array
+    has the path ``""``.
+    """
     if isinstance(tree, dict):
         items = tree.items()
     elif isinstance(tree, (list, tuple)):
@@ -48,14 +51,20 @@ def _map(f, trees, path):
     if not isinstance(tree, (dict, list, tuple)):
         for other in rest:
             if isinstance(other, (dict, list, tuple)):
-                raise ValueError(f"trees differ at {_at(path)}: a leaf in one, a {_kind(other)} in the other")
+                raise ValueError(
+                    f"trees differ at {_at(path)}: a leaf in one, a {_kind(other)} in the other"
+                )
         return f(*trees)
     for other in rest:
         if not _alike(tree, other):
-            raise ValueError(f"trees differ at {_at(path)}: {_kind(tree)} in one, {_kind(other)} in the other")
+            raise ValueError(
+                f"trees differ at {_at(path)}: {_kind(tree)} in one, {_kind(other)} in the other"
+            )
     if isinstance(tree, dict):
         return {key: _map(f, [t[key] for t in trees], (*path, key)) for key in tree}
-    return _sequence(tree, [_map(f, branches, (*path, i)) for i, branches in enumerate(zip(*trees, strict=True))])
+    return _sequence(
+        tree, [_map(f, branches, (*path, i)) for i, branches in enumerate(zip(*trees, strict=True))]
+    )
 
 
 def _alike(tree, other):
@@ -78,7 +87,9 @@ def _at(path):
 
 
 def unflatten(tree, values):
-    """Put ``values``, one for each leaf in order, into the structure of ``tree``. The inverse of listing the leaves."""
+    """Put ``values``, one for each leaf in order, into the structure of ``tree``. The inverse of
+    listing the leaves.
+    """
     values = list(values)
     feed, end = iter(values), object()
     filled = _map_one(lambda _: next(feed, end), tree)

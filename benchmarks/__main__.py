@@ -1,4 +1,6 @@
-"""Run the benchmarks: ``python -m benchmarks [NAME ...]``. Each also runs alone, as ``python -m benchmarks.NAME``."""
+"""Run the benchmarks: ``python -m benchmarks [NAME ...]``. Each also runs alone, as ``python -m
+benchmarks.NAME``.
+"""
 
 import importlib
 import sys

@@ -1,8 +1,10 @@
-"""Accuracy of the shipped recipes on real images, beside what others report: ``python -m benchmarks.accuracy [WORD ...]``.
+"""Accuracy of the shipped recipes on real images, beside what others report: ``python -m
+benchmarks.accuracy [WORD ...]``.
 
-Each row trains from scratch as ``autocnn train NETWORK --data DATA --seed SEED`` does, to the last bit, and reports the
-validation accuracy after the last epoch: no epoch is picked afterwards. Words select rows: ``lenet5 mnist``. Digits take
-a minute in all, a LeNet-5 ten to twenty minutes for each seed.
+Each row trains from scratch as ``autocnn train NETWORK --data DATA --seed SEED`` does, to the last
+bit, and reports the validation accuracy after the last epoch: no epoch is picked afterwards. Words
+select rows: ``lenet5 mnist``. Digits take a minute in all, a LeNet-5 ten to twenty minutes for each
+seed.
 """
 
 import argparse
@@ -14,9 +16,9 @@ import warnings
 from tqdm import tqdm
 
 import autocnn as ac
-from autocnn import recipes
-from autocnn.engines import engine
-from autocnn.tables import table
+from autocnn.models.interpretations import engine
+from autocnn.runs import recipes
+from autocnn.text import table
 
 __all__ = ["accuracy", "sklearn_accuracy"]
 
@@ -33,10 +35,14 @@ SKLEARN = ((18,), (100,))  # the hidden units of TinyMLP, and scikit-learn's def
 
 
 def accuracy(network, data_name, width=1.0, seed=0, nn=None, progress=False):
-    """Train by the shipped recipe and return (number of parameters, validation accuracy after the last epoch)."""
+    """Train by the shipped recipe and return (number of parameters, validation accuracy after
+    the last epoch).
+    """
     recipe, data = recipes.recipe(network, data_name), ac.data.load(data_name)
     inputs = recipes.inputs(network, data.x_train.shape[1:])
-    data = data._replace(x_train=recipes.prepare(data.x_train, inputs), x_val=recipes.prepare(data.x_val, inputs))
+    data = data._replace(
+        x_train=recipes.prepare(data.x_train, inputs), x_val=recipes.prepare(data.x_val, inputs)
+    )
     model = recipes.build(network, len(data.classes), width, nn or engine("fast"))
     _, params, state = model.init((0, seed), data.x_train.shape[1:], "float32")
     run = ac.train(
@@ -51,20 +57,26 @@ def accuracy(network, data_name, width=1.0, seed=0, nn=None, progress=False):
         snapshots=(),
         augment=recipes.augmentation(recipe, inputs.low),
         measured=5000,
-        on_epoch=(lambda moment: print(_line(moment.history), file=sys.stderr, flush=True)) if progress else None,
+        on_epoch=(lambda moment: print(_line(moment.history), file=sys.stderr, flush=True))
+        if progress
+        else None,
     )
     return ac.trees.count(params), run.history["val_acc"][-1]
 
 
 def sklearn_accuracy(hidden, seed):
-    """Train scikit-learn's MLPClassifier, its other settings being the defaults, on the digits; as ``accuracy``."""
+    """Train scikit-learn's MLPClassifier, its other settings being the defaults, on the digits;
+    as ``accuracy``.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     data = ac.data.load("digits")
     x, x_val = (part.reshape(len(part), -1) for part in (data.x_train, data.x_val))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # more iterations change nothing that is seen here
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # more iterations change nothing that is seen here
         fitted = MLPClassifier(hidden, max_iter=600, random_state=seed).fit(x, data.y_train)
     parameters = sum(a.size for a in (*fitted.coefs_, *fitted.intercepts_))
     return parameters, fitted.score(x_val, data.y_val)
@@ -76,7 +88,9 @@ def _line(history):
 
 def _row(name, data, epochs, seeds, run, compared):
     start = time.perf_counter()
-    found = [run(seed) for seed in tqdm(range(seeds), desc=f"{name} {data}", leave=False, disable=None)]
+    found = [
+        run(seed) for seed in tqdm(range(seeds), desc=f"{name} {data}", leave=False, disable=None)
+    ]
     minutes = (time.perf_counter() - start) / 60 / seeds
     last = [accuracy for _, accuracy in found]
     each = " ".join(f"{100 * a:.2f}" for a in last)
@@ -92,13 +106,24 @@ def _row(name, data, epochs, seeds, run, compared):
     )
 
 
-HEADS = ("network", "data", "parameters", "epochs", "accuracy", "seeds 0, 1, ...", "to compare with", "min a seed")
+HEADS = (
+    "network",
+    "data",
+    "parameters",
+    "epochs",
+    "accuracy",
+    "seeds 0, 1, ...",
+    "to compare with",
+    "min a seed",
+)
 
 
 def main():
     """Run the rows that are asked for and print each when it is done, then the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("words", nargs="*", help="rows that hold all of these words; all rows when left out")
+    parser.add_argument(
+        "words", nargs="*", help="rows that hold all of these words; all rows when left out"
+    )
     parser.add_argument("--engine", default="fast", help="fast, autograd or reference")
     parser.add_argument("--seeds", type=int, help="seeds a row instead of the row's own number")
     arguments = parser.parse_args()
@@ -112,7 +137,16 @@ def main():
 
         jobs.append((name, data, recipes.recipe(network, data).epochs, seeds, run, compared))
     for hidden in SKLEARN:
-        jobs.append((f"MLPClassifier {hidden[0]}", "digits", "", 5, lambda seed, h=hidden: sklearn_accuracy(h, seed), ""))
+        jobs.append(
+            (
+                f"MLPClassifier {hidden[0]}",
+                "digits",
+                "",
+                5,
+                lambda seed, h=hidden: sklearn_accuracy(h, seed),
+                "",
+            )
+        )
     for name, data, epochs, seeds, run, compared in jobs:
         if all(word in f"{name} {data}".split() for word in arguments.words):
             done.append(_row(name, data, epochs, arguments.seeds or seeds, run, compared))

@@ -1,13 +1,17 @@
-"""Time and memory of ``autocnn.fast`` beside torch and jax, as ratios within one run: a table, and a picture.
+"""Time and memory of ``autocnn.fast`` beside torch and jax, as ratios within one run: a table, and
+a picture.
 
-    python -m benchmarks.against_torch [--only TinyCNN LeNet ...] [--repeats 7] [--figure FILE, or '' for none]
+    python -m benchmarks.against_torch [--only TinyCNN LeNet ...] [--repeats 7] [--figure FILE, or
+    '' for none]
 
-Engines take turns within each repeat, so that a slow minute of the machine meets all of them. A turn of quick work is
-several calls of it. Reported are medians; the ratio is ours to the better of torch with 1 and with 2 threads, with the
-quartiles of the ratios of single repeats. Each work's outputs are compared with those of double precision before anything is
-measured. Peak memory is that of a process of its own, libraries included.
+Engines take turns within each repeat, so that a slow minute of the machine meets all of them. A
+turn of quick work is several calls of it. Reported are medians; the ratio is ours to the better of
+torch with 1 and with 2 threads, with the quartiles of the ratios of single repeats. Each work's
+outputs are compared with those of double precision before anything is measured. Peak memory is that
+of a process of its own, libraries included.
 
-On a machine that others use as well, ``--busy`` gives all engines one thread and counts processor time instead.
+On a machine that others use as well, ``--busy`` gives all engines one thread and counts processor
+time instead.
 """
 
 import argparse
@@ -28,15 +32,21 @@ PICTURE = "benchmarks/pictures/against_torch.png"
 TURN, PAUSE = 0.1, 0.2  # seconds; OpenBLAS's threads stay awake for more than 0.1
 
 busy = False
+
+
 def take_turns(functions, repeats, clock=None):
     """Time each function in turn, once a repeat. Returns {name: seconds a call (repeats,)}.
 
-    A turn is as many calls as make up ``TURN``, after a pause: threads that have nothing left to do stay awake for a while, and
-    those of one engine would take their time from the next.
+    A turn is as many calls as make up ``TURN``, after a pause: threads that have nothing left to do
+    stay awake for a while, and those of one engine would take their time from the next.
     """
     clock = clock or (time.process_time if busy else time.perf_counter)
     if busy:
-        functions = {name: f for name, f in functions.items() if "2 threads" not in name and "jax" not in name}
+        functions = {
+            name: f
+            for name, f in functions.items()
+            if "2 threads" not in name and "jax" not in name
+        }
     calls = {}
     for name, f in functions.items():
         f()
@@ -55,7 +65,9 @@ def take_turns(functions, repeats, clock=None):
 
 
 def ratio(seconds, ours="ours"):
-    """Return (ratio of medians, lower and upper quartile of single ratios) of ours to the better torch."""
+    """Return (ratio of medians, lower and upper quartile of single ratios) of ours to the better
+    torch.
+    """
     best = min((k for k in seconds if k.startswith("torch")), key=lambda k: np.median(seconds[k]))
     quartiles = np.percentile(seconds[ours] / seconds[best], [25, 75])
     return np.median(seconds[ours]) / np.median(seconds[best]), *quartiles
@@ -69,7 +81,10 @@ def chapter(repeats):
         "torch, 2 threads": lambda: fast_chapter.in_torch(2),
     }
     if HAS_JAX:
-        functions["jax, a step at a time"], functions["jax"] = fast_chapter.in_jax(False), fast_chapter.in_jax(True)
+        functions["jax, a step at a time"], functions["jax"] = (
+            fast_chapter.in_jax(False),
+            fast_chapter.in_jax(True),
+        )
     losses = {name: f() for name, f in functions.items() if not busy or "2 threads" not in name}
     spread = max(losses.values()) - min(losses.values())
     if not spread < 0.02:  # ties: torch and jax may give the gradient to another of equal maxima
@@ -99,7 +114,11 @@ def _children():
 
 def _process(command):
     """Run a process; return what it printed."""
-    env = os.environ | {"PYTHONWARNINGS": "ignore"} | ({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} if busy else {})
+    env = (
+        os.environ
+        | {"PYTHONWARNINGS": "ignore"}
+        | ({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} if busy else {})
+    )
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -108,7 +127,10 @@ def _process(command):
 
 def _memory(work):
     """Peak memory of ours and of torch, each in a process of its own."""
-    ours, torch = (float(_process([sys.executable, "-m", "benchmarks.fast_memory", work, e])) for e in ("ours", "torch"))
+    ours, torch = (
+        float(_process([sys.executable, "-m", "benchmarks.fast_memory", work, e]))
+        for e in ("ours", "torch")
+    )
     return f"{ours:.0f} / {torch:.0f} MB = {ours / torch:.2f}"
 
 
@@ -134,8 +156,23 @@ def _row(name, seconds, goal, memory="", share="", ours="ours"):
 
 def measure(only, repeats, memory=True):
     """Measure everything, print each row as soon as it is known, and return the table."""
-    rows = [["work", "ours", "torch", "jax", "ours / torch (quartiles)", "goal", "peak memory, ours / torch", "share of limit"]]
-    wanted = [w for w in ("TinyCNN, 80 epochs", "TinyCNN, whole process", *WORKS) if not only or any(o in w for o in only)]
+    rows = [
+        [
+            "work",
+            "ours",
+            "torch",
+            "jax",
+            "ours / torch (quartiles)",
+            "goal",
+            "peak memory, ours / torch",
+            "share of limit",
+        ]
+    ]
+    wanted = [
+        w
+        for w in ("TinyCNN, 80 epochs", "TinyCNN, whole process", *WORKS)
+        if not only or any(o in w for o in only)
+    ]
     limit = matrix_limit()
     print(f"one matrix product: {limit:.0f} GFLOP/s on {fast.threads()} threads", flush=True)
     for name in wanted:
@@ -146,13 +183,19 @@ def measure(only, repeats, memory=True):
         else:
             network, kind, n, size, goal = WORKS[name]
             functions = engines(network, kind, n, size)
-            outputs = {engine: f() for engine, f in functions.items() if not busy or engine != "torch, 2 threads"}
+            outputs = {
+                engine: f()
+                for engine, f in functions.items()
+                if not busy or engine != "torch, 2 threads"
+            }
             check(outputs, in_double(network, kind, n, size), name)
             del outputs
             seconds = take_turns(functions, repeats)
             del functions
             reached = gigaflops(network, kind, n, size) / np.median(seconds["ours"]) / limit
-            row = _row(name, seconds, goal, _memory(name) if memory else "", f"{100 * reached:.0f} %")
+            row = _row(
+                name, seconds, goal, _memory(name) if memory else "", f"{100 * reached:.0f} %"
+            )
         rows.append(row)
         print(" | ".join(row), flush=True)
         if name in WORKS and PLAIN in seconds:
@@ -163,7 +206,9 @@ def measure(only, repeats, memory=True):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="*", default=[], help="works whose name contains one of these")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="works whose name contains one of these"
+    )
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--busy", action="store_true", help="one thread each, processor time")

@@ -1,6 +1,7 @@
-"""The chapter's run of TinyCNN, 80 epochs with metrics, in ours, torch and jax; run as a script, one of them and nothing else.
+"""The chapter's run of TinyCNN, 80 epochs with metrics, in ours, torch and jax; run as a script,
+one of them and nothing else.
 
-    python -m benchmarks.fast_chapter ours | torch | jax | jax-steps
+python -m benchmarks.fast_chapter ours | torch | jax | jax-steps
 """
 
 import sys
@@ -39,20 +40,27 @@ def in_torch(threads=1):
 
     torch.set_num_threads(threads)
     data, params = start()
-    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3)).double()
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3)
+    ).double()
     with torch.no_grad():
         model[0].weight.copy_(torch.from_numpy(params[0]["w"]))
         model[4].weight.copy_(torch.from_numpy(params[4]["w"].T.copy()))
         model[0].bias.zero_()
         model[4].bias.zero_()
     optimizer = torch.optim.SGD(model.parameters(), 0.12)
-    x, y, x_val, y_val = (torch.from_numpy(a) for a in (data.x_train, data.y_train, data.x_val, data.y_val))
+    x, y, x_val, y_val = (
+        torch.from_numpy(a) for a in (data.x_train, data.y_train, data.x_val, data.y_val)
+    )
 
     def metrics():
         with torch.no_grad():
             for images, labels in ((x, y), (x_val, y_val)):
                 logits = model(images)
-                yield float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).double().mean())
+                yield (
+                    float(F.cross_entropy(logits, labels)),
+                    float((logits.argmax(1) == labels).double().mean()),
+                )
 
     history = [list(metrics())]
     for order in torch.from_numpy(orders()):
@@ -65,7 +73,9 @@ def in_torch(threads=1):
 
 
 def in_jax(scan=True):
-    """The whole run as one compiled scan, or a compiled step at a time. Returns a function to call again, warm."""
+    """The whole run as one compiled scan, or a compiled step at a time. Returns a function to
+    call again, warm.
+    """
     import jax
     import jax.numpy as jnp
     from jax import lax
@@ -77,7 +87,9 @@ def in_jax(scan=True):
 
     def logits(p, x):
         z = lax.conv_general_dilated(x, p[0], (1, 1), "VALID") + p[1][:, None, None]
-        z = lax.reduce_window(jnp.maximum(z, 0), -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+        z = lax.reduce_window(
+            jnp.maximum(z, 0), -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID"
+        )
         return z.reshape(len(x), -1) @ p[2] + p[3]
 
     def loss(p, x, y):
@@ -88,13 +100,20 @@ def in_jax(scan=True):
         return tuple(w - 0.12 * g for w, g in zip(p, grads, strict=True)), None
 
     def metrics(p):
-        return [(loss(p, a, b), (logits(p, a).argmax(1) == b).mean()) for a, b in ((x, y), (x_val, y_val))]
+        return [
+            (loss(p, a, b), (logits(p, a).argmax(1) == b).mean())
+            for a, b in ((x, y), (x_val, y_val))
+        ]
 
     def epoch(p, order):
         p, _ = lax.scan(step, p, order.reshape(10, 18))
         return p, metrics(p)
 
-    whole, one, measured = jax.jit(lambda p, o: lax.scan(epoch, p, o)), jax.jit(step), jax.jit(metrics)
+    whole, one, measured = (
+        jax.jit(lambda p, o: lax.scan(epoch, p, o)),
+        jax.jit(step),
+        jax.jit(metrics),
+    )
 
     def run():
         if scan:
@@ -111,4 +130,10 @@ def in_jax(scan=True):
 
 if __name__ == "__main__":
     engine = sys.argv[1]
-    print(ours() if engine == "ours" else in_torch() if engine == "torch" else in_jax(engine == "jax")())
+    print(
+        ours()
+        if engine == "ours"
+        else in_torch()
+        if engine == "torch"
+        else in_jax(engine == "jax")()
+    )

@@ -1,4 +1,6 @@
-"""The works that are measured, in three engines with the same weights and images, and a check of their outputs."""
+"""The works that are measured, in three engines with the same weights and images, and a check of
+their outputs.
+"""
 
 import importlib.util
 
@@ -25,17 +27,25 @@ WORKS = {
 
 
 def engines(network, kind, n, size, jax=HAS_JAX):
-    """Return {engine: function that does the work and returns an array}, all with the same weights and images."""
+    """Return {engine: function that does the work and returns an array}, all with the same
+    weights and images.
+    """
     model, params, state, shape = build(network, size)
     x, labels = batch(shape, n, model.init(None, shape)[0][0])
-    ours, theirs = our_engine(model, params, state, x, labels, kind), in_torch(model, params, state, shape)
+    ours, theirs = (
+        our_engine(model, params, state, x, labels, kind),
+        in_torch(model, params, state, shape),
+    )
 
     def without_numba():
         with fast.using("numpy"):
             return ours()
 
     found = {"ours": ours}
-    found |= {f"torch, {n} thread{'s' * (n > 1)}": torch_engine(theirs, x, labels, kind, n) for n in (1, 2)}
+    found |= {
+        f"torch, {n} thread{'s' * (n > 1)}": torch_engine(theirs, x, labels, kind, n)
+        for n in (1, 2)
+    }
     if network == "LeNet-5":
         found[PLAIN] = without_numba
     if jax:
@@ -82,7 +92,11 @@ def _jax_engine(model, params, state, x, labels, kind):
         logits = forward(p, state, x, True)
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1).mean()
 
-    step = jax.jit(jax.value_and_grad(loss)) if kind == "gradient" else jax.jit(lambda p, x: forward(p, state, x))
+    step = (
+        jax.jit(jax.value_and_grad(loss))
+        if kind == "gradient"
+        else jax.jit(lambda p, x: forward(p, state, x))
+    )
 
     def run():
         out = jax.block_until_ready(step(params, x))
@@ -96,8 +110,9 @@ def _jax_engine(model, params, state, x, labels, kind):
 def check(outputs, exact, name):
     """Compare each engine's logits, or its loss and first gradient, with those of double precision.
 
-    Rounding decides for some maxima and some ReLUs in single precision, and batch norm amplifies it: far from the output, a
-    gradient may be off by a percent in any engine. Ours must not be off by more than four times what torch's is.
+    Rounding decides for some maxima and some ReLUs in single precision, and batch norm amplifies
+    it: far from the output, a gradient may be off by a percent in any engine. Ours must not be off
+    by more than four times what torch's is.
     """
     if isinstance(exact, np.ndarray):
         errors = {engine: _apart(found, exact) for engine, found in outputs.items()}
@@ -107,10 +122,14 @@ def check(outputs, exact, name):
         if not max(losses.values()) < 2e-4:
             raise AssertionError(f"{name}: losses differ from {exact[0]} by {losses}")
         errors = {engine: _apart(found[1], exact[1]) for engine, found in outputs.items()}
-        allowed = max(1e-4, 4 * max(error for engine, error in errors.items() if engine.startswith("torch")))
+        allowed = max(
+            1e-4, 4 * max(error for engine, error in errors.items() if engine.startswith("torch"))
+        )
     wrong = {engine: f"{error:.1e}" for engine, error in errors.items() if not error <= allowed}
     if wrong:
-        raise AssertionError(f"{name}: off by {wrong} of the largest number, where {allowed:.1e} is allowed")
+        raise AssertionError(
+            f"{name}: off by {wrong} of the largest number, where {allowed:.1e} is allowed"
+        )
 
 
 def _apart(found, exact):
@@ -121,7 +140,9 @@ def in_double(network, kind, n, size):
     """The logits, or the loss and the first gradient, in double precision."""
     model, params, state, shape = build(network, size)
     x, labels = batch(shape, n, model.init(None, shape)[0][0])
-    params, state, x = (ac.trees.tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x))
+    params, state, x = (
+        ac.trees.tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x)
+    )
     if kind == "forward":
         return model.apply(params, state, x)[0]
     loss, grads, _ = model.loss_and_grad(params, state, (x, labels))

@@ -1,4 +1,6 @@
-"""The picture of ``benchmarks.against_torch``: time against batch size and image size, in ours and in torch."""
+"""The picture of ``benchmarks.against_torch``: time against batch size and image size, in ours
+and in torch.
+"""
 
 import numpy as np
 
@@ -6,7 +8,8 @@ from benchmarks.fast_engines import PLAIN, engines, gigaflops
 
 
 def figure(path, repeats, take_turns, limit):
-    """Draw time against batch size and image size, and the share that is reached of ``limit``, a matrix product's GFLOP/s.
+    """Draw time against batch size and image size, and the share that is reached of ``limit``, a
+    matrix product's GFLOP/s.
 
     ``take_turns(functions, repeats)`` returns {name: seconds (repeats,)}.
     """
@@ -16,11 +19,21 @@ def figure(path, repeats, take_turns, limit):
     from matplotlib import pyplot as plt
 
     sweeps = {
-        "LeNet-5, training step": ("LeNet-5", "gradient", [(n, 28) for n in (8, 16, 32, 64, 128, 256)]),
+        "LeNet-5, training step": (
+            "LeNet-5",
+            "gradient",
+            [(n, 28) for n in (8, 16, 32, 64, 128, 256)],
+        ),
         "ResNet-50, forward": ("ResNet-50", "forward", [(n, 128) for n in (1, 2, 4, 8)]),
-        "ResNet-50, 4 images forward": ("ResNet-50", "forward", [(4, s) for s in (64, 96, 128, 160, 224)]),
+        "ResNet-50, 4 images forward": (
+            "ResNet-50",
+            "forward",
+            [(4, s) for s in (64, 96, 128, 160, 224)],
+        ),
     }
-    picture, axes = plt.subplots(2, 3, figsize=(12, 6.4), sharex="col", height_ratios=(2, 1), layout="constrained")
+    picture, axes = plt.subplots(
+        2, 3, figsize=(12, 6.4), sharex="col", height_ratios=(2, 1), layout="constrained"
+    )
     for (title, (network, kind, points)), top, below in zip(sweeps.items(), *axes, strict=True):
         by_size = len({size for _, size in points}) > 1
         lines = {}
@@ -30,8 +43,13 @@ def figure(path, repeats, take_turns, limit):
             seconds = take_turns(functions, repeats)
             flops = gigaflops(network, kind, n, size)
             torch = min(np.median(v) for k, v in seconds.items() if k.startswith("torch"))
-            for engine, value in (("autocnn.fast", np.median(seconds["ours"])), ("torch, best of 1 and 2 threads", torch)):
-                lines.setdefault(engine, []).append((size if by_size else n, value, 100 * flops / value / limit))
+            for engine, value in (
+                ("autocnn.fast", np.median(seconds["ours"])),
+                ("torch, best of 1 and 2 threads", torch),
+            ):
+                lines.setdefault(engine, []).append(
+                    (size if by_size else n, value, 100 * flops / value / limit)
+                )
         for (engine, values), style in zip(lines.items(), ("o-", "s--"), strict=True):
             x, t, share = zip(*values, strict=True)
             top.loglog(x, [1e3 * v for v in t], style, label=engine)

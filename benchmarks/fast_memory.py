@@ -1,4 +1,6 @@
-"""The peak memory of one work in one engine, in a process of its own: ``python -m benchmarks.fast_memory WORK ENGINE``."""
+"""The peak memory of one work in one engine, in a process of its own: ``python -m
+benchmarks.fast_memory WORK ENGINE``.
+"""
 
 import re
 import sys
@@ -10,11 +12,11 @@ from benchmarks.fast_networks import NETWORKS, batch, build, in_torch
 
 
 def main(work, engine):
-    """Do the work twice, in "ours" or "torch", and print the most memory in MB that this process has had."""
-    if work not in WORKS:
-        run = fast_chapter.ours if engine == "ours" else fast_chapter.in_torch
-    else:
-        run = _work(engine, *WORKS[work][:4])
+    """Do the work twice, in "ours" or "torch", and print the most memory in MB that this process
+    has had.
+    """
+    chapter = fast_chapter.ours if engine == "ours" else fast_chapter.in_torch
+    run = _work(engine, *WORKS[work][:4]) if work in WORKS else chapter
     for _ in range(2):
         run()
     print(_high_water())
@@ -23,10 +25,14 @@ def main(work, engine):
 def _work(engine, network, kind, n, size):
     if engine == "ours":
         model, params, state, shape = build(network, size)
-        return our_engine(model, params, state, *batch(shape, n, model.init(None, shape)[0][0]), kind)
+        return our_engine(
+            model, params, state, *batch(shape, n, model.init(None, shape)[0][0]), kind
+        )
     make, (channels, _, _) = NETWORKS[network]
     model, shape = make(), (channels, size, size)
-    (classes,), params, state = model.init(None, shape, "float32")  # of no memory: torch's own weights take their place
+    (classes,), params, state = model.init(
+        None, shape, "float32"
+    )  # of no memory: torch's own weights take their place
     return torch_engine(in_torch(model, params, state, shape), *batch(shape, n, classes), kind, 2)
 
 
@@ -34,7 +40,9 @@ def _high_water():
     """Not by ``getrusage``, which counts what the parent of a process had before it."""
     status = Path("/proc/self/status")
     if not status.exists():
-        raise RuntimeError("peak memory is read from /proc/self/status, which this system does not have; use --no-memory")
+        raise RuntimeError(
+            "peak memory is read from /proc/self/status, which this system does not have; use --no-memory"
+        )
     return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
 
 

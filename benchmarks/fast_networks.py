@@ -1,4 +1,6 @@
-"""The measured networks in three tongues: ours from the vocabulary, torch's and jax's built from ours with the same weights."""
+"""The measured networks in three tongues: ours from the vocabulary, torch's and jax's built from
+ours with the same weights.
+"""
 
 import numpy as np
 
@@ -45,7 +47,9 @@ def in_torch(model, params, state, shape):
         with torch.no_grad():
             for name, a in (*p.items(), *more.items()):
                 own = getattr(module, {"w": "weight", "b": "bias"}.get(name, name))
-                for row, values in zip(own, a, strict=True):  # no second copy of VGG's 100 million weights
+                for row, values in zip(
+                    own, a, strict=True
+                ):  # no second copy of VGG's 100 million weights
                     row.copy_(torch.from_numpy(np.array(values)))
         return module
 
@@ -59,14 +63,21 @@ def in_torch(model, params, state, shape):
             return nn.Sequential(*modules), shape
         out = layer.init(None, shape)[0]
         if name == "residual":
-            one, two = (walk(part, p[k], s[k], shape)[0] for part, k in zip(layer.parts, ("main", "shortcut"), strict=True))
+            one, two = (
+                walk(part, p[k], s[k], shape)[0]
+                for part, k in zip(layer.parts, ("main", "shortcut"), strict=True)
+            )
             return Sum(one, two), out
         dtype = getattr(torch, str(next(iter(p.values())).dtype)) if p else None
         if name == "conv":
             window = (o["kernel"], o["stride"], o["padding"], o["dilation"], o["groups"])
-            return fill(nn.Conv2d(shape[0], o["filters"], *window, bias=o["bias"], dtype=dtype), p), out
+            return fill(
+                nn.Conv2d(shape[0], o["filters"], *window, bias=o["bias"], dtype=dtype), p
+            ), out
         if name == "dense":
-            return fill(nn.Linear(shape[0], o["units"], dtype=dtype), {"w": p["w"].T, "b": p["b"]}), out
+            return fill(
+                nn.Linear(shape[0], o["units"], dtype=dtype), {"w": p["w"].T, "b": p["b"]}
+            ), out
         if name == "batch_norm":
             module = nn.BatchNorm2d(shape[0], o["eps"], o["momentum"], dtype=dtype)
             return fill(module, p, running_mean=s["mean"], running_var=s["var"]), out
@@ -85,7 +96,9 @@ def in_torch(model, params, state, shape):
 
 
 def in_jax(model):
-    """Return ``forward(params, state, x, train)`` of the same network in jax, over our trees (statistics are not moved)."""
+    """Return ``forward(params, state, x, train)`` of the same network in jax, over our trees
+    (statistics are not moved).
+    """
     import jax.numpy as jnp
     from jax import lax
 
@@ -97,10 +110,14 @@ def in_jax(model):
             return x
         if name == "residual":
             main, shortcut = layer.parts
-            return forward(main, p["main"], s["main"], x, train) + forward(shortcut, p["shortcut"], s["shortcut"], x, train)
+            return forward(main, p["main"], s["main"], x, train) + forward(
+                shortcut, p["shortcut"], s["shortcut"], x, train
+            )
         if name == "conv":
             edges, steps = [(q, q) for q in o["padding"]], (o["stride"], o["dilation"])
-            y = lax.conv_general_dilated(x, p["w"], steps[0], edges, rhs_dilation=steps[1], feature_group_count=o["groups"])
+            y = lax.conv_general_dilated(
+                x, p["w"], steps[0], edges, rhs_dilation=steps[1], feature_group_count=o["groups"]
+            )
             return y + p["b"][:, None, None] if o["bias"] else y
         if name == "dense":
             return x @ p["w"] + p["b"]
@@ -110,7 +127,9 @@ def in_jax(model):
             return (x - mean[:, None, None]) * scale[:, None, None] + p["b"][:, None, None]
         if name == "max_pool":
             edges = [(0, 0), (0, 0), *((q, q) for q in o["padding"])]
-            return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, *o["size"]), (1, 1, *o["stride"]), edges)
+            return lax.reduce_window(
+                x, -jnp.inf, lax.max, (1, 1, *o["size"]), (1, 1, *o["stride"]), edges
+            )
         plain = {
             "relu": lambda: jnp.maximum(x, 0),
             "flatten": lambda: x.reshape(len(x), -1),

@@ -1,12 +1,14 @@
-"""Attack the program with broken input: IDX files, checkpoints and command lines, mutated at random.
+"""Attack the program with broken input: IDX files, checkpoints and command lines, mutated at
+random.
 
     python -m benchmarks.fuzz                                        # 20,000 of each
     python -m benchmarks.fuzz checkpoint --count 1000 --seed 5
 
-Whatever comes, a reader may return or raise ValueError, and may hold no more memory than four times the file: of a gzipped
-one, of what it unpacks to; of a checkpoint, 30 times what its header has of JSON, which is at most 4 MB and grows when it
-becomes Python's dicts and lists. The command line may end with 0, 1 or 2, or with 130 when it trained until a timer pressed
-Ctrl-C, says what is wrong without a traceback, and writes nothing outside of the folder that it runs in.
+Whatever comes, a reader may return or raise ValueError, and may hold no more memory than four times
+the file: of a gzipped one, of what it unpacks to; of a checkpoint, 30 times what its header has of
+JSON, which is at most 4 MB and grows when it becomes Python's dicts and lists. The command line may
+end with 0, 1 or 2, or with 130 when it trained until a timer pressed Ctrl-C, says what is wrong
+without a traceback, and writes nothing outside of the folder that it runs in.
 """
 
 import argparse
@@ -32,18 +34,26 @@ SLACK = 1 << 19  # what reading a file of a few bytes takes, its error included
 
 
 def attack_idx(folder, chance):
-    """Make one hostile IDX file in ``folder``; return the call that reads it and a quarter of the memory that it may take."""
+    """Make one hostile IDX file in ``folder``; return the call that reads it and a quarter of
+    the memory that it may take.
+    """
     shape = chance.choice(((3, 4, 5), (50, 8, 8), (7,), (2, 28, 28)))
-    content = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + chance.randbytes(int(np.prod(shape)))
+    content = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + chance.randbytes(
+        int(np.prod(shape))
+    )
     if chance.random() < 0.5:
         content = mutated(content, chance)
     if chance.random() < 0.3:  # a size that promises too much, the rest being right
         at = 4 * chance.randint(1, len(shape))
-        content = content[:at] + (chance.choice(INTS) % 2**32).to_bytes(4, "big") + content[at + 4 :]
+        content = (
+            content[:at] + (chance.choice(INTS) % 2**32).to_bytes(4, "big") + content[at + 4 :]
+        )
     unpacked = len(content)
     if chance.random() < 0.4:
         if chance.random() < 0.2:
-            content += bytes(chance.choice((10, 100_000, 3_000_000)))  # zeros, which shrink a thousandfold
+            content += bytes(
+                chance.choice((10, 100_000, 3_000_000))
+            )  # zeros, which shrink a thousandfold
         content = gzip.compress(content, mtime=0)
         if chance.random() < 0.5:
             content = mutated(content, chance)
@@ -68,14 +78,20 @@ def _unpacked(content):
 
 
 def seeds():
-    """Checkpoints to start from, as pairs (header, body): a network, a run with an optimizer's state, odd trees."""
+    """Checkpoints to start from, as pairs (header, body): a network, a run with an optimizer's
+    state, odd trees.
+    """
     _, params, state = models.tiny_cnn().init(3, (1, 8, 8), "float32")
     _, block, norms = models.resnet50(3, width=1).init(1, (3, 32, 32), "float32")
     where = {"step": 3, "loss": 0.5, "history": {"epoch": [0, 1]}}
     trees = (
         (params, {"network": state, "optimizer": optim.adam().init(params)}, where),
         (block[:5], norms[:5], {}),
-        ([{"w": np.ones(10_000)}, (), {}], {"a": [np.zeros((), bool), np.zeros((0, 3), np.int64)]}, {"x": [1, None, "y"]}),
+        (
+            [{"w": np.ones(10_000)}, (), {}],
+            {"a": [np.zeros((), bool), np.zeros((0, 3), np.int64)]},
+            {"x": [1, None, "y"]},
+        ),
     )
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +105,9 @@ def seeds():
 
 
 def attack_checkpoint(folder, chance, known=[]):  # noqa: B006 (made once, from nothing)
-    """Make one hostile checkpoint; return the call that reads it and a quarter of the memory that it may take."""
+    """Make one hostile checkpoint; return the call that reads it and a quarter of the memory
+    that it may take.
+    """
     known = known or known.extend(seeds()) or known
     header, body = chance.choice(known)
     about = json.loads(header["__metadata__"]["autocnn"])
@@ -111,7 +129,9 @@ def attack_checkpoint(folder, chance, known=[]):  # noqa: B006 (made once, from 
 
 
 def attempt(make, folder, chance):
-    """Make one file and read it. Returns "read" or "refused"; AssertionError when the reader did anything else."""
+    """Make one file and read it. Returns "read" or "refused"; AssertionError when the reader did
+    anything else.
+    """
     call, size = make(folder, chance)
     tracemalloc.start()
     try:
@@ -128,7 +148,9 @@ def attempt(make, folder, chance):
 
 
 def fuzz(target, count, seed, bar=lambda things: things):
-    """Run ``count`` attacks on a target and count the outcomes. Raises what the first that wins raised, naming the attack."""
+    """Run ``count`` attacks on a target and count the outcomes. Raises what the first that wins
+    raised, naming the attack.
+    """
     outcomes = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name, "work")
@@ -143,7 +165,11 @@ def fuzz(target, count, seed, bar=lambda things: things):
                     if target == "cli":
                         outcome = attack_cli(folder, chance, fence)
                     else:
-                        outcome = attempt({"idx": attack_idx, "checkpoint": attack_checkpoint}[target], folder, chance)
+                        outcome = attempt(
+                            {"idx": attack_idx, "checkpoint": attack_checkpoint}[target],
+                            folder,
+                            chance,
+                        )
                 except BaseException as error:
                     error.add_note(f"attack {i} on {target} with seed {seed}")
                     raise
@@ -154,14 +180,26 @@ def fuzz(target, count, seed, bar=lambda things: things):
 def main():
     from tqdm import tqdm
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="*", choices=["idx", "checkpoint", "cli", []], help="idx, checkpoint, cli; all")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        choices=["idx", "checkpoint", "cli", []],
+        help="idx, checkpoint, cli; all",
+    )
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for target in options.targets or ("idx", "checkpoint", "cli"):
         start = time.perf_counter()
-        outcomes = fuzz(target, options.count, options.seed, lambda things, target=target: tqdm(things, target, disable=None))
+        outcomes = fuzz(
+            target,
+            options.count,
+            options.seed,
+            lambda things, target=target: tqdm(things, target, disable=None),
+        )
         told = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(outcomes.items(), key=str))
         print(f"{target}: {options.count:,} attacks, {told}; {time.perf_counter() - start:.0f} s")
 

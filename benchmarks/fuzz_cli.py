@@ -1,4 +1,6 @@
-"""Attack the command line: mutated lines, damaged run folders and pictures, and a fence that sees writes elsewhere."""
+"""Attack the command line: mutated lines, damaged run folders and pictures, and a fence that
+sees writes elsewhere.
+"""
 
 import contextlib
 import io
@@ -45,22 +47,31 @@ STARTS = (
     "data",
     "data list --json",
 )
-KERNELS = os.path.join("fast", "kernels_numba", "__pycache__")  # compiled kernels are kept beside their source
+KERNELS = os.path.join(
+    "fast", "kernels_numba", "__pycache__"
+)  # compiled kernels are kept beside their source
 
 
 def workplace(folder):
-    """Make what commands work on: ``run``, ``data/tiny``, ``picture.png`` and ``layers.py`` in the folder ``folder``."""
+    """Make what commands work on: ``run``, ``data/tiny``, ``picture.png`` and ``layers.py`` in
+    the folder ``folder``.
+    """
     from PIL import Image
 
     from autocnn.data.known import FILES
 
     (folder / "data" / "tiny").mkdir(parents=True)
-    pictures, labels = np.arange(3 * 64).reshape(3, 8, 8).astype(np.uint8), np.arange(3, dtype=np.uint8)
+    pictures, labels = (
+        np.arange(3 * 64).reshape(3, 8, 8).astype(np.uint8),
+        np.arange(3, dtype=np.uint8),
+    )
     for name, array in zip(FILES, (pictures, labels) * 2, strict=True):
         idx.write(folder / "data" / "tiny" / name, array)
     Image.fromarray(pictures[0]).save(folder / "picture.png")
     (folder / "layers.py").write_text("def double(x):\n    return 2 * x, lambda dy: 2 * dy\n")
-    code, _, said = command(["train", "tiny-cnn", "--data", "data/tiny", "--epochs", "1", "--out", "run"], 60)
+    code, _, said = command(
+        ["train", "tiny-cnn", "--data", "data/tiny", "--epochs", "1", "--out", "run"], 60
+    )
     assert code == 0, said
 
 
@@ -90,18 +101,26 @@ def a_line(chance):
             case 3:
                 del words[i : i + 1]
             case 4 if i < len(words):
-                changed = mutated(words[i].encode(), chance, 2).decode("utf-8", "replace").replace("\0", "")
+                changed = (
+                    mutated(words[i].encode(), chance, 2)
+                    .decode("utf-8", "replace")
+                    .replace("\0", "")
+                )
                 words[i] = changed
     return words
 
 
 def command(words, seconds=3.0):
-    """Run a command line in this process, pressing Ctrl-C after so much work. Returns (exit code, stdout, stderr)."""
+    """Run a command line in this process, pressing Ctrl-C after so much work. Returns (exit
+    code, stdout, stderr).
+    """
     from autocnn import cli
 
     out, err, argv = io.StringIO(), io.StringIO(), sys.argv
     sys.argv = ["autocnn", *words]
-    signal.setitimer(signal.ITIMER_PROF, seconds, 20.0)  # of this process alone: a machine may be busy with other things
+    signal.setitimer(
+        signal.ITIMER_PROF, seconds, 20.0
+    )  # of this process alone: a machine may be busy with other things
     signal.setitimer(signal.ITIMER_REAL, 100 * seconds, 20.0)  # for what waits
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -119,7 +138,9 @@ def command(words, seconds=3.0):
 
 
 class Fence:
-    """Notes every attempt to write outside of one folder, by Python's audit events, while ``up``."""
+    """Notes every attempt to write outside of one folder, by Python's audit events, while
+    ``up``.
+    """
 
     def __init__(self, folder):
         self.folder, self.up, self.crossed = os.path.realpath(folder), False, []
@@ -129,11 +150,22 @@ class Fence:
         if not self.up:
             return
         if event == "open" and isinstance(args[0], (str, bytes)):
-            writes = args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) if isinstance(args[2], int) else False
+            writes = (
+                args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+                if isinstance(args[2], int)
+                else False
+            )
             touched = [args[0]] if writes else []
         elif event in ("os.rename", "os.link", "os.symlink"):
             touched = args[:2]
-        elif event in ("os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "shutil.rmtree"):
+        elif event in (
+            "os.remove",
+            "os.mkdir",
+            "os.rmdir",
+            "os.chmod",
+            "os.truncate",
+            "shutil.rmtree",
+        ):
             touched = args[:1]
         else:
             return
@@ -141,12 +173,16 @@ class Fence:
             if KERNELS in os.path.abspath(os.fsdecode(path)):
                 continue
             place = os.path.realpath(os.path.dirname(os.path.join(self.folder, os.fsdecode(path))))
-            if os.path.commonpath([place, self.folder]) != self.folder and not os.fsdecode(path).startswith("/dev/"):
+            if os.path.commonpath([place, self.folder]) != self.folder and not os.fsdecode(
+                path
+            ).startswith("/dev/"):
                 self.crossed.append((event, os.fsdecode(path)))
 
 
 def attack_cli(folder, chance, fence):
-    """Run one hostile command line in ``folder``. Returns its exit code; AssertionError when it misbehaves."""
+    """Run one hostile command line in ``folder``. Returns its exit code; AssertionError when it
+    misbehaves.
+    """
     if chance.random() < 0.2:
         spoil(folder, chance)
     words = a_line(chance)
@@ -159,18 +195,26 @@ def attack_cli(folder, chance, fence):
     outside = [crossing for crossing in fence.crossed if not _asked_for(crossing[1], words)]
     assert not outside, f"wrote outside of the folder: {outside}\n{told}"
     assert code in (0, 1, 2, 130), f"exit code {code}\n{told}"
-    # A Ctrl-C that falls into a destructor is printed and lost, in any Python program; the timer comes again.
+    # A Ctrl-C that falls into a destructor is printed and lost, in any Python program; the timer
+    # comes again.
     assert "Traceback" not in err or "raise KeyboardInterrupt\nKeyboardInterrupt" in err, told
-    assert code in (0, 130) or err.strip() or "Usage:" in out, f"exit code {code} without a word\n{told}"
+    assert code in (0, 130) or err.strip() or "Usage:" in out, (
+        f"exit code {code} without a word\n{told}"
+    )
     if "--json" in words and code == 0 and not {"--help", "-h", "--version", "train"} & set(words):
         json.loads(out)
     return code
 
 
 def _asked_for(path, words):
-    """Whether a command line names the place outside of its folder to which a path belongs: then it was chosen."""
+    """Whether a command line names the place outside of its folder to which a path belongs: then
+    it was chosen.
+    """
     named = [os.path.abspath(word) for word in words if word.startswith(("/", ".."))]
-    return any(os.path.abspath(path).startswith(os.path.dirname(name) if name != "/" else name) for name in named)
+    return any(
+        os.path.abspath(path).startswith(os.path.dirname(name) if name != "/" else name)
+        for name in named
+    )
 
 
 @contextlib.contextmanager
@@ -181,7 +225,10 @@ def patched():
     def press(*_):
         raise KeyboardInterrupt
 
-    fetch, before = commands.fetch_files, [(s, signal.signal(s, press)) for s in (signal.SIGPROF, signal.SIGALRM)]
+    fetch, before = (
+        commands.fetch_files,
+        [(s, signal.signal(s, press)) for s in (signal.SIGPROF, signal.SIGALRM)],
+    )
     commands.fetch_files = refuse_fetching
     try:
         yield

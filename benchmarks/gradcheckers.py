@@ -1,10 +1,12 @@
-"""Gradient checkers side by side: false alarms, blindness, bugs caught and named, time. Prints a Markdown table.
+"""Gradient checkers side by side: false alarms, blindness, bugs caught and named, time. Prints a
+Markdown table.
 
     python -m benchmarks.gradcheckers [--seeds 5] [--quick]
 
-Each checker is a function `passes(f, arrays) -> bool` over the same plain functions `f(**arrays) -> (y, backward)`,
-those of tests/bugs, with the defaults that its documentation gives. An exception from a checker counts as "not passed":
-it is how most of them say no. float64, except in one row: only this project's checker is made for float32 too.
+Each checker is a function `passes(f, arrays) -> bool` over the same plain functions `f(**arrays) ->
+(y, backward)`, those of tests/bugs, with the defaults that its documentation gives. An exception
+from a checker counts as "not passed": it is how most of them say no. float64, except in one row:
+only this project's checker is made for float32 too.
 """
 
 import argparse
@@ -22,7 +24,8 @@ from tests.bugs.conditions import CONDITIONS, under
 from tests.bugs.other_twins import OTHER_TWINS
 from tests.bugs.twins import TWINS, conv, mlp
 
-SCIPY_BOUND = 1e-5  # check_grad returns a norm and leaves the verdict to its user; relative to the gradient's norm
+# check_grad returns a norm and leaves the verdict to its user; relative to the gradient's norm
+SCIPY_BOUND = 1e-5
 
 
 def split(arrays):
@@ -31,7 +34,8 @@ def split(arrays):
     return names, {name: a for name, a in arrays.items() if name not in names}
 
 
-# Left out: a new mask at each forward call (only one checker rewinds the random stream) and a tuple of outputs.
+# Left out: a new mask at each forward call (only one checker rewinds the random stream) and a tuple
+# of outputs.
 LAYERS = [t for t in TWINS + OTHER_TWINS if t.name not in ("dropout_unseeded", "two_outputs")]
 
 
@@ -39,7 +43,8 @@ def copied(arrays):
     return {name: a.copy() for name, a in arrays.items()}
 
 
-# ---- the checkers ---------------------------------------------------------------------------------------------------
+# ---- the checkers
+# ---------------------------------------------------------------------------------------------------
 
 
 def autocnn_check(f, arrays):
@@ -47,7 +52,9 @@ def autocnn_check(f, arrays):
 
 
 def autograd_check(f, arrays):
-    """autograd.test_util.check_grads, reverse mode, first order: one random direction, 1e-6 absolute or relative."""
+    """autograd.test_util.check_grads, reverse mode, first order: one random direction, 1e-6
+    absolute or relative.
+    """
     from autograd.extend import defvjp, primitive
     from autograd.test_util import check_grads
 
@@ -81,7 +88,9 @@ def scipy_check(f, arrays):
 
     def unpack(flat):
         parts = np.split(flat, sizes)
-        return {name: p.reshape(arrays[name].shape).copy() for name, p in zip(names, parts, strict=True)} | fixed
+        return {
+            name: p.reshape(arrays[name].shape).copy() for name, p in zip(names, parts, strict=True)
+        } | fixed
 
     def gradient(flat):
         gradients = f(**unpack(flat))[1](dy.copy())
@@ -93,7 +102,9 @@ def scipy_check(f, arrays):
 
 
 def torch_check(fast):
-    """torch.autograd.gradcheck with its defaults (eps 1e-6, atol 1e-5, rtol 1e-3), slow or fast mode."""
+    """torch.autograd.gradcheck with its defaults (eps 1e-6, atol 1e-5, rtol 1e-3), slow or fast
+    mode.
+    """
 
     def check(f, arrays):
         import torch
@@ -103,7 +114,10 @@ def torch_check(fast):
         class Wrapped(torch.autograd.Function):
             @staticmethod
             def forward(ctx, *leaves):
-                values = {name: leaf.detach().numpy().copy() for name, leaf in zip(names, leaves, strict=True)}
+                values = {
+                    name: leaf.detach().numpy().copy()
+                    for name, leaf in zip(names, leaves, strict=True)
+                }
                 y, ctx.back = f(**values, **fixed)
                 return torch.from_numpy(np.array(y))
 
@@ -129,11 +143,16 @@ def checkers():
         import torch  # noqa: F401
     except ImportError:
         return found
-    return found | {"torch gradcheck": torch_check(fast=False), "torch gradcheck, fast": torch_check(fast=True)}
+    return found | {
+        "torch gradcheck": torch_check(fast=False),
+        "torch gradcheck, fast": torch_check(fast=True),
+    }
 
 
 def verdict(check, f, arrays):
-    """Did it pass? The global random stream is set each time, so that every checker sees the same dropout masks."""
+    """Did it pass? The global random stream is set each time, so that every checker sees the
+    same dropout masks.
+    """
     np.random.seed(1)  # noqa: NPY002
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -143,27 +162,39 @@ def verdict(check, f, arrays):
             return False
 
 
-# ---- what is measured -----------------------------------------------------------------------------------------------
+# ---- what is measured
+# -----------------------------------------------------------------------------------------------
 
 
 def pass_rates(check, seeds, dtype=np.float64):
     """Condition -> the part of the correct layers that passes."""
     return {
         condition: np.mean(
-            [verdict(check, t.function, under(condition, t.arrays(s), s, dtype)) for t in LAYERS for s in range(seeds)]
+            [
+                verdict(check, t.function, under(condition, t.arrays(s), s, dtype))
+                for t in LAYERS
+                for s in range(seeds)
+            ]
         )
         for condition in CONDITIONS
     }
 
 
 def spoilt_network(seed, relative):
-    """A ReLU network of 24,000 weights, one entry of whose gradient is wrong by this relative error."""
+    """A ReLU network of 24,000 weights, one entry of whose gradient is wrong by this relative
+    error.
+    """
     rng = np.random.default_rng(seed)
     x, b1, b2 = rng.standard_normal((11, 100)), rng.standard_normal(200), rng.standard_normal(20)
-    weights = {"w1": rng.standard_normal((100, 200)) / 10, "w2": rng.standard_normal((200, 20)) / 14}
+    weights = {
+        "w1": rng.standard_normal((100, 200)) / 10,
+        "w2": rng.standard_normal((200, 20)) / 14,
+    }
     name = "w1" if rng.random() < 20 / 24 else "w2"
     live = np.flatnonzero(mlp(x, b1=b1, b2=b2, **weights)[1](np.ones((11, 20)))[name])
-    index = rng.choice(live)  # behind a dead unit the gradient is 0, and no relative error makes it wrong
+    index = rng.choice(
+        live
+    )  # behind a dead unit the gradient is 0, and no relative error makes it wrong
 
     def f(w1, w2):
         y, backward = mlp(x, w1, b1, w2, b2)
@@ -179,7 +210,9 @@ def spoilt_network(seed, relative):
 
 
 def smallest_error_caught(check, tries):
-    """The smallest power of ten that is caught in each try, by bisection; inf if 1000 times is not, nan if 0 is."""
+    """The smallest power of ten that is caught in each try, by bisection; inf if 1000 times is
+    not, nan if 0 is.
+    """
 
     def caught(exponent):
         relative = 0.0 if exponent is None else 10.0**exponent
@@ -224,8 +257,12 @@ def as_error(value):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="seeds for each correct layer and condition")
-    parser.add_argument("--tries", type=int, default=3, help="networks for the smallest error caught")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="seeds for each correct layer and condition"
+    )
+    parser.add_argument(
+        "--tries", type=int, default=3, help="networks for the smallest error caught"
+    )
     parser.add_argument("--only", default="", help="measure the checkers whose name contains this")
     args = parser.parse_args(argv)
     visible, held_back = catalogue("visible"), catalogue("held_back")
@@ -262,7 +299,9 @@ def main(argv=None):
     print("|---" * (len(columns) + 1) + "|")
     for row, cells in zip(rows, zip(*columns.values(), strict=True), strict=True):
         print(f"| {row} | " + " | ".join(cells) + " |")
-    print(f"\nscipy's check_grad returns a norm; here it passes up to {SCIPY_BOUND:g} of the gradient's norm.")
+    print(
+        f"\nscipy's check_grad returns a norm; here it passes up to {SCIPY_BOUND:g} of the gradient's norm."
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Kills: SIGKILL at 40 random times of ``autocnn train``, a whole process each; how many runs go on to the same bits.
+"""Kills: SIGKILL at 40 random times of ``autocnn train``, a whole process each; how many runs go on
+to the same bits.
 
     python -m benchmarks.kills [KILLS]
 
-Each run is killed at times drawn anew until one attempt gets to the end; its files are then compared with those of a run that
-nobody disturbed. Kills go on until there are enough that found the process alive.
+Each run is killed at times drawn anew until one attempt gets to the end; its files are then
+compared with those of a run that nobody disturbed. Kills go on until there are enough that found
+the process alive.
 """
 
 import os
@@ -23,11 +25,15 @@ PROGRAM = [sys.executable, "-c", "from autocnn.cli import main; main()", *TRAIN.
 def start(folder):
     """Start a process that trains into the folder, quietly."""
     root = str(pathlib.Path(__file__).parents[1])
-    return subprocess.Popen([*PROGRAM, folder], stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": root})
+    return subprocess.Popen(
+        [*PROGRAM, folder], stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": root}
+    )
 
 
 def disturbed(folder, seconds, draw):
-    """Train into a folder, killed again and again within so many seconds of each start. Returns the number of kills."""
+    """Train into a folder, killed again and again within so many seconds of each start. Returns
+    the number of kills.
+    """
     kills = 0
     while True:
         process = start(folder)
@@ -42,7 +48,9 @@ def disturbed(folder, seconds, draw):
 
 
 def files(folder):
-    """What the run has left, by name; a figure tells the same as the history that it is drawn from."""
+    """What the run has left, by name; a figure tells the same as the history that it is drawn
+    from.
+    """
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}
 
 
@@ -59,7 +67,9 @@ def main(wanted=40):
             number += 1
             kills += disturbed(root / f"{number}", 1.2 * seconds, draw)
             same += files(root / f"{number}") == whole
-    print(f"{kills} kills at random times within {1.2 * seconds:.1f} s; {same} of {number} runs ended in the same bits")
+    print(
+        f"{kills} kills at random times within {1.2 * seconds:.1f} s; {same} of {number} runs ended in the same bits"
+    )
     return same == number
 
 

@@ -1,6 +1,8 @@
-"""The baseline: TinyCNN with plain loops over output positions, as a textbook writes it. Slow on purpose.
+"""The baseline: TinyCNN with plain loops over output positions, as a textbook writes it. Slow on
+purpose.
 
-Forward and backward visit every output position of the convolution and of the pooling in Python; everything else is NumPy.
+Forward and backward visit every output position of the convolution and of the pooling in Python;
+everything else is NumPy.
 """
 
 import numpy as np
@@ -15,12 +17,16 @@ def conv_forward(x, w, b):
     y = np.zeros((n, f, ho, wo))
     for i in range(ho):
         for j in range(wo):
-            y[:, :, i, j] = np.tensordot(x[:, :, i : i + k, j : j + k], w, axes=([1, 2, 3], [1, 2, 3])) + b
+            y[:, :, i, j] = (
+                np.tensordot(x[:, :, i : i + k, j : j + k], w, axes=([1, 2, 3], [1, 2, 3])) + b
+            )
     return y
 
 
 def conv_backward(x, w, dy):
-    """Gradients of image, kernels and biases, one position at a time. A layer that can stand anywhere computes all three."""
+    """Gradients of image, kernels and biases, one position at a time. A layer that can stand
+    anywhere computes all three.
+    """
     k = w.shape[2]
     dx, dw = np.zeros_like(x), np.zeros_like(w)
     for i in range(dy.shape[2]):
@@ -74,7 +80,9 @@ def loss_and_grad(params, x, y):
     d = p.copy()
     d[rows, y] -= 1
     d /= len(x)
-    da = pool_backward(a.shape, which, (d @ v.T).reshape(len(x), len(w), *np.array(a.shape[2:]) // 2))
+    da = pool_backward(
+        a.shape, which, (d @ v.T).reshape(len(x), len(w), *np.array(a.shape[2:]) // 2)
+    )
     _, dw, db = conv_backward(x, w, da * (z > 0))
     return loss, ((dw, db), (flat.T @ d, d.sum(axis=0)))
 
@@ -83,11 +91,15 @@ def metrics(params, x, y):
     """Loss and accuracy."""
     logits, _ = forward(params, x)
     z = logits - logits.max(axis=1, keepdims=True)
-    return (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]).mean(), (logits.argmax(axis=1) == y).mean()
+    return (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]).mean(), (
+        logits.argmax(axis=1) == y
+    ).mean()
 
 
 def train(params, data, epochs=80, batch_size=18, rate=0.12, seed=11):
-    """The chapter's run. Returns the history of (train loss, train accuracy, validation accuracy)."""
+    """The chapter's run. Returns the history of (train loss, train accuracy, validation
+    accuracy).
+    """
     params = ((params[0]["w"], params[0]["b"]), (params[4]["w"], params[4]["b"]))
     shuffle = np.random.default_rng(seed)
     history = []
@@ -102,6 +114,9 @@ def train(params, data, epochs=80, batch_size=18, rate=0.12, seed=11):
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             _, grads = loss_and_grad(params, data.x_train[batch], data.y_train[batch])
-            params = tuple(tuple(p - rate * g for p, g in zip(*pair, strict=True)) for pair in zip(params, grads, strict=True))
+            params = tuple(
+                tuple(p - rate * g for p, g in zip(*pair, strict=True))
+                for pair in zip(params, grads, strict=True)
+            )
         record()
     return history

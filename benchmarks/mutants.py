@@ -1,7 +1,8 @@
 """Break the code on purpose, one line at a time, and see whether a test notices: ``make mutants``.
 
-Each mutant is a small slip of the kind that people make: a sign, a tie rule, a stride, a key. It is made in a copy of the
-tree, and the tests that should notice run there until the first one fails. A mutant that survives is a missing test.
+Each mutant is a small slip of the kind that people make: a sign, a tie rule, a stride, a key. It is
+made in a copy of the tree, and the tests that should notice run there until the first one fails. A
+mutant that survives is a missing test.
 """
 
 import pathlib
@@ -11,8 +12,8 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).parents[1]
-OPS = "tests/test_ops.py tests/test_agreement.py"
-FAST = "tests/test_fast_conv.py tests/test_fast_agreement.py"
+OPS = "tests/ops/test_ops.py tests/layers/test_agreement.py"
+FAST = "tests/fast/test_fast_conv.py tests/fast/test_fast_agreement.py"
 MUTANTS = [
     # file, what stands there, what is put in its place, the tests that should notice
     ("autocnn/ops/windows.py", "row * sh, col * sw)", "row * sw, col * sh)", OPS),
@@ -20,7 +21,12 @@ MUTANTS = [
     ("autocnn/ops/windows.py", "+= p[u, v]", "= p[u, v]", OPS),
     ("autocnn/ops/windows.py", "u * dh : u * dh + ho * sh", "u : u + ho * sh", OPS),
     ("autocnn/ops/pointwise.py", "(getval(x) > 0)", "(getval(x) >= 0)", OPS),
-    ("autocnn/ops/pooling.py", "x.shape[2:], k, s, p, d, out), -onp.inf", "x.shape[2:], k, s, p, d, out), 0.0", OPS),
+    (
+        "autocnn/ops/pooling.py",
+        "x.shape[2:], k, s, p, d, out), -onp.inf",
+        "x.shape[2:], k, s, p, d, out), 0.0",
+        OPS,
+    ),
     (
         "autocnn/ops/pooling.py",
         "argmax(axis=0)",
@@ -30,7 +36,7 @@ MUTANTS = [
     ("autocnn/ops/spatial.py", "axes=([2, 3, 1], [0, 1, 3])", "axes=([3, 2, 1], [0, 1, 3])", OPS),
     ("autocnn/ops/spatial.py", "weight[g * f : (g + 1) * f]", "weight[:f]", OPS),
     ("autocnn/ops/loss.py", "q / (-total", "q / (-2 * total", OPS),
-    ("autocnn/ops/norm.py", "(n / (n - 1)) *", "", "tests/test_norm.py"),
+    ("autocnn/ops/norm.py", "(n / (n - 1)) *", "", "tests/layers/test_norm.py"),
     ("autocnn/layers/combine.py", "child(key, 1))", "child(key, 0))", OPS),
     (
         "autocnn/layers/combine.py",
@@ -38,32 +44,62 @@ MUTANTS = [
         "part.forward(params[i], state[i], x, train, key)",
         OPS,
     ),
-    ("autocnn/layers/combine.py", "used += count_layers(p)", "used += 1", "tests/test_golden.py tests/test_agreement.py"),
-    ("autocnn/layers/flat.py", "ops.dropout_mask(rng(key), x.shape, p)", "ops.dropout_mask(rng(key), x.shape, 1 - p)", OPS),
+    (
+        "autocnn/layers/combine.py",
+        "used += count_layers(p)",
+        "used += 1",
+        "tests/experiments/test_golden.py tests/layers/test_agreement.py",
+    ),
+    (
+        "autocnn/layers/flat.py",
+        "ops.dropout_mask(rng(key), x.shape, p)",
+        "ops.dropout_mask(rng(key), x.shape, 1 - p)",
+        OPS,
+    ),
     (
         "autocnn/layers/initial.py",
         "math.sqrt(2.0 / fan_in)",
         "math.sqrt(1.0 / fan_in)",
-        "tests/test_golden.py tests/test_agreement.py",
+        "tests/experiments/test_golden.py tests/layers/test_agreement.py",
     ),
-    ("autocnn/keys.py", "return (seed + i, *path)", "return (seed, *path, i)", "tests/test_keys.py tests/test_golden.py"),
+    (
+        "autocnn/keys.py",
+        "return (seed + i, *path)",
+        "return (seed, *path, i)",
+        "tests/layers/test_keys.py tests/experiments/test_golden.py",
+    ),
     (
         "autocnn/autodiff.py",
         "finally:\n            trace_stack.top = level - 1",
         "finally:\n            pass",
-        "tests/test_autodiff.py",
+        "tests/layers/test_autodiff.py",
     ),
     (
         "autocnn/autodiff.py",
         "add_outgrads(pending.get(parent), part)",
         "(part, False)",
-        "tests/test_autodiff.py tests/test_agreement.py",
+        "tests/layers/test_autodiff.py tests/layers/test_agreement.py",
     ),
-    ("autocnn/optim.py", "momentum * v + g", "momentum * v - g", "tests/test_optim.py"),
-    ("autocnn/optim.py", "1 - beta2**t", "1 - beta1**t", "tests/test_optim.py"),
-    ("autocnn/optim.py", "return float(rate(int(step)))", "return np.float64(rate(int(step)))", "tests/test_optim.py"),
-    ("autocnn/training.py", "shuffle.permutation(len(x))", "np.arange(len(x))", "tests/test_golden.py"),
-    ("autocnn/training.py", "child(dropout_key, step)", "dropout_key", "tests/test_training.py"),
+    ("autocnn/optim.py", "momentum * v + g", "momentum * v - g", "tests/training/test_optim.py"),
+    ("autocnn/optim.py", "1 - beta2**t", "1 - beta1**t", "tests/training/test_optim.py"),
+    (
+        "autocnn/optim.py",
+        "return float(rate(int(step)))",
+        "return np.float64(rate(int(step)))",
+        "tests/training/test_optim.py",
+    ),
+    (
+        "autocnn/training/loop.py",
+        "shuffle.permutation(len(x))",
+        "np.arange(len(x))",
+        "tests/experiments/test_golden.py",
+    ),
+    (
+        "autocnn/training/loop.py",
+        "child(dropout_key, step)",
+        "dropout_key",
+        "tests/training/test_training.py",
+    ),
     ("reference/flat.py", "passes = x > 0", "passes = x >= 0", OPS),
     ("reference/flat.py", "dy * (1 - y * y)", "dy * (1 - x * x)", OPS),
     ("reference/flat.py", "return dy @ w.T, grads", "return dy @ w, grads", OPS),
@@ -75,28 +111,83 @@ MUTANTS = [
     ("reference/spatial.py", '"b"] = dy.sum(axis=2)', '"b"] = dy.mean(axis=2)', OPS),
     ("reference/combinators.py", "return dx + dx_,", "return dx,", OPS),
     ("reference/combinators.py", "child(key, 1))", "child(key, 0))", OPS),
-    ("reference/loss.py", "dlogits /= n", "pass", "tests/test_agreement.py"),
-    ("reference/loss.py", "dlogits[rows, labels] -= 1", "dlogits[rows, labels] += 1", "tests/test_agreement.py"),
-    ("reference/norm.py", "z * column(-dw / n)", "z * column(dw / n)", "tests/test_norm.py"),
-    ("reference/norm.py", "- column(db / n)", "", "tests/test_norm.py"),
-    ("autocnn/data/patterns.py", "rng.uniform(0.85, 1.15)", "rng.uniform(0.85, 1.151)", "tests/test_data_patterns.py"),
-    ("autocnn/models/resnet.py", "stride=1 if i == 0 else 2", "stride=2", "tests/test_networks.py"),
+    ("reference/loss.py", "dlogits /= n", "pass", "tests/layers/test_agreement.py"),
+    (
+        "reference/loss.py",
+        "dlogits[rows, labels] -= 1",
+        "dlogits[rows, labels] += 1",
+        "tests/layers/test_agreement.py",
+    ),
+    ("reference/norm.py", "z * column(-dw / n)", "z * column(dw / n)", "tests/layers/test_norm.py"),
+    ("reference/norm.py", "- column(db / n)", "", "tests/layers/test_norm.py"),
+    (
+        "autocnn/data/patterns.py",
+        "rng.uniform(0.85, 1.15)",
+        "rng.uniform(0.85, 1.151)",
+        "tests/data/test_data_patterns.py",
+    ),
+    (
+        "autocnn/models/resnet.py",
+        "stride=1 if i == 0 else 2",
+        "stride=2",
+        "tests/models/test_networks.py",
+    ),
     ("autocnn/fast/convolution.py", "stride == dilation == (1, 1)", "stride == (1, 1)", FAST),
     ("autocnn/fast/winograd.py", "TURNED = G[[3, 1, 2, 0]]", "TURNED = G", FAST),
-    ("autocnn/fast/winograd.py", "(2 - padding[0], 2 - padding[1])", "(2 - padding[1], 2 - padding[0])", FAST),
+    (
+        "autocnn/fast/winograd.py",
+        "(2 - padding[0], 2 - padding[1])",
+        "(2 - padding[1], 2 - padding[0])",
+        FAST,
+    ),
     ("autocnn/fast/norm.py", "(m / (m - 1))", "1", FAST),
-    ("autocnn/fast/loss.py", "e *= share[:, None]", "e /= n", "tests/test_weights.py"),
-    ("autocnn/fast/kernels_numpy/pool.py", "(right > left)", "(right >= left)", FAST),
-    ("autocnn/fast/kernels_numpy/pool.py", "np.where(lower > upper", "np.where(lower >= upper", FAST),
-    ("autocnn/fast/kernels_numpy/patches.py", "apart * sw * row", "sw * row", FAST),
-    ("autocnn/fast/kernels_numba/product.py", "c * hand // hands, c * (hand + 1) // hands", "c * hand // hands, c", FAST),
-    ("autocnn/fast/kernels_numba/product.py", "min(len(a), (hand + 1) * share)", "len(a)", FAST),
-    ("autocnn/fast/kernels_numba/patches.py", "add(more[f0:f1], dw[f0:f1])", "dw[f0:f1] = more[f0:f1]", FAST),
-    ("autocnn/fast/kernels_numba/winograd.py", "v3[k] = t1[k] - t3[k]", "v3[k] = t3[k] - t1[k]", FAST),
-    ("autocnn/fast/kernels_numba/winograd.py", "add(more, du[k])", "du[k] = more", FAST),
-    ("autocnn/fast/kernels_numba/pool.py", "if s[k] > value", "if s[k] >= value", FAST),
-    ("autocnn/fast/kernels_numba/pointwise.py", "out[k] = g[k] if value[k] > zero", "out[k] = g[k] if value[k] >= zero", FAST),
-    ("autocnn/models/lenet.py", "(0, 1, 2), (1, 2, 3)", "(0, 1, 2), (1, 2, 3, 4)", "tests/test_networks.py"),
+    (
+        "autocnn/fast/loss.py",
+        "e *= share[:, None]",
+        "e /= n",
+        "tests/training/test_sample_weight.py",
+    ),
+    ("autocnn/fast/kernels/numpy/pool.py", "(right > left)", "(right >= left)", FAST),
+    (
+        "autocnn/fast/kernels/numpy/pool.py",
+        "np.where(lower > upper",
+        "np.where(lower >= upper",
+        FAST,
+    ),
+    ("autocnn/fast/kernels/numpy/patches.py", "apart * sw * row", "sw * row", FAST),
+    (
+        "autocnn/fast/kernels/numba/product.py",
+        "c * hand // hands, c * (hand + 1) // hands",
+        "c * hand // hands, c",
+        FAST,
+    ),
+    ("autocnn/fast/kernels/numba/product.py", "min(len(a), (hand + 1) * share)", "len(a)", FAST),
+    (
+        "autocnn/fast/kernels/numba/patches.py",
+        "add(more[f0:f1], dw[f0:f1])",
+        "dw[f0:f1] = more[f0:f1]",
+        FAST,
+    ),
+    (
+        "autocnn/fast/kernels/numba/winograd.py",
+        "v3[k] = t1[k] - t3[k]",
+        "v3[k] = t3[k] - t1[k]",
+        FAST,
+    ),
+    ("autocnn/fast/kernels/numba/winograd.py", "add(more, du[k])", "du[k] = more", FAST),
+    ("autocnn/fast/kernels/numba/pool.py", "if s[k] > value", "if s[k] >= value", FAST),
+    (
+        "autocnn/fast/kernels/numba/pointwise.py",
+        "out[k] = g[k] if value[k] > zero",
+        "out[k] = g[k] if value[k] >= zero",
+        FAST,
+    ),
+    (
+        "autocnn/models/lenet.py",
+        "(0, 1, 2), (1, 2, 3)",
+        "(0, 1, 2), (1, 2, 3, 4)",
+        "tests/models/test_networks.py",
+    ),
 ]
 
 
@@ -118,12 +209,17 @@ def main():
     """Run every mutant; exit code 1 when one survives."""
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info"))
+        shutil.copytree(
+            ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
+        )
         left = []
         for mutant in MUTANTS:
             alive = survives(mutant, tree)
             left += [mutant] * alive
-            print(f"{'SURVIVED' if alive else 'noticed '}  {mutant[0]}: {mutant[1]!r} -> {mutant[2]!r}", flush=True)
+            print(
+                f"{'SURVIVED' if alive else 'noticed '}  {mutant[0]}: {mutant[1]!r} -> {mutant[2]!r}",
+                flush=True,
+            )
     print(f"{len(MUTANTS) - len(left)} of {len(MUTANTS)} mutants noticed")
     return bool(left)
 

@@ -1,12 +1,32 @@
-"""Mutations for the fuzzer: bytes and JSON, changed at random places by what programs tend to stumble over."""
+"""Mutations for the fuzzer: bytes and JSON, changed at random places by what programs tend to
+stumble over.
+"""
 
 import json
 
-INTS = (0, 1, 2, 7, 8, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**63 - 1, 2**64 - 1)
+INTS = (
+    0,
+    1,
+    2,
+    7,
+    8,
+    255,
+    256,
+    65535,
+    65536,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**53,
+    2**63 - 1,
+    2**64 - 1,
+)
 
 
 def mutated(data, chance, most=4):
-    """Change bytes at one to ``most`` random places: flip, overwrite, cut, repeat, insert, or write a notable number."""
+    """Change bytes at one to ``most`` random places: flip, overwrite, cut, repeat, insert, or
+    write a notable number.
+    """
     data = bytearray(data)
     for _ in range(chance.randint(1, most)):
         n = len(data)
@@ -31,7 +51,8 @@ def mutated(data, chance, most=4):
     return bytes(data)
 
 
-DEEP = "brackets in brackets"  # stands for a list in a list in a list ..., which Python's own JSON writer refuses
+# stands for a list in a list in a list ..., which Python's own JSON writer refuses
+DEEP = "brackets in brackets"
 HOSTILE = (
     "", ".", "..", "../../escaped", "/etc/passwd", "a.b", "params", "params.0.w", "\0", "\n", "x" * 5000, "ü\u202e", "0",
     None, True, False, -1, 0, 1, 3.5, 1e308, 10**30, 2**31, 2**63, [], {}, [[]], [None], {"dict": None}, {"list": {}},
@@ -40,14 +61,18 @@ HOSTILE = (
 
 
 def mutated_json(value, chance):
-    """Change one random place of what JSON can say: replace it, drop it, rename a key or repeat an entry."""
+    """Change one random place of what JSON can say: replace it, drop it, rename a key or repeat
+    an entry.
+    """
     if isinstance(value, dict) and value and chance.random() < 0.8:
         key = chance.choice(list(value))
         match chance.randrange(6):
             case 0:
                 return {k: v for k, v in value.items() if k != key}
             case 1:
-                return {(str(chance.choice(HOSTILE)) if k == key else k): v for k, v in value.items()}
+                return {
+                    (str(chance.choice(HOSTILE)) if k == key else k): v for k, v in value.items()
+                }
             case _:
                 return value | {key: mutated_json(value[key], chance)}
     if isinstance(value, list) and value and chance.random() < 0.8:

@@ -1,9 +1,10 @@
 """Time and peak memory of the networks of section 25.6 at full size, in float32.
 
-``python -m benchmarks.networks [WORD ...]``; words select rows, as in ``resnet50 gradient 8``. Each measurement is a process
-of its own: build the network, draw its weights, then one forward pass (evaluation) or one gradient of the loss (training,
-dropout on). Memory is the process's peak resident set, weights and interpreter included. Time is the faster of two calls,
-without the initialisation. The logits of the first image must be the same through every path.
+``python -m benchmarks.networks [WORD ...]``; words select rows, as in ``resnet50 gradient 8``. Each
+measurement is a process of its own: build the network, draw its weights, then one forward pass
+(evaluation) or one gradient of the loss (training, dropout on). Memory is the process's peak
+resident set, weights and interpreter included. Time is the faster of two calls, without the
+initialisation. The logits of the first image must be the same through every path.
 """
 
 import argparse
@@ -38,7 +39,9 @@ COLUMNS = "network       path       call      batch   seconds  images/s  peak GB
 
 
 class Row(NamedTuple):
-    """One measurement: seconds for one call, the process's peak memory, and the first image's logits (forward only)."""
+    """One measurement: seconds for one call, the process's peak memory, and the first image's
+    logits (forward only).
+    """
 
     network: str
     path: str
@@ -50,14 +53,24 @@ class Row(NamedTuple):
 
 
 def selected(words):
-    """List the (network, path, call, batch) that contain all ``words``, for the vocabularies that are installed."""
+    """List the (network, path, call, batch) that contain all ``words``, for the vocabularies
+    that are installed.
+    """
     paths = [path for path, module in PATHS.items() if importlib.util.find_spec(module)]
-    tasks = [(n, p, c, b) for n in NETWORKS for c in ("forward", "gradient") for b in (1, 8) for p in paths]
+    tasks = [
+        (n, p, c, b)
+        for n in NETWORKS
+        for c in ("forward", "gradient")
+        for b in (1, 8)
+        for p in paths
+    ]
     return [task for task in tasks if all(word in map(str, task) for word in words)]
 
 
 def measure(*task):
-    """Run one measurement, (network, path, call, batch), in a process of its own. Returns a ``Row``."""
+    """Run one measurement, (network, path, call, batch), in a process of its own. Returns a
+    ``Row``.
+    """
     command = [sys.executable, "-m", "benchmarks.networks", "--task", json.dumps(task)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -66,7 +79,9 @@ def measure(*task):
 
 
 def run(network, path, call, batch):
-    """Do the work of one measurement in this process. Returns (seconds, peak GB, logits of the first image)."""
+    """Do the work of one measurement in this process. Returns (seconds, peak GB, logits of the
+    first image).
+    """
     import numpy as np
 
     from autocnn import models
@@ -95,10 +110,18 @@ def difference(logits, expected):
 
 
 def main(arguments=()):
-    """Print the table row by row. Returns 1 when a limit was broken or logits differ by more than 1e-4, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.networks", description=__doc__.splitlines()[0])
-    parser.add_argument("words", nargs="*", help="measure only the rows with these words, such as: vgg16 forward 1")
-    parser.add_argument("--json", action="store_true", help="print rows as JSON lines, without the logits")
+    """Print the table row by row. Returns 1 when a limit was broken or logits differ by more
+    than 1e-4, else 0.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.networks", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "words", nargs="*", help="measure only the rows with these words, such as: vgg16 forward 1"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print rows as JSON lines, without the logits"
+    )
     parser.add_argument("--task", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.task:
@@ -113,10 +136,21 @@ def main(arguments=()):
         apart = difference(row.logits, expected) if row.logits else 0.0
         bad += (limit is not None and row.peak_gb > limit) + (apart > 1e-4)
         if given.json:
-            print(json.dumps({**row._asdict(), "logits": None, "limit_gb": limit, "logits_differ": apart}), flush=True)
+            print(
+                json.dumps(
+                    {**row._asdict(), "logits": None, "limit_gb": limit, "logits_differ": apart}
+                ),
+                flush=True,
+            )
             continue
         told = f"{limit:6.1f}" if limit else " " * 6
-        told += "  OVER" if limit and row.peak_gb > limit else f"  differ by {apart:.0e}" if apart else ""
+        told += (
+            "  OVER"
+            if limit and row.peak_gb > limit
+            else f"  differ by {apart:.0e}"
+            if apart
+            else ""
+        )
         print(
             f"{row.network:13} {row.path:10} {row.call:9} {row.batch:5} {row.seconds:9.3f} {row.batch / row.seconds:9.2f} "
             f"{row.peak_gb:8.2f} {told}",

@@ -1,12 +1,14 @@
 """Data-parallel training: measured steps and Allreduces, and what they foretell for 64 ranks.
 
-A step of p ranks takes the gradient of one rank's share and then an Allreduce of all parameters. With the ring algorithm
-(Patarasuk and Yuan 2009, doi:10.1016/j.jpdc.2008.09.002) an Allreduce of m bytes costs
+A step of p ranks takes the gradient of one rank's share and then an Allreduce of all parameters.
+With the ring algorithm (Patarasuk and Yuan 2009, doi:10.1016/j.jpdc.2008.09.002) an Allreduce of m
+bytes costs
 
     2 (p - 1) a + 2 (p - 1) / p  m / B
 
-and with recursive doubling, better for short messages, log2(p) (a + m / B); a is the time to start a message and B the rate.
-Both numbers are fitted to Allreduces between two ranks of this machine, and taken as given for a network of 10 Gbit/s.
+and with recursive doubling, better for short messages, log2(p) (a + m / B); a is the time to start
+a message and B the rate. Both numbers are fitted to Allreduces between two ranks of this machine,
+and taken as given for a network of 10 Gbit/s.
 """
 
 import json
@@ -20,7 +22,7 @@ import numpy as np
 
 import reference
 from autocnn import models
-from autocnn.tables import table
+from autocnn.text import table
 from autocnn.trees import count
 
 ALLREDUCE = """
@@ -44,7 +46,9 @@ RANKS = 64
 
 
 def step_seconds(model, shape, batch, repeat):
-    """The shortest of some training steps in float32, in processor time, so that other work on the machine counts less."""
+    """The shortest of some training steps in float32, in processor time, so that other work on
+    the machine counts less.
+    """
     _, params, state = model.init(0, shape, "float32")
     x = np.random.default_rng(0).random((batch, *shape), np.float32)
     best = math.inf
@@ -71,7 +75,12 @@ def allreduce_seconds(size, ranks, start, rate):
 def main():
     """Print the measured times and the forecast."""
     times = allreduces()
-    print(table(("bytes", "Allreduce, 2 ranks, ms"), [(size, f"{1e3 * t:.3f}") for size, t in times.items()]))
+    print(
+        table(
+            ("bytes", "Allreduce, 2 ranks, ms"),
+            [(size, f"{1e3 * t:.3f}") for size, t in times.items()],
+        )
+    )
     largest = max(times)
     here = (min(times.values()), largest / (times[largest] - min(times.values())))
     lenet, resnet = models.lenet5(nn=reference), models.resnet50(nn=reference)
@@ -86,9 +95,21 @@ def main():
         for place, (start, rate) in (("this machine's memory", here), ("10 Gbit/s", ETHERNET)):
             wait = allreduce_seconds(size, RANKS, start, rate)
             speedup = alone * (1 if share < whole else RANKS) / (part + wait)
-            cells = (f"{1e3 * alone:.1f}", f"{1e3 * part:.1f}", f"{1e3 * wait:.2f}", f"{speedup:.1f}")
+            cells = (
+                f"{1e3 * alone:.1f}",
+                f"{1e3 * part:.1f}",
+                f"{1e3 * wait:.2f}",
+                f"{speedup:.1f}",
+            )
             rows.append((name, place, *cells))
-    heads = ("network", "messages by", "step alone, ms", f"step of 1 in {RANKS}, ms", "Allreduce, ms", "times one rank")
+    heads = (
+        "network",
+        "messages by",
+        "step alone, ms",
+        f"step of 1 in {RANKS}, ms",
+        "Allreduce, ms",
+        "times one rank",
+    )
     print("\n" + table(heads, rows, 160))
 
 

@@ -1,7 +1,8 @@
 """Sweeps: how many trials a second one worker does, and how many one on each core do together.
 
-The goal is 1.8 times one core's throughput on two cores. Beside it stands the share of time in which a worker had a trial to
-work on: that is the pool's own doing, whatever else the machine has to do.
+The goal is 1.8 times one core's throughput on two cores. Beside it stands the share of time in
+which a worker had a trial to work on: that is the pool's own doing, whatever else the machine has
+to do.
 """
 
 import functools
@@ -12,27 +13,38 @@ import reference
 from autocnn import models
 from autocnn.sweeps import pool
 from autocnn.sweeps.trial import trial
-from autocnn.tables import table
+from autocnn.text import table
 
 TRIALS = 60
 FIXED = {"epochs": 80, "batch_size": 18, "rate": 0.12}
 
 
 def timed(options, work):
-    """Do a trial and return when it began and ended, on the clock that all processes share, and who did it."""
+    """Do a trial and return when it began and ended, on the clock that all processes share, and
+    who did it.
+    """
     start = time.monotonic()
     work(options)
     return start, time.monotonic(), os.getpid()
 
 
 def measure(workers, trials=TRIALS):
-    """Return trials a second and the share of time in which the workers were busy, the workers being up already."""
-    work = functools.partial(trial, build=functools.partial(models.tiny_cnn, nn=reference), data=None, fixed=FIXED)
+    """Return trials a second and the share of time in which the workers were busy, the workers
+    being up already.
+    """
+    work = functools.partial(
+        trial, build=functools.partial(models.tiny_cnn, nn=reference), data=None, fixed=FIXED
+    )
     seeds = [{"filters": 3, "seed": seed} for seed in range(trials)]
-    for _ in pool.finished(functools.partial(timed, work=work), seeds[: 2 * workers], workers=workers):
+    for _ in pool.finished(
+        functools.partial(timed, work=work), seeds[: 2 * workers], workers=workers
+    ):
         pass
     start = time.monotonic()
-    spans = [span for _, span in pool.finished(functools.partial(timed, work=work), seeds, workers=workers)]
+    spans = [
+        span
+        for _, span in pool.finished(functools.partial(timed, work=work), seeds, workers=workers)
+    ]
     seconds = time.monotonic() - start
     busy = sum(end - begin for begin, end, _ in spans)
     return trials / seconds, busy / seconds / workers

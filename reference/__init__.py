@@ -1,6 +1,8 @@
-"""The vocabulary, with every backward pass derived by hand in NumPy alone, by other algorithms than autocnn's.
+"""The vocabulary, with every backward pass derived by hand in NumPy alone, by other algorithms than
+autocnn's.
 
-This package and ``autocnn`` never import each other: they meet where a caller passes ``nn=reference``.
+This package and ``autocnn`` never import each other: they meet where a caller passes
+``nn=reference``.
 """
 
 from reference.combinators import residual, serial

@@ -7,7 +7,18 @@ from itertools import repeat
 
 import numpy as np
 
-__all__ = ["batch", "call", "checked_init", "cotangent", "labels", "pair", "real", "share", "whole", "window_shape"]
+__all__ = [
+    "batch",
+    "call",
+    "checked_init",
+    "cotangent",
+    "labels",
+    "pair",
+    "real",
+    "share",
+    "whole",
+    "window_shape",
+]
 
 
 def whole(value, name, least=1):
@@ -30,14 +41,18 @@ def pair(value, name, least=1):
     """Return an int or a pair of ints as (vertical, horizontal)."""
     both = value if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2:
-        raise ValueError(f"{name} must be an int or a pair of ints (vertical, horizontal); got {value!r}")
+        raise ValueError(
+            f"{name} must be an int or a pair of ints (vertical, horizontal); got {value!r}"
+        )
     return whole(both[0], name, least), whole(both[1], name, least)
 
 
 def window_shape(name, shape, kernel, stride, padding, dilation=(1, 1)):
     """Return (Ho, Wo), the number of windows in images (C, H, W), rounded down."""
     if len(shape) != 3:
-        raise ValueError(f"{name} needs images (C, H, W), got shape {tuple(shape)} (no batch); a grey image is (1, H, W)")
+        raise ValueError(
+            f"{name} needs images (C, H, W), got shape {tuple(shape)} (no batch); a grey image is (1, H, W)"
+        )
     out = []
     for n, k, s, p, d in zip(shape[1:], kernel, stride, padding, dilation, strict=True):
         reach = d * (k - 1) + 1
@@ -61,13 +76,19 @@ def _fits(tree, need, kinds):
         alike = isinstance(tree, dict) and tree.keys() == need.keys()
         return alike and all(map(_fits, map(tree.get, need), need.values(), repeat(kinds)))
     if isinstance(need, (list, tuple)):
-        return isinstance(tree, (list, tuple)) and len(tree) == len(need) and all(map(_fits, tree, need, repeat(kinds)))
+        return (
+            isinstance(tree, (list, tuple))
+            and len(tree) == len(need)
+            and all(map(_fits, tree, need, repeat(kinds)))
+        )
     return _floats(tree, kinds) and tree.shape == need.shape
 
 
 def _floats(a, kinds):
     """Say whether ``a`` is an array of numbers of these kinds; one with a mask is none."""
-    return isinstance(a, np.ndarray) and a.dtype.kind in kinds and not isinstance(a, np.ma.MaskedArray)
+    return (
+        isinstance(a, np.ndarray) and a.dtype.kind in kinds and not isinstance(a, np.ma.MaskedArray)
+    )
 
 
 def _leaves(tree, path=""):
@@ -75,7 +96,9 @@ def _leaves(tree, path=""):
     if not isinstance(tree, (dict, list, tuple)):
         return [(path, tree)]
     items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-    return [pair for key, part in items for pair in _leaves(part, f"{path}.{key}" if path else str(key))]
+    return [
+        pair for key, part in items for pair in _leaves(part, f"{path}.{key}" if path else str(key))
+    ]
 
 
 def _shapes(tree, name, kinds):
@@ -88,13 +111,17 @@ def _shapes(tree, name, kinds):
 
 
 def call(layer, params, state, x, kinds="fc"):
-    """Check that x is a finite batch that the network accepts and that the trees are its own. Returns the output's shape.
+    """Check that x is a finite batch that the network accepts and that the trees are its own.
+    Returns the output's shape.
 
-    ``kinds`` are the kinds of numbers that will do: f real, c complex ones, of which a loss has no gradient.
+    ``kinds`` are the kinds of numbers that will do: f real, c complex ones, of which a loss has no
+    gradient.
     """
     if not _floats(x, kinds) or x.ndim < 2 or len(x) == 0:
         got = f"{x.dtype} of shape {x.shape}" if type(x) is np.ndarray else type(x).__name__
-        raise ValueError(f"a batch is floats (N, C, H, W) with N at least 1, got {got}; one image goes in as image[None]")
+        raise ValueError(
+            f"a batch is floats (N, C, H, W) with N at least 1, got {got}; one image goes in as image[None]"
+        )
     out_shape, expected, expected_state = _layout(layer.init, x.shape[1:])
     for name, tree, need in (("params", params, expected), ("state", state, expected_state)):
         if not _fits(tree, need, kinds):
@@ -104,9 +131,15 @@ def call(layer, params, state, x, kinds="fc"):
                 why = f"at '{wrong[0]}' it needs {need.get(wrong[0], 'nothing')}, got {got.get(wrong[0], 'nothing')}"
             else:
                 why = f"its lists and dicts are others, around the leaves {list(got)}"
-            raise ValueError(f"{name} are not this network's: {why}; make them by model.init(key, shape)")
+            raise ValueError(
+                f"{name} are not this network's: {why}; make them by model.init(key, shape)"
+            )
     if not (_finite(x) and _finite(params) and _finite(state)):
-        named = [(f"{name} leaf '{path}'", a) for name, t in (("params", params), ("state", state)) for path, a in _leaves(t)]
+        named = [
+            (f"{name} leaf '{path}'", a)
+            for name, t in (("params", params), ("state", state))
+            for path, a in _leaves(t)
+        ]
         path, a = next(pair for pair in (("x", x), *named) if not _finite(pair[1]))
         at = np.argwhere(~np.isfinite(a))[0].tolist()
         raise ValueError(f"{path} must be finite, got {a[tuple(at)]} at {at}")
@@ -119,29 +152,40 @@ def _finite(tree):
         return all(map(_finite, tree))
     if isinstance(tree, dict):
         return all(map(_finite, tree.values()))
-    # The sum of squares settles nearly every case; it may overflow, so that a bad one is looked into.
+    # The sum of squares settles nearly every case; it may overflow, so that a bad one is looked
+    # into.
     return math.isfinite(np.vdot(tree, tree).real) or bool(np.isfinite(tree).all())
 
 
 def batch(parts):
-    """Return (x, labels) or (x, labels, weights) of what is to be a batch; ValueError when it is neither, or x no array."""
+    """Return (x, labels) or (x, labels, weights) of what is to be a batch; ValueError when it is
+    neither, or x no array.
+    """
     try:
         x, y, *weights = parts
         if len(weights) > 1:
             raise ValueError
     except (TypeError, ValueError):
         got = f"{type(parts).__name__}{f' of {len(parts)}' if isinstance(parts, (tuple, list)) else ''}"
-        raise ValueError(f"a batch is a pair (x, labels), got {got}; call loss_and_grad(params, state, (x, labels))") from None
+        raise ValueError(
+            f"a batch is a pair (x, labels), got {got}; call loss_and_grad(params, state, (x, labels))"
+        ) from None
     if not getattr(x, "shape", ()):
-        raise ValueError(f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)")
+        raise ValueError(
+            f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)"
+        )
     return x, y, *weights
 
 
 def cotangent(dy, y):
-    """Return ``dy`` as an array of the shape and kind of the output ``y``; ValueError when it is none."""
+    """Return ``dy`` as an array of the shape and kind of the output ``y``; ValueError when it is
+    none.
+    """
     found = np.asarray(dy)
     if found.shape != y.shape or found.dtype.kind not in "fciub":
-        raise ValueError(f"backward takes dy, floats of the output's shape {y.shape}; got {found.dtype} of shape {found.shape}")
+        raise ValueError(
+            f"backward takes dy, floats of the output's shape {y.shape}; got {found.dtype} of shape {found.shape}"
+        )
     return found
 
 
@@ -150,31 +194,47 @@ def labels(y, n, out_shape):
     try:
         y = np.asarray(y)
     except ValueError:  # lists of several lengths
-        raise ValueError(f"labels must be {n} integers, one for each image; got {y!r:.60}") from None
+        raise ValueError(
+            f"labels must be {n} integers, one for each image; got {y!r:.60}"
+        ) from None
     if len(out_shape) != 1:
-        raise ValueError(f"a loss needs logits (N, K), but the network ends in {out_shape}; end it with dense(classes)")
+        raise ValueError(
+            f"a loss needs logits (N, K), but the network ends in {out_shape}; end it with dense(classes)"
+        )
     if y.dtype.kind not in "iu" or y.shape != (n,):
-        raise ValueError(f"labels must be {n} integers, one for each image; got {y.dtype} of shape {y.shape}")
+        raise ValueError(
+            f"labels must be {n} integers, one for each image; got {y.dtype} of shape {y.shape}"
+        )
     if y.min() < 0 or y.max() >= out_shape[0]:
-        raise ValueError(f"labels must lie in 0..{out_shape[0] - 1} for {out_shape[0]} outputs; got {y.min()}..{y.max()}")
+        raise ValueError(
+            f"labels must lie in 0..{out_shape[0] - 1} for {out_shape[0]} outputs; got {y.min()}..{y.max()}"
+        )
 
 
 def share(weights, n):
-    """Return each image's share w / sum w of the loss, (N,), from what follows the labels in a batch; None for nothing."""
+    """Return each image's share w / sum w of the loss, (N,), from what follows the labels in a
+    batch; None for nothing.
+    """
     if not weights:
         return None
     w = np.asarray(weights[0])
     if len(weights) > 1 or w.shape != (n,) or w.dtype.kind not in "iuf":
         got = f"{w.dtype} of shape {w.shape}"
-        raise ValueError(f"a batch is (x, labels) or (x, labels, weights), the weights being {n} numbers; got {got}")
+        raise ValueError(
+            f"a batch is (x, labels) or (x, labels, weights), the weights being {n} numbers; got {got}"
+        )
     total = w.sum(dtype=np.float64)
     if not (math.isfinite(total) and (w >= 0).all() and total > 0):
-        raise ValueError(f"weights must be finite, 0 or more, and not all 0; got {w.min()}..{w.max()} with the sum {total}")
+        raise ValueError(
+            f"weights must be finite, 0 or more, and not all 0; got {w.min()}..{w.max()} with the sum {total}"
+        )
     return w / total
 
 
 def checked_init(init):
-    """Wrap a layer's ``init`` so that the shape that it gets is a tuple of ints, 1 or more, and the dtype one of floats."""
+    """Wrap a layer's ``init`` so that the shape that it gets is a tuple of ints, 1 or more, and
+    the dtype one of floats.
+    """
 
     if getattr(init, "checks_shape", False):
         return init
@@ -188,16 +248,22 @@ def checked_init(init):
 
 
 def image_shape(shape):
-    """Return the shape of one image or vector, without the batch, as a tuple of ints; ValueError when it is none."""
+    """Return the shape of one image or vector, without the batch, as a tuple of ints; ValueError
+    when it is none.
+    """
     given = shape.tolist() if isinstance(shape, np.ndarray) else shape
     sizes = given if isinstance(given, (tuple, list)) else ()
-    if not sizes or not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 1 for n in sizes):
+    if not sizes or not all(
+        isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 1 for n in sizes
+    ):
         raise ValueError(
             f"got the shape {shape!r}; it must be that of one image, (C, H, W), or of one vector, (D,), without the batch: "
             "a tuple of ints, 1 or more, as in model.init(0, (1, 28, 28))"
         )
     if math.prod(map(int, sizes)) >= 2**48:
-        raise ValueError(f"got the shape {tuple(sizes)}, more numbers than fit into memory; a shape is (C, H, W)")
+        raise ValueError(
+            f"got the shape {tuple(sizes)}, more numbers than fit into memory; a shape is (C, H, W)"
+        )
     return tuple(map(int, sizes))
 
 

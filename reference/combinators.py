@@ -1,4 +1,6 @@
-"""Networks from layers: serial runs the backwards in reverse, residual adds the two paths' gradients."""
+"""Networks from layers: serial runs the backwards in reverse, residual adds the two paths'
+gradients.
+"""
 
 from reference.flat import identity
 from reference.initial import child, count_layers, layer_key
@@ -8,7 +10,9 @@ __all__ = ["residual", "serial"]
 
 
 def serial(*layers):
-    """Compose layers, the first one first: the chain rule is the backwards, last one first. Params and state are lists."""
+    """Compose layers, the first one first: the chain rule is the backwards, last one first.
+    Params and state are lists.
+    """
     parts = _layers("serial", layers)
 
     def init(key, shape, dtype="float64"):
@@ -40,8 +44,12 @@ def serial(*layers):
 
 
 def residual(main, shortcut=None):
-    """Add two paths, y = main(x) + shortcut(x): both get dy, and their dx add up. No shortcut means the identity."""
-    main, shortcut = parts = _layers("residual", (main, identity() if shortcut is None else shortcut))
+    """Add two paths, y = main(x) + shortcut(x): both get dy, and their dx add up. No shortcut
+    means the identity.
+    """
+    main, shortcut = parts = _layers(
+        "residual", (main, identity() if shortcut is None else shortcut)
+    )
 
     def init(key, shape, dtype="float64"):
         out, p, s = main.init(key, shape, dtype)
@@ -55,7 +63,9 @@ def residual(main, shortcut=None):
 
     def forward(params, state, x, train, key):
         y, s, back = main.forward(params["main"], state["main"], x, train, child(key, 0))
-        y_, s_, back_ = shortcut.forward(params["shortcut"], state["shortcut"], x, train, child(key, 1))
+        y_, s_, back_ = shortcut.forward(
+            params["shortcut"], state["shortcut"], x, train, child(key, 1)
+        )
 
         def backward(dy):
             dx, g = back(dy)
@@ -71,6 +81,12 @@ def _layers(word, layers):
     for layer in layers:
         if not isinstance(layer, Layer):
             name = getattr(layer, "__name__", None)
-            hint = f"call it: {name}()" if callable(layer) and name else "parts are layers of reference, such as relu()"
-            raise ValueError(f"{word} got {name or repr(layer)[:60]}, which is no layer of this vocabulary; {hint}")
+            hint = (
+                f"call it: {name}()"
+                if callable(layer) and name
+                else "parts are layers of reference, such as relu()"
+            )
+            raise ValueError(
+                f"{word} got {name or repr(layer)[:60]}, which is no layer of this vocabulary; {hint}"
+            )
     return tuple(layers)

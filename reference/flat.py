@@ -13,12 +13,16 @@ __all__ = ["dense", "dropout", "flatten", "identity", "relu", "tanh"]
 
 
 def dense(units, bias=True):
-    """Map linearly, y = x w + b with w (D, units): dx = dy w', dw = x' dy, db = sum over the batch of dy."""
+    """Map linearly, y = x w + b with w (D, units): dx = dy w', dw = x' dy, db = sum over the
+    batch of dy.
+    """
     units = whole(units, "dense: units")
 
     def init(key, shape, dtype="float64"):
         if len(shape) != 1:
-            raise ValueError(f"dense needs vectors (D,), got shape {tuple(shape)} without the batch; put flatten() before it")
+            raise ValueError(
+                f"dense needs vectors (D,), got shape {tuple(shape)} without the batch; put flatten() before it"
+            )
         params = {"w": he_normal(key, (shape[0], units), shape[0], dtype)}
         if bias:
             params["b"] = zeros(key, (units,), dtype)
@@ -40,13 +44,17 @@ def dense(units, bias=True):
 
 
 def _pointwise(name, f, options=None):
-    """Make a layer of ``f(x, train, key) -> (y, backward)`` that keeps the shape and has no parameters."""
+    """Make a layer of ``f(x, train, key) -> (y, backward)`` that keeps the shape and has no
+    parameters.
+    """
 
     def forward(params, state, x, train, key):
         y, back = f(x, train, key)
         return y, state, lambda dy: (back(dy), {})
 
-    return Layer(name, options or {}, lambda key, shape, dtype="float64": (tuple(shape), {}, {}), forward)
+    return Layer(
+        name, options or {}, lambda key, shape, dtype="float64": (tuple(shape), {}, {}), forward
+    )
 
 
 def relu():
@@ -75,7 +83,9 @@ def identity():
 
 
 def dropout(p):
-    """In training, keep each number with probability 1 - p and divide it by that; the gradient takes the same mask."""
+    """In training, keep each number with probability 1 - p and divide it by that; the gradient
+    takes the same mask.
+    """
     if not isinstance(p, numbers.Real) or not 0 <= p < 1:
         raise ValueError(f"dropout: p is the share that is dropped, 0 <= p < 1; got {p!r}")
 
@@ -83,7 +93,9 @@ def dropout(p):
         if not train or p == 0:
             return x, lambda dy: dy
         if key is None:
-            raise ValueError("dropout needs a key in training; pass one: loss_and_grad(params, state, batch, key=0)")
+            raise ValueError(
+                "dropout needs a key in training; pass one: loss_and_grad(params, state, batch, key=0)"
+            )
         mask = ((rng(key).random(x.shape) >= p) / (1.0 - p)).astype(x.dtype)
         return x * mask, lambda dy: dy * mask
 
@@ -96,4 +108,6 @@ def flatten():
     def forward(params, state, x, train, key):
         return x.reshape(len(x), -1), state, lambda dy: (dy.reshape(x.shape), {})
 
-    return Layer("flatten", {}, lambda key, shape, dtype="float64": ((math.prod(shape),), {}, {}), forward)
+    return Layer(
+        "flatten", {}, lambda key, shape, dtype="float64": ((math.prod(shape),), {}, {}), forward
+    )

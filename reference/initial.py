@@ -1,4 +1,6 @@
-"""Initial weights and the streams that they come from: the chapter's rule, seed + i for the i-th layer with parameters."""
+"""Initial weights and the streams that they come from: the chapter's rule, seed + i for the i-th
+layer with parameters.
+"""
 
 import math
 import numbers
@@ -9,15 +11,24 @@ __all__ = ["child", "count_layers", "filled", "he_normal", "layer_key", "rng", "
 
 
 def rng(key):
-    """Return the Generator of a key: an int seed, or (seed, i, j, ...) for SeedSequence(seed, spawn_key=(i, j, ...))."""
+    """Return the Generator of a key: an int seed, or (seed, i, j, ...) for SeedSequence(seed,
+    spawn_key=(i, j, ...)).
+    """
     seed, *path = _parts(key)
-    return np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=tuple(int(i) for i in path)))
+    return np.random.default_rng(
+        np.random.SeedSequence(int(seed), spawn_key=tuple(int(i) for i in path))
+    )
 
 
 def _parts(key):
     parts = key if isinstance(key, (tuple, list)) and key else (key,)
-    if not all(isinstance(k, numbers.Integral) and not isinstance(k, (bool, np.bool_)) and k >= 0 for k in parts):
-        raise ValueError(f"a key is an int seed or a tuple of ints, none negative, such as 3 or (3, 0); got {key!r}")
+    if not all(
+        isinstance(k, numbers.Integral) and not isinstance(k, (bool, np.bool_)) and k >= 0
+        for k in parts
+    ):
+        raise ValueError(
+            f"a key is an int seed or a tuple of ints, none negative, such as 3 or (3, 0); got {key!r}"
+        )
     return parts
 
 
@@ -37,11 +48,15 @@ def layer_key(key, i):
 
 
 def he_normal(key, shape, fan_in, dtype):
-    """Draw N(0, 2 / fan_in) (He et al. 2015, equation 10); the key None gives shapes without memory."""
+    """Draw N(0, 2 / fan_in) (He et al. 2015, equation 10); the key None gives shapes without
+    memory.
+    """
     if key is None:
         return zeros(key, shape, dtype)
     weights, generator = np.empty(shape, dtype), rng(key)
-    for row in weights:  # the stream of one call, without a float64 copy of VGG's 100 million weights
+    for (
+        row
+    ) in weights:  # the stream of one call, without a float64 copy of VGG's 100 million weights
         row[...] = generator.normal(0.0, math.sqrt(2.0 / fan_in), size=shape[1:])
     return weights
 
@@ -53,7 +68,11 @@ def zeros(key, shape, dtype):
 
 def filled(key, shape, value, dtype):
     """Return an array of one value; of no memory when the key is None."""
-    return np.broadcast_to(np.asarray(value, dtype), shape) if key is None else np.full(shape, value, dtype)
+    return (
+        np.broadcast_to(np.asarray(value, dtype), shape)
+        if key is None
+        else np.full(shape, value, dtype)
+    )
 
 
 def count_layers(params):

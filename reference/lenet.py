@@ -1,4 +1,6 @@
-"""The words of the LeNet-5 of 1998, with their backward passes: table_conv, subsample, scaled_tanh, rbf."""
+"""The words of the LeNet-5 of 1998, with their backward passes: table_conv, subsample,
+scaled_tanh, rbf.
+"""
 
 import numpy as np
 
@@ -11,24 +13,33 @@ __all__ = ["rbf", "scaled_tanh", "subsample", "table_conv"]
 
 
 def table_conv(table, kernel):
-    """Convolve, filter f over the channels table[f] only: params w (P, kh, kw), one kernel a connection, and b (F,).
+    """Convolve, filter f over the channels table[f] only: params w (P, kh, kw), one kernel a
+    connection, and b (F,).
 
     It is a convolution whose other kernels are 0 and stay so: they get no gradient.
     """
     try:
-        table = tuple(tuple(whole(c, "table_conv: a channel", least=0) for c in row) for row in table)
+        table = tuple(
+            tuple(whole(c, "table_conv: a channel", least=0) for c in row) for row in table
+        )
     except TypeError:  # not rows of anything
         table = ()
     if not table or any(not row or len(set(row)) < len(row) for row in table):
-        raise ValueError("table_conv: the table needs one row a filter, listing different channels, as in ((0, 1), (1, 2))")
+        raise ValueError(
+            "table_conv: the table needs one row a filter, listing different channels, as in ((0, 1), (1, 2))"
+        )
     kernel = pair(kernel, "table_conv: kernel")
     full = conv(len(table), kernel)
-    filters, channels = (np.array(a) for a in zip(*[(f, c) for f, row in enumerate(table) for c in row], strict=True))
+    filters, channels = (
+        np.array(a) for a in zip(*[(f, c) for f, row in enumerate(table) for c in row], strict=True)
+    )
 
     def init(key, shape, dtype="float64"):
         size = window_shape("table_conv", shape, kernel, (1, 1), (0, 0))
         if channels.max() >= shape[0]:
-            raise ValueError(f"table_conv: the table names channel {channels.max()}, the input has 0 to {shape[0] - 1} only")
+            raise ValueError(
+                f"table_conv: the table names channel {channels.max()}, the input has 0 to {shape[0] - 1} only"
+            )
         fan_in = np.bincount(filters)[filters] * (kernel[0] * kernel[1])
         unit = he_normal(key, (len(filters), *kernel), 2, "float64")  # N(0, 1)
         weights = (unit * np.sqrt(2 / fan_in)[:, None, None]).astype(dtype)
@@ -49,12 +60,17 @@ def table_conv(table, kernel):
 
 
 def subsample(size=2):
-    """Add up each block to s, then y = w s + b with one w and b for each map: dw = sum dy s, and w dy goes to each cell."""
+    """Add up each block to s, then y = w s + b with one w and b for each map: dw = sum dy s, and
+    w dy goes to each cell.
+    """
     size = whole(size, "subsample: size")
 
     def init(key, shape, dtype="float64"):
         out = window_shape("subsample", shape, (size, size), (size, size), (0, 0))
-        params = {"w": filled(key, (shape[0],), 1 / size**2, dtype), "b": zeros(key, (shape[0],), dtype)}
+        params = {
+            "w": filled(key, (shape[0],), 1 / size**2, dtype),
+            "b": zeros(key, (shape[0],), dtype),
+        }
         return (shape[0], *out), params, {}
 
     def forward(params, state, x, train, key):
@@ -65,7 +81,9 @@ def subsample(size=2):
 
         def backward(dy):
             dx = np.zeros(x.shape, dy.dtype)
-            dx[:, :, : ho * size, : wo * size] = (dy * coefficient).repeat(size, axis=2).repeat(size, axis=3)
+            dx[:, :, : ho * size, : wo * size] = (
+                (dy * coefficient).repeat(size, axis=2).repeat(size, axis=3)
+            )
             return dx, {"w": (dy * s).sum(axis=(0, 2, 3)), "b": dy.sum(axis=(0, 2, 3))}
 
         return s * coefficient + params["b"][:, None, None], state, backward
@@ -88,7 +106,9 @@ def scaled_tanh(amplitude=1.7159, slope=2 / 3):
 
 
 def rbf(codes):
-    """Compare with fixed codes (K, D): y_k = -|x - c_k|^2 = 2 x c_k - |x|^2 - |c_k|^2; dx = 2 sum_k dy_k (c_k - x)."""
+    """Compare with fixed codes (K, D): y_k = -|x - c_k|^2 = 2 x c_k - |x|^2 - |c_k|^2; dx = 2
+    sum_k dy_k (c_k - x).
+    """
     try:
         codes = tuple(tuple(float(v) for v in row) for row in codes)
         table = np.array(codes)
@@ -99,7 +119,9 @@ def rbf(codes):
 
     def init(key, shape, dtype="float64"):
         if tuple(shape) != table.shape[1:]:
-            raise ValueError(f"rbf: the codes have {table.shape[1]} numbers each, got inputs of shape {tuple(shape)}")
+            raise ValueError(
+                f"rbf: the codes have {table.shape[1]} numbers each, got inputs of shape {tuple(shape)}"
+            )
         return (len(table),), {}, {}
 
     def forward(params, state, x, train, key):

@@ -6,10 +6,12 @@ __all__ = ["softmax_cross_entropy"]
 
 
 def softmax_cross_entropy(logits, labels, share=None):
-    """Return (loss, dlogits): the mean of -log p[n, labels[n]] with p = softmax(logits), and its gradient (p - onehot) / N.
+    """Return (loss, dlogits): the mean of -log p[n, labels[n]] with p = softmax(logits), and its
+    gradient (p - onehot) / N.
 
-    logits (N, K), labels (N,) of ints in [0, K). -log p is computed as log sum exp - logit, so that no p underflows to 0.
-    ``share`` (N,), which adds up to 1, has the place of 1 / N, image by image.
+    logits (N, K), labels (N,) of ints in [0, K). -log p is computed as log sum exp - logit, so that
+    no p underflows to 0. ``share`` (N,), which adds up to 1, has the place of 1 / N, image by
+    image.
     """
     n = len(logits)
     rows = np.arange(n)

@@ -1,4 +1,6 @@
-"""Normalisation by hand: batch norm's gradient in closed form, response norm's by the transposed window."""
+"""Normalisation by hand: batch norm's gradient in closed form, response norm's by the transposed
+window.
+"""
 
 import math
 import numbers
@@ -13,15 +15,19 @@ __all__ = ["batch_norm", "local_response_norm"]
 
 
 def batch_norm(momentum=0.1, eps=1e-5):
-    """Normalise each channel, z = (x - mean) / sqrt(var + eps), then y = w z + b; params w, b (C,), state mean, var (C,).
+    """Normalise each channel, z = (x - mean) / sqrt(var + eps), then y = w z + b; params w, b (C,),
+    state mean, var (C,).
 
-    In evaluation the statistics are constants, so that dx = w dy / sqrt(var + eps). In training they depend on x, and with
-    n values a channel (Ioffe and Szegedy 2015, section 3, the six equations combined into one)
+    In evaluation the statistics are constants, so that dx = w dy / sqrt(var + eps). In training
+    they depend on x, and with n values a channel (Ioffe and Szegedy 2015, section 3, the six
+    equations combined into one)
 
         dx = w / sqrt(var + eps) * (dy - mean(dy) - z mean(dy z))          dw = sum dy z          db = sum dy
     """
     if not isinstance(momentum, numbers.Real) or not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm: momentum is the new batch's share, 0 <= momentum <= 1; got {momentum!r}")
+        raise ValueError(
+            f"batch_norm: momentum is the new batch's share, 0 <= momentum <= 1; got {momentum!r}"
+        )
     if not isinstance(eps, numbers.Real) or not 0 <= eps < math.inf:
         raise ValueError(f"batch_norm: eps must be a number, 0 or more; got {eps!r}")
     momentum, eps = float(momentum), float(eps)  # numpy's float64 would widen float32
@@ -66,13 +72,18 @@ def batch_norm(momentum=0.1, eps=1e-5):
 
 
 def local_response_norm(size, alpha=1e-4, beta=0.75, k=1.0):
-    """Divide by the strength of ``size`` channels around, y_c = x_c s_c^-beta with s_c = k + alpha / size sum_c' x_c'^2.
+    """Divide by the strength of ``size`` channels around, y_c = x_c s_c^-beta with s_c = k + alpha
+    / size sum_c' x_c'^2.
 
-    Each x_c is in its own numerator and in the strength of the channels that see it, the window turned around:
-    dx_c = dy_c s_c^-beta - 2 alpha beta / size x_c sum_{c' that see c} dy_c' y_c' / s_c'.
+    Each x_c is in its own numerator and in the strength of the channels that see it, the window
+    turned around: dx_c = dy_c s_c^-beta - 2 alpha beta / size x_c sum_{c' that see c} dy_c' y_c' /
+    s_c'.
     """
     size = whole(size, "local_response_norm: size")
-    alpha, beta, k = (real(v, f"local_response_norm: {n}") for n, v in (("alpha", alpha), ("beta", beta), ("k", k)))
+    alpha, beta, k = (
+        real(v, f"local_response_norm: {n}")
+        for n, v in (("alpha", alpha), ("beta", beta), ("k", k))
+    )
     before, after = size // 2, (size - 1) // 2
 
     def forward(params, state, x, train, key):
@@ -81,7 +92,9 @@ def local_response_norm(size, alpha=1e-4, beta=0.75, k=1.0):
         y = x * shrink
 
         def backward(dy):
-            return dy * shrink - 2 * alpha * beta / size * x * _sum_around(dy * y / s, after, before), {}
+            return dy * shrink - 2 * alpha * beta / size * x * _sum_around(
+                dy * y / s, after, before
+            ), {}
 
         return y, state, backward
 

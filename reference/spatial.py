@@ -1,13 +1,14 @@
 """Convolution and pooling by hand, as sums over the kernel's offsets.
 
-For one offset (u, v) of the kernel, the cells that it meets form a strided slice of the image as large as the output,
-x_uv[c, i, j] = x[c, i s + u d, j s + v d]. So a convolution is a sum of plain products, and so is each gradient:
+For one offset (u, v) of the kernel, the cells that it meets form a strided slice of the image as
+large as the output, x_uv[c, i, j] = x[c, i s + u d, j s + v d]. So a convolution is a sum of plain
+products, and so is each gradient:
 
     y[f]       = b[f] + sum_{u,v,c} w[f,c,u,v] x_uv[c]             db[f]   = sum_{n,i,j} dy[f]
     dw[f,c,u,v] = sum_{n,i,j} dy[f] x_uv[c]                         dx_uv[c] += sum_f w[f,c,u,v] dy[f]
 
-The offsets of one kernel row go into one matrix product, so that kh products do and no more than kw copies of the image
-are in memory at a time.
+The offsets of one kernel row go into one matrix product, so that kh products do and no more than kw
+copies of the image are in memory at a time.
 """
 
 import numpy as np
@@ -20,7 +21,9 @@ __all__ = ["avg_pool", "conv", "global_avg_pool", "max_pool"]
 
 
 def conv(filters, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True):
-    """Convolve with learned kernels, (C, H, W) -> (filters, Ho, Wo); params w (filters, C / groups, kh, kw), b (filters,)."""
+    """Convolve with learned kernels, (C, H, W) -> (filters, Ho, Wo); params w (filters, C /
+    groups, kh, kw), b (filters,).
+    """
     filters, groups = whole(filters, "conv: filters"), whole(groups, "conv: groups")
     kernel, stride = pair(kernel, "conv: kernel"), pair(stride, "conv: stride")
     padding, dilation = pair(padding, "conv: padding", least=0), pair(dilation, "conv: dilation")
@@ -29,8 +32,14 @@ def conv(filters, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True):
         size = window_shape("conv", shape, kernel, stride, padding, dilation)
         c = shape[0]
         if c % groups or filters % groups:
-            raise ValueError(f"conv: groups={groups} must divide both {c} input channels and {filters} filters")
-        params = {"w": he_normal(key, (filters, c // groups, *kernel), c // groups * kernel[0] * kernel[1], dtype)}
+            raise ValueError(
+                f"conv: groups={groups} must divide both {c} input channels and {filters} filters"
+            )
+        params = {
+            "w": he_normal(
+                key, (filters, c // groups, *kernel), c // groups * kernel[0] * kernel[1], dtype
+            )
+        }
         if bias:
             params["b"] = zeros(key, (filters,), dtype)
         return (filters, *size), params, {}
@@ -68,15 +77,28 @@ def conv(filters, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True):
 
         return y.swapaxes(0, 1), state, backward
 
-    options = dict(filters=filters, kernel=kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=bias)
+    options = dict(
+        filters=filters,
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+    )
     return Layer("conv", options, init, forward)
 
 
 def max_pool(size, stride=None, padding=0):
-    """Take each window's maximum; the first of equal maxima, row by row, takes all the gradient. Padding never wins."""
+    """Take each window's maximum; the first of equal maxima, row by row, takes all the gradient.
+    Padding never wins.
+    """
 
     def pool(x, offsets, fresh):
-        best, which = np.array(offsets[0]), np.zeros(offsets[0].shape, np.min_scalar_type(len(offsets)))
+        best, which = (
+            np.array(offsets[0]),
+            np.zeros(offsets[0].shape, np.min_scalar_type(len(offsets))),
+        )
         for i, cells in enumerate(offsets[1:], start=1):
             better = cells > best  # strictly: the first maximum stays
             np.copyto(best, cells, where=better)
@@ -131,7 +153,8 @@ def global_avg_pool():
 def _pool(name, pool, outside, size, stride, padding):
     """Make a pooling layer from ``pool(x, offsets, fresh) -> (y, backward)``.
 
-    ``offsets`` are the padded image's slices; ``fresh(dtype)`` returns a zero image with its slices, to be filled.
+    ``offsets`` are the padded image's slices; ``fresh(dtype)`` returns a zero image with its
+    slices, to be filled.
     """
     size = pair(size, f"{name}: size")
     stride = size if stride is None else pair(stride, f"{name}: stride")
@@ -157,18 +180,33 @@ def _pool(name, pool, outside, size, stride, padding):
 
 
 def _rows(image, kernel, stride, dilation, out):
-    """View images (C, N, H, W) as (kh, C, kw, N, Ho, Wo): the slices of each offset, those of one kernel row together."""
+    """View images (C, N, H, W) as (kh, C, kw, N, Ho, Wo): the slices of each offset, those of
+    one kernel row together.
+    """
     c, n = image.shape[:2]
     channel, example, down, right = image.strides
-    steps = (down * dilation[0], channel, right * dilation[1], example, down * stride[0], right * stride[1])
-    return np.lib.stride_tricks.as_strided(image, (kernel[0], c, kernel[1], n, *out), steps, writeable=False)
+    steps = (
+        down * dilation[0],
+        channel,
+        right * dilation[1],
+        example,
+        down * stride[0],
+        right * stride[1],
+    )
+    return np.lib.stride_tricks.as_strided(
+        image, (kernel[0], c, kernel[1], n, *out), steps, writeable=False
+    )
 
 
 def _offsets(image, kernel, stride, dilation, out):
-    """List the slices (.., Ho, Wo) of an image (.., H, W) that each kernel offset meets, row by row."""
+    """List the slices (.., Ho, Wo) of an image (.., H, W) that each kernel offset meets, row by
+    row.
+    """
     (kh, kw), (sh, sw), (dh, dw), (ho, wo) = kernel, stride, dilation, out
     return [
-        image[..., u * dh : u * dh + (ho - 1) * sh + 1 : sh, v * dw : v * dw + (wo - 1) * sw + 1 : sw]
+        image[
+            ..., u * dh : u * dh + (ho - 1) * sh + 1 : sh, v * dw : v * dw + (wo - 1) * sw + 1 : sw
+        ]
         for u in range(kh)
         for v in range(kw)
     ]

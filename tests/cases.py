@@ -1,7 +1,8 @@
-"""The case table: every word of the vocabulary, with options that have bitten others, as (name, build, shape).
+"""The case table: every word of the vocabulary, with options that have bitten others, as (name,
+build, shape).
 
-``build(nn)`` makes the layer in any vocabulary; ``shape`` is one example's. Sizes are odd and pairwise different where they
-can be, so that swapped axes show.
+``build(nn)`` makes the layer in any vocabulary; ``shape`` is one example's. Sizes are odd and
+pairwise different where they can be, so that swapped axes show.
 """
 
 from typing import NamedTuple
@@ -21,7 +22,11 @@ CASES = [
     Case("conv stride leaves a rest", lambda nn: nn.conv(3, 3, stride=2), (2, 8, 6)),
     Case("conv stride beyond kernel", lambda nn: nn.conv(2, 2, stride=(3, 4)), (3, 9, 10)),
     Case("conv padded", lambda nn: nn.conv(3, 3, padding=1), (2, 5, 4)),
-    Case("conv uneven padding", lambda nn: nn.conv(3, (3, 5), stride=(2, 1), padding=(0, 2)), (2, 7, 5)),
+    Case(
+        "conv uneven padding",
+        lambda nn: nn.conv(3, (3, 5), stride=(2, 1), padding=(0, 2)),
+        (2, 7, 5),
+    ),
     Case("conv dilated", lambda nn: nn.conv(3, 3, dilation=2), (2, 8, 7)),
     Case("conv all options", lambda nn: nn.conv(6, (3, 2), (2, 3), (2, 1), (1, 2), 2), (4, 9, 8)),
     Case("conv grouped", lambda nn: nn.conv(6, 3, groups=3), (6, 5, 6)),
@@ -42,10 +47,22 @@ CASES = [
     Case("dropout", lambda nn: nn.dropout(0.3), (2, 5, 4)),
     Case("dropout of nothing", lambda nn: nn.dropout(0), (5,)),
     Case("identity", lambda nn: nn.identity(), (2, 3, 4)),
-    Case("serial", lambda nn: nn.serial(nn.conv(3, 2), nn.tanh(), nn.flatten(), nn.dropout(0.4), nn.dense(2)), (2, 4, 5)),
+    Case(
+        "serial",
+        lambda nn: nn.serial(nn.conv(3, 2), nn.tanh(), nn.flatten(), nn.dropout(0.4), nn.dense(2)),
+        (2, 4, 5),
+    ),
     Case("serial of nothing", lambda nn: nn.serial(), (3, 2, 2)),
-    Case("serial in serial", lambda nn: nn.serial(nn.serial(nn.dense(5), nn.relu()), nn.serial(nn.dense(3))), (4,)),
-    Case("residual", lambda nn: nn.residual(nn.serial(nn.conv(2, 3, padding=1), nn.relu())), (2, 5, 4)),
+    Case(
+        "serial in serial",
+        lambda nn: nn.serial(nn.serial(nn.dense(5), nn.relu()), nn.serial(nn.dense(3))),
+        (4,),
+    ),
+    Case(
+        "residual",
+        lambda nn: nn.residual(nn.serial(nn.conv(2, 3, padding=1), nn.relu())),
+        (2, 5, 4),
+    ),
     Case(
         "residual with a shortcut",
         lambda nn: nn.residual(
@@ -54,5 +71,9 @@ CASES = [
         ),
         (2, 7, 6),
     ),
-    Case("tiny_mlp", lambda nn: nn.serial(nn.flatten(), nn.dense(6), nn.relu(), nn.dense(3)), (1, 4, 4)),
+    Case(
+        "tiny_mlp",
+        lambda nn: nn.serial(nn.flatten(), nn.dense(6), nn.relu(), nn.dense(3)),
+        (1, 4, 4),
+    ),
 ]

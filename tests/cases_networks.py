@@ -1,4 +1,6 @@
-"""Further cases, in the manner of ``cases.py``: the words that the networks of section 25.6 need, and small parts of them."""
+"""Further cases, in the manner of ``cases.py``: the words that the networks of section 25.6
+need, and small parts of them.
+"""
 
 from cases import Case
 

@@ -1,4 +1,6 @@
-"""Safetensors files: opened with clear errors, and written so that they appear whole or not at all."""
+"""Safetensors files: opened with clear errors, and written so that they appear whole or not at
+all.
+"""
 
 import contextlib
 import os
@@ -15,7 +17,9 @@ FLOATS = ("float16", "float32", "float64")
 
 @contextlib.contextmanager
 def opened(path):
-    """Open a safetensors file to be read tensor by tensor; ValueError or FileNotFoundError when that is not what it is."""
+    """Open a safetensors file to be read tensor by tensor; ValueError or FileNotFoundError when
+    that is not what it is.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not pathlib.Path(path).is_file():
@@ -34,15 +38,19 @@ def opened(path):
 def written(path, tensors, metadata):
     """Write named arrays and a dict of strings to a safetensors file, by ``write``.
 
-    ValueError for a leaf that is no array of integers, truth values or floats of 16, 32 or 64 bits, OSError when the disk is
-    full or the place cannot be written.
+    ValueError for a leaf that is no array of integers, truth values or floats of 16, 32 or 64 bits,
+    OSError when the disk is full or the place cannot be written.
     """
     from safetensors.numpy import save
 
     path = pathlib.Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; make it first")
-    tensors = {name: np.asarray(a, order="C") for name, a in tensors.items()}  # asarray keeps ascontiguousarray's 0-d trap shut
+        raise FileNotFoundError(
+            f"there is no folder {path.parent} to write {path.name} to; make it first"
+        )
+    tensors = {
+        name: np.asarray(a, order="C") for name, a in tensors.items()
+    }  # asarray keeps ascontiguousarray's 0-d trap shut
     for name, a in tensors.items():
         if a.dtype.kind not in "biu" and a.dtype.name not in FLOATS:
             raise ValueError(
@@ -53,7 +61,8 @@ def written(path, tensors, metadata):
 
 
 def write(path, content):
-    """Write bytes to a file so that whoever reads it, at any moment, finds the old content or the new one, whole.
+    """Write bytes to a file so that whoever reads it, at any moment, finds the old content or the
+    new one, whole.
 
     They go to a new file beside it, which is flushed to the disk and then renamed over it.
     """
@@ -68,13 +77,17 @@ def write(path, content):
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # the caller does not know of the file beside
+        raise OSError(
+            error.errno, error.strerror, str(path)
+        ) from error  # the caller does not know of the file beside
     finally:
         beside.unlink(missing_ok=True)
 
 
 def tidy(folder):
-    """Remove what a process that was killed while it wrote into a folder has left half-written there, beside the files."""
+    """Remove what a process that was killed while it wrote into a folder has left half-written
+    there, beside the files.
+    """
     for path in pathlib.Path(folder).iterdir():
         if re.fullmatch(r"\..+\.[0-9a-f]{8}\.part", path.name):
             path.unlink(missing_ok=True)

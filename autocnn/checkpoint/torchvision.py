@@ -1,4 +1,6 @@
-"""Weights under torchvision's names: AlexNet of one tower, VGG-16 and ResNet-50 from torch, and back."""
+"""Weights under torchvision's names: AlexNet of one tower, VGG-16 and ResNet-50 from torch, and
+back.
+"""
 
 import numpy as np
 
@@ -11,9 +13,10 @@ __all__ = ["load_torch", "save_torch", "torch_names"]
 def load_torch(path, model, shape):
     """Read a safetensors file with torchvision's names into a network. Returns (params, state).
 
-    ``model`` is ``alexnet(towers=1)``, ``vgg16()`` or ``resnet50()``, of any width and vocabulary, ``shape`` that of one
-    image: (3, 224, 224). Dense weights, (out, in) in torch, become (in, out); ``num_batches_tracked`` is left out; numbers
-    keep their dtype. Raises ValueError that names every tensor that is missing, unexpected, misshapen or not floating.
+    ``model`` is ``alexnet(towers=1)``, ``vgg16()`` or ``resnet50()``, of any width and vocabulary,
+    ``shape`` that of one image: (3, 224, 224). Dense weights, (out, in) in torch, become (in, out);
+    ``num_batches_tracked`` is left out; numbers keep their dtype. Raises ValueError that names
+    every tensor that is missing, unexpected, misshapen or not floating.
     """
     _, params, state = model.init(None, tuple(shape))
     trees, names = {"params": params, "state": state}, torch_names(model)
@@ -23,15 +26,23 @@ def load_torch(path, model, shape):
     with opened(path) as file:
         wrong = _misfits(need, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118 (a file, not a dict)
         if wrong:
-            listed = "; ".join(wrong[:12]) + (f"; and {len(wrong) - 12} more" if len(wrong) > 12 else "")
-            raise ValueError(f"{path} does not fit this network for images {tuple(shape)}: {listed}")
-        tensors = [np.ascontiguousarray(_turned(file.get_tensor(names[path]))) for path, _ in leaves(trees)]
+            listed = "; ".join(wrong[:12]) + (
+                f"; and {len(wrong) - 12} more" if len(wrong) > 12 else ""
+            )
+            raise ValueError(
+                f"{path} does not fit this network for images {tuple(shape)}: {listed}"
+            )
+        tensors = [
+            np.ascontiguousarray(_turned(file.get_tensor(names[path]))) for path, _ in leaves(trees)
+        ]
     loaded = unflatten(trees, tensors)
     return loaded["params"], loaded["state"]
 
 
 def _misfits(need, found):
-    """Say what is wrong with each tensor: ``need`` maps names to shapes, ``found`` names to the file's slices."""
+    """Say what is wrong with each tensor: ``need`` maps names to shapes, ``found`` names to the
+    file's slices.
+    """
     wrong = [f"missing: {name} {shape}" for name, shape in need.items() if name not in found]
     for name, tensor in found.items():
         shape, dtype = tuple(tensor.get_shape()), tensor.get_dtype()
@@ -46,44 +57,60 @@ def _misfits(need, found):
 
 
 def _turned(leaf):
-    """Dense weights, the only leaves of two axes, are (in, out) here and (out, in) there; the rest is alike."""
+    """Dense weights, the only leaves of two axes, are (in, out) here and (out, in) there; the
+    rest is alike.
+    """
     return leaf.T if leaf.ndim == 2 else leaf
 
 
 def save_torch(path, model, params, state):
-    """Write a network's params and state to a safetensors file with torchvision's names, for ``load_state_dict`` in torch.
+    """Write a network's params and state to a safetensors file with torchvision's names, for
+    ``load_state_dict`` in torch.
 
-    Raises ValueError for a network without such names, and for trees that have another network's leaves or lack some.
+    Raises ValueError for a network without such names, and for trees that have another network's
+    leaves or lack some.
     """
     names, tensors = torch_names(model), {}
     given = leaves({"params": params, "state": state})
     for leaf_path, leaf in given:
         if leaf_path not in names:
-            raise ValueError(f"the leaf '{leaf_path}' is not this network's; pass the model that the params belong to")
+            raise ValueError(
+                f"the leaf '{leaf_path}' is not this network's; pass the model that the params belong to"
+            )
         name = names[leaf_path]
         tensors[name] = _turned(np.asarray(leaf))
         if name.endswith(".running_var"):
             tensors[name.replace("running_var", "num_batches_tracked")] = np.zeros((), np.int64)
     if missing := names.keys() - {leaf_path for leaf_path, _ in given}:
         first = min(missing, key=list(names).index)
-        raise ValueError(f"the leaf '{first}' is missing; pass the network's own trees: save_torch(path, model, params, state)")
+        raise ValueError(
+            f"the leaf '{first}' is missing; pass the network's own trees: save_torch(path, model, params, state)"
+        )
     written(path, tensors, {"format": "pt"})
 
 
 def torch_names(model):
-    """Map the leaves to torchvision's names: {"params.4.0.0.main.0.w": "layer1.0.conv1.weight", "state.1.mean": ...}.
+    """Map the leaves to torchvision's names: {"params.4.0.0.main.0.w": "layer1.0.conv1.weight",
+    "state.1.mean": ...}.
 
-    A plain network, such as AlexNet and VGG, has ``features.i`` up to its flatten layer and ``classifier.i`` after it. One
-    of residual blocks has ResNet's names. Raises ValueError for other networks.
+    A plain network, such as AlexNet and VGG, has ``features.i`` up to its flatten layer and
+    ``classifier.i`` after it. One of residual blocks has ResNet's names. Raises ValueError for
+    other networks.
     """
     if any(layer.name in NAMELESS for _, layer in _walk(model)):
         raise ValueError(_UNKNOWN)
-    prefix = _resnet_prefix if any(layer.name == "residual" for _, layer in _walk(model)) else _plain_prefix
+    prefix = (
+        _resnet_prefix
+        if any(layer.name == "residual" for _, layer in _walk(model))
+        else _plain_prefix
+    )
     names = {}
     for path, layer in _walk(model):
         for tree, leaf, theirs in LEAVES.get(layer.name, ()):
             if leaf != "b" or layer.options.get("bias", True):
-                names[".".join(map(str, (tree, *path, leaf)))] = f"{prefix(model, path, layer)}.{theirs}"
+                names[".".join(map(str, (tree, *path, leaf)))] = (
+                    f"{prefix(model, path, layer)}.{theirs}"
+                )
     return names
 
 
@@ -126,5 +153,9 @@ _UNKNOWN = "torchvision's names are known for alexnet(towers=1), vgg16() and res
 def _walk(layer, path=()):
     """List (path, layer) of a network's layers, residuals included."""
     steps = ("main", "shortcut") if layer.name == "residual" else range(len(layer.parts))
-    inside = [pair for step, part in zip(steps, layer.parts, strict=True) for pair in _walk(part, (*path, step))]
+    inside = [
+        pair
+        for step, part in zip(steps, layer.parts, strict=True)
+        for pair in _walk(part, (*path, step))
+    ]
     return inside if layer.name == "serial" else [(path, layer), *inside]

@@ -1,4 +1,6 @@
-"""The command line: one file a command; results on stdout, progress on stderr, exit code 2 for bad input."""
+"""The command line: one file a command; results on stdout, progress on stderr, exit code 2 for
+bad input.
+"""
 
 import sys
 from typing import Annotated
@@ -11,7 +13,9 @@ from autocnn.cli import chapter, check, data, exercise, output, predict, summary
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["--help", "-h"]}
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(chapter.chapter)
 app.command()(exercise.exercise)
@@ -36,7 +40,10 @@ def _tell_version(wanted: bool):
 @app.callback()
 def program(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_tell_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_tell_version, is_eager=True
+        ),
     ] = False,
 ):
     """Convolutional networks, written once and differentiated twice: by autograd and by hand.
@@ -55,9 +62,11 @@ def program(
 
 
 def main():
-    """Run the command line. What a user did wrong is one line on stderr and exit code 2, what the machine did exit code 1.
+    """Run the command line. What a user did wrong is one line on stderr and exit code 2, what the
+    machine did exit code 1.
 
-    Ctrl-C is exit code 130; 141, as of any program that SIGPIPE ends, when whoever reads the output has closed the pipe.
+    Ctrl-C is exit code 130; 141, as of any program that SIGPIPE ends, when whoever reads the output
+    has closed the pipe.
     """
     output.prepare()
     try:
@@ -77,7 +86,9 @@ def main():
     except MemoryError as error:
         _end(1, f"not enough memory: {error}" if str(error) else "not enough memory")
     except OSError as error:
-        _end(1, f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error)
+        _end(
+            1, f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        )
 
 
 def _end(code, words):

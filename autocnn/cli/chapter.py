@@ -1,4 +1,6 @@
-"""``autocnn chapter``: every experiment of the chapter, beside what the chapter reports, once or over many seeds."""
+"""``autocnn chapter``: every experiment of the chapter, beside what the chapter reports, once or
+over many seeds.
+"""
 
 import os
 import time
@@ -7,25 +9,37 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from autocnn import report
 from autocnn.cli.output import MOST, dumped
-from autocnn.engines import ENGINES
 from autocnn.experiments import chapter as run_chapter
-from autocnn.experiments import repetitions
+from autocnn.experiments import repetitions, report
 from autocnn.experiments import seeds as repeated
 from autocnn.experiments.lab import Lab
-from autocnn.tables import paragraphs, table
+from autocnn.models.interpretations import ENGINES
+from autocnn.text import paragraphs, table
 
 
 def chapter(
     engine: Annotated[
-        str, typer.Option(help="fast, autograd, reference, or both: every gradient compared; with --seeds fast")
+        str,
+        typer.Option(
+            help="fast, autograd, reference, or both: every gradient compared; with --seeds fast"
+        ),
     ] = "",
-    sections: Annotated[str, typer.Option(help="Sections such as 25.1,25.4; all when left out", metavar="LIST")] = "",
-    seeds: Annotated[int | None, typer.Option(help="Repeat over so many draws of pictures and weights", max=MOST)] = None,
-    workers: Annotated[int | None, typer.Option(help="With --seeds: processes, one a core when left out", max=1000)] = None,
-    out: Annotated[str, typer.Option(help="Folder for figures, results.json and report.html", metavar="FOLDER")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON instead of a table")] = False,
+    sections: Annotated[
+        str, typer.Option(help="Sections such as 25.1,25.4; all when left out", metavar="LIST")
+    ] = "",
+    seeds: Annotated[
+        int | None, typer.Option(help="Repeat over so many draws of pictures and weights", max=MOST)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="With --seeds: processes, one a core when left out", max=1000)
+    ] = None,
+    out: Annotated[
+        str, typer.Option(help="Folder for figures, results.json and report.html", metavar="FOLDER")
+    ] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results as JSON instead of a table")
+    ] = False,
 ):
     """Reproduce the chapter's experiments and compare them with what it reports.
 
@@ -46,13 +60,24 @@ def chapter(
       autocnn chapter --json | jq .gradients
     """
     if engine and engine not in (*ENGINES, "both"):
-        raise ValueError(f"there is no engine {engine!r}; use --engine {', '.join(ENGINES)} or both")
+        raise ValueError(
+            f"there is no engine {engine!r}; use --engine {', '.join(ENGINES)} or both"
+        )
     if seeds is not None and engine == "both":
-        raise ValueError("--seeds repeats through one engine; use --engine fast, autograd or reference, or leave --seeds away")
+        raise ValueError(
+            "--seeds repeats through one engine; use --engine fast, autograd or reference, or leave --seeds away"
+        )
     wanted = [s.strip() for s in sections.split(",") if s.strip()] or None
-    needed = repetitions(wanted) if seeds is None else []  # a section that there is not is told before anything is written
-    folder, start = report.check_folder(out or ("chapter" if seeds is None else "chapter-seeds")), time.perf_counter()
-    with tqdm(desc="training", unit=" runs", bar_format="{desc}: {n} runs, {elapsed} {postfix}") as bar:
+    needed = (
+        repetitions(wanted) if seeds is None else []
+    )  # a section that there is not is told before anything is written
+    folder, start = (
+        report.check_folder(out or ("chapter" if seeds is None else "chapter-seeds")),
+        time.perf_counter(),
+    )
+    with tqdm(
+        desc="training", unit=" runs", bar_format="{desc}: {n} runs, {elapsed} {postfix}"
+    ) as bar:
 
         def tick(label):
             bar.set_postfix_str(label, refresh=False)
@@ -64,7 +89,9 @@ def chapter(
                 lab.prepare(needed)
             found = run_chapter(lab, wanted)
         else:
-            found, lab = repeated.chapter(seeds, wanted, engine=engine or "fast", workers=workers, tick=tick)
+            found, lab = repeated.chapter(
+                seeds, wanted, engine=engine or "fast", workers=workers, tick=tick
+            )
         bar.set_postfix_str("drawing figures")
         paths = report.write(folder, found, lab)
         bar.set_postfix_str("done")
@@ -75,5 +102,9 @@ def chapter(
     typer.echo(paragraphs(f"\n{report.legend(found)}\n{report.gradients_sentence(lab)}"))
     if seeds is not None:
         for section in found:
-            typer.echo(paragraphs(f"\n{section.number} {section.title}\n{section.found}\n{section.wrong}"))
-    typer.echo(f"\n{len(paths)} files in {folder} after {time.perf_counter() - start:.1f} s; read {folder / 'report.html'}")
+            typer.echo(
+                paragraphs(f"\n{section.number} {section.title}\n{section.found}\n{section.wrong}")
+            )
+    typer.echo(
+        f"\n{len(paths)} files in {folder} after {time.perf_counter() - start:.1f} s; read {folder / 'report.html'}"
+    )

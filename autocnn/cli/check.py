@@ -1,4 +1,6 @@
-"""`autocnn check FILE.py:NAME`: is the backward pass in this file right, and if not, what is wrong with it?"""
+"""`autocnn check FILE.py:NAME`: is the backward pass in this file right, and if not, what is
+wrong with it?
+"""
 
 import contextlib
 import importlib.util
@@ -16,13 +18,20 @@ __all__ = ["check"]
 
 
 def check(
-    target: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="The function, pair or class to check.")],
+    target: Annotated[
+        str, typer.Argument(metavar="FILE.py:NAME", help="The function, pair or class to check.")
+    ],
     shape: Annotated[
-        list[str] | None, typer.Option(help="An argument: x=3,4,9,8 is a normal array, labels=5:10 five integers below 10.")
+        list[str] | None,
+        typer.Option(
+            help="An argument: x=3,4,9,8 is a normal array, labels=5:10 five integers below 10."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the arrays and of the directions.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Write a figure of the worst leaf here (.png, .svg, .pdf).")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a figure of the worst leaf here (.png, .svg, .pdf).")
+    ] = None,
 ):
     """Check a hand-written backward pass and name what is wrong with it.
 
@@ -42,7 +51,9 @@ def check(
     try:
         if plot:
             _must_be_drawable(plot)
-        with contextlib.redirect_stdout(sys.stderr):  # what the file prints; stdout carries the report alone
+        with contextlib.redirect_stdout(
+            sys.stderr
+        ):  # what the file prints; stdout carries the report alone
             report = _run(target, shape or [], seed)
         if plot:
             _draw(report, plot)
@@ -108,13 +119,24 @@ def _find(module, name: str, path: str) -> tuple[str, tuple]:
     """(kind, functions) for a name, by the conventions in the help."""
     value = getattr(module, name, None)
     stem = name.removesuffix("_forward")
-    forward, backward = getattr(module, f"{stem}_forward", None), getattr(module, f"{stem}_backward", None)
+    forward, backward = (
+        getattr(module, f"{stem}_forward", None),
+        getattr(module, f"{stem}_backward", None),
+    )
     if callable(forward) and callable(backward) and (value is None or value is forward):
         return "pair", (forward, backward)
     if value is None:
-        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_") and _from(v, module)]
-        raise ValueError(f"there is no {name} in {path}; it has {', '.join(public) or 'no functions'}")
-    if inspect.isclass(value) and any(c.__module__.startswith("torch.autograd") for c in value.__mro__):
+        public = [
+            n
+            for n, v in vars(module).items()
+            if callable(v) and not n.startswith("_") and _from(v, module)
+        ]
+        raise ValueError(
+            f"there is no {name} in {path}; it has {', '.join(public) or 'no functions'}"
+        )
+    if inspect.isclass(value) and any(
+        c.__module__.startswith("torch.autograd") for c in value.__mro__
+    ):
         return "closure", (value,)
     if hasattr(value, "forward") and hasattr(value, "backward"):
         return "object", (value,)
@@ -122,7 +144,9 @@ def _find(module, name: str, path: str) -> tuple[str, tuple]:
     if callable(vjp):
         return "vjp", (value, vjp)
     if not callable(value) or inspect.isclass(value):
-        raise ValueError(f"{name} in {path} is a {type(value).__name__}: it needs forward and backward, or must be a function")
+        raise ValueError(
+            f"{name} in {path} is a {type(value).__name__}: it needs forward and backward, or must be a function"
+        )
     return "closure", (value,)
 
 
@@ -131,7 +155,9 @@ def _from(value, module) -> bool:
 
 
 def _arrays(shapes: list[str], seed: int) -> dict[str, Any]:
-    """x=3,4 -> standard normal (3, 4); labels=5:10 -> five integers in 0..9; keep=0.7 and flags -> the number itself."""
+    """x=3,4 -> standard normal (3, 4); labels=5:10 -> five integers in 0..9; keep=0.7 and flags
+    -> the number itself.
+    """
     rng, arrays = np.random.default_rng(seed), {}
     for text in shapes:
         name, equals, size = text.partition("=")
@@ -149,7 +175,9 @@ def _arrays(shapes: list[str], seed: int) -> dict[str, Any]:
             raise ValueError(
                 f"--shape {text} is not NAME=SIZES, for example --shape x=3,4,9,8 or --shape labels=5:10"
             ) from None
-        arrays[name] = rng.integers(int(top), size=dims) if colon else np.asarray(rng.standard_normal(dims))
+        arrays[name] = (
+            rng.integers(int(top), size=dims) if colon else np.asarray(rng.standard_normal(dims))
+        )
     return arrays
 
 
@@ -161,7 +189,9 @@ def _default_arrays(module, name: str, function, seed: int) -> dict[str, Any]:
             if callable(inputs):
                 inputs = inputs(seed) if inspect.signature(inputs).parameters else inputs()
             if not isinstance(inputs, dict):
-                raise ValueError(f"{candidate}_inputs must be a dict of arrays by argument name, got {type(inputs).__name__}")
+                raise ValueError(
+                    f"{candidate}_inputs must be a dict of arrays by argument name, got {type(inputs).__name__}"
+                )
             return dict(inputs)
         shapes = getattr(module, f"{candidate}_shapes", None)
         if isinstance(shapes, dict):
@@ -173,7 +203,9 @@ def _default_arrays(module, name: str, function, seed: int) -> dict[str, Any]:
         return defaults
     wanted = [p.name for p in parameters if p.default is p.empty] or ["x"]
     example = " ".join(f"--shape {n}={'3,4' if k == 0 else '4'}" for k, n in enumerate(wanted))
-    raise ValueError(f"{name} needs arrays: give their shapes ({example}), or define {stem}_inputs or {stem}_shapes beside it")
+    raise ValueError(
+        f"{name} needs arrays: give their shapes ({example}), or define {stem}_inputs or {stem}_shapes beside it"
+    )
 
 
 def _parameters(function) -> list[inspect.Parameter]:
@@ -183,7 +215,11 @@ def _parameters(function) -> list[inspect.Parameter]:
         found = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return []
-    return [p for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in ("self", "ctx")]
+    return [
+        p
+        for p in found
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in ("self", "ctx")
+    ]
 
 
 def _must_fit(function, name: str, given: dict[str, Any], target: str) -> None:
@@ -214,7 +250,9 @@ def _check_object(value, name: str, given: dict[str, Any], seed: int) -> gradche
         try:
             layer = value()
         except TypeError as error:
-            raise ValueError(f'{name}() needs arguments ({error}): put an instance into {name}_inputs as "layer"') from error
+            raise ValueError(
+                f'{name}() needs arguments ({error}): put an instance into {name}_inputs as "layer"'
+            ) from error
     layer = value if layer is None else layer
     first = next((n for n in ("x", "inputs", "input", *given) if n in given), None)
     if first is None:

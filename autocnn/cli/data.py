@@ -29,12 +29,16 @@ def data(context: typer.Context, as_json: Json = False):
     if context.invoked_subcommand is None:
         listing(as_json)
     elif as_json:
-        raise ValueError(f"--json belongs behind the command: autocnn data {context.invoked_subcommand} --json")
+        raise ValueError(
+            f"--json belongs behind the command: autocnn data {context.invoked_subcommand} --json"
+        )
 
 
 @app.command("list")
 def listing(as_json: Json = False):
-    """List the data sets that are found, where they are, and how to get the others: the same as autocnn data.
+    """List the data sets that are found, where they are, and how to get the others.
+
+    The same as autocnn data.
 
     \b
     Examples:
@@ -56,7 +60,9 @@ def fetch(
         typer.Argument(
             help=f"{' or '.join(known.KNOWN)}",
             metavar="NAME",
-            autocompletion=lambda incomplete: [name for name in known.KNOWN if name.startswith(incomplete)],
+            autocompletion=lambda incomplete: [
+                name for name in known.KNOWN if name.startswith(incomplete)
+            ],
         ),
     ],
     as_json: Json = False,
@@ -78,7 +84,9 @@ def fetch(
 
 
 class Entry(NamedTuple):
-    """One data set: how many images of which shape (C, H, W) it has where it was found, and further words about it."""
+    """One data set: how many images of which shape (C, H, W) it has where it was found, and
+    further words about it.
+    """
 
     name: str
     found: bool
@@ -95,9 +103,13 @@ def entries():
     drawn = "3 to 5 classes, drawn from a seed: autocnn.data.patterns()"
     rows = [Entry("patterns", True, 180, 90, (1, 8, 8), 3, None, (drawn,))]
     if digits.available():
-        rows.append(Entry("digits", True, *digits.SIZES, (1, 8, 8), 10, None, ("from scikit-learn",)))
+        rows.append(
+            Entry("digits", True, *digits.SIZES, (1, 8, 8), 10, None, ("from scikit-learn",))
+        )
     else:
-        rows.append(Entry("digits", False, notes=("needs scikit-learn: pip install 'autocnn[sklearn]'",)))
+        rows.append(
+            Entry("digits", False, notes=("needs scikit-learn: pip install 'autocnn[sklearn]'",))
+        )
     rows += [_published(name) for name in known.KNOWN]
     return rows + [_folder(folder.name, folder) for folder in find.others()]
 
@@ -125,7 +137,9 @@ def _folder(name, folder, classes=None):
 
 
 def table(columns=80):
-    """The listing as text of at most `columns` columns, folder names apart, which are never broken."""
+    """The listing as text of at most `columns` columns, folder names apart, which are never
+    broken.
+    """
     rows = entries()
     width = max(len(row.name) for row in rows) + 2
 
@@ -141,7 +155,10 @@ def table(columns=80):
 
     lines = []
     for row in rows:
-        lines += [wrapped(text, " " * width, "" if i else row.name.ljust(width)) for i, text in enumerate(_words(row))]
+        lines += [
+            wrapped(text, " " * width, "" if i else row.name.ljust(width))
+            for i, text in enumerate(_words(row))
+        ]
     own = find.own_folder()
     note = (
         f"Any folder of IDX files loads by its path. Searched: $AUTOCNN_DATA ({own or 'not set'}), "
@@ -152,8 +169,14 @@ def table(columns=80):
 
 def _words(row):
     """The paragraphs that tell of a data set."""
-    size = f"{row.training} + {row.validation} pictures of {'x'.join(map(str, row.shape))}" if row.shape else ""
-    classes = f"{row.classes} classes" if row.found and row.classes and row.name != "patterns" else ""
+    size = (
+        f"{row.training} + {row.validation} pictures of {'x'.join(map(str, row.shape))}"
+        if row.shape
+        else ""
+    )
+    classes = (
+        f"{row.classes} classes" if row.found and row.classes and row.name != "patterns" else ""
+    )
     if row.found:
         return [", ".join(filter(None, (size, classes, *row.notes))), *filter(None, (row.folder,))]
     return [*row.notes, *filter(None, (row.folder,))]

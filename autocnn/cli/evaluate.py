@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from autocnn import recipes, runs, training
+from autocnn import runs, training
 from autocnn.cli.output import dumped
 from autocnn.cli.settings import dataset
+from autocnn.runs import recipes
 
 __all__ = ["evaluate"]
 
@@ -14,10 +15,13 @@ __all__ = ["evaluate"]
 def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder", metavar="RUN")],
     data: Annotated[str, typer.Option(help="Another data set than the run's own")] = "",
-    last: Annotated[bool, typer.Option("--last", help="The parameters of the last epoch instead of the best")] = False,
+    last: Annotated[
+        bool, typer.Option("--last", help="The parameters of the last epoch instead of the best")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line")] = False,
 ):
-    """Print a run's loss and accuracy on the validation images of a data set, its own when --data is left out.
+    """Print a run's loss and accuracy on the validation images of a data set, its own when --data
+    is left out.
 
     \b
     Examples:
@@ -28,9 +32,20 @@ def evaluate(
     saved = runs.load(run, "last" if last else "best")
     pictures = dataset(data or saved.config["data"], None if data else saved.config["limit"])
     if len(pictures.classes) != len(saved.config["classes"]):
-        raise ValueError(f"{run} knows {len(saved.config['classes'])} classes, the data have {len(pictures.classes)}")
+        raise ValueError(
+            f"{run} knows {len(saved.config['classes'])} classes, the data have {len(pictures.classes)}"
+        )
     x = recipes.prepare(pictures.x_val, recipes.Inputs(**saved.config["inputs"]))
-    loss, accuracy = training.evaluate(saved.model, saved.moment.params, saved.moment.state, x, pictures.y_val)
-    about = {"run": run, "data": data or saved.config["data"], "epoch": saved.moment.history["epoch"][-1], "images": len(x)}
+    loss, accuracy = training.evaluate(
+        saved.model, saved.moment.params, saved.moment.state, x, pictures.y_val
+    )
+    about = {
+        "run": run,
+        "data": data or saved.config["data"],
+        "epoch": saved.moment.history["epoch"][-1],
+        "images": len(x),
+    }
     about |= {"loss": loss, "accuracy": accuracy}
-    typer.echo(dumped(about) if as_json else f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}")
+    typer.echo(
+        dumped(about) if as_json else f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}"
+    )

@@ -5,23 +5,34 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from autocnn import report
 from autocnn.cli.output import MOST, dumped
-from autocnn.engines import ENGINES
-from autocnn.experiments import exercises
+from autocnn.experiments import exercises, report
+from autocnn.models.interpretations import ENGINES
 
 
 def exercise(
     number: Annotated[str, typer.Argument(help="25.1 to 25.5, or 1 to 5", metavar="N")],
-    seeds: Annotated[int, typer.Option(help="Repetitions of each network, over pictures and weights", max=MOST)] = 8,
-    engine: Annotated[str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")] = "fast",
-    workers: Annotated[int | None, typer.Option(help="Processes, one for each core when left out", max=1000)] = None,
-    out: Annotated[str, typer.Option(help="Folder for the figure; exercises when left out", metavar="FOLDER")] = "exercises",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON instead of a table")] = False,
+    seeds: Annotated[
+        int, typer.Option(help="Repetitions of each network, over pictures and weights", max=MOST)
+    ] = 8,
+    engine: Annotated[
+        str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")
+    ] = "fast",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes, one for each core when left out", max=1000)
+    ] = None,
+    out: Annotated[
+        str, typer.Option(help="Folder for the figure; exercises when left out", metavar="FOLDER")
+    ] = "exercises",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results as JSON instead of a table")
+    ] = False,
 ):
-    """Solve an exercise of the chapter: the question, a table with 95 % intervals, a figure, and an answer in two sentences.
+    """Solve an exercise of the chapter: the question, a table with 95 % intervals, a figure, and an
+    answer in two sentences.
 
-    25.1 a fifth class; 25.2 kernels of 2, 3 and 5; 25.3 stride 2 without pooling; 25.4 dropout 0.3; 25.5 1 to 8 filters.
+    25.1 a fifth class; 25.2 kernels of 2, 3 and 5; 25.3 stride 2 without pooling; 25.4 dropout 0.3;
+    25.5 1 to 8 filters.
 
     \b
     Examples:
@@ -29,7 +40,9 @@ def exercise(
       autocnn exercise 5 --seeds 20
     """
     folder = report.check_folder(out)
-    with tqdm(desc="training", unit=" runs", bar_format="{desc}: {n} runs, {elapsed} {postfix}") as bar:
+    with tqdm(
+        desc="training", unit=" runs", bar_format="{desc}: {n} runs, {elapsed} {postfix}"
+    ) as bar:
 
         def tick(label):
             bar.set_postfix_str(label, refresh=False)
@@ -43,7 +56,12 @@ def exercise(
         paths.append(folder / f"{figure.name}.png")
         getattr(plots, figure.draw)(**figure.arguments).savefig(paths[-1])
     if as_json:
-        parts = {"exercise": found.number, "question": found.question, "answer": found.answer, "networks": found.numbers}
+        parts = {
+            "exercise": found.number,
+            "question": found.question,
+            "answer": found.answer,
+            "networks": found.numbers,
+        }
         typer.echo(dumped(parts))
         return
     typer.echo(f"{found!r}\n\nfigure: {', '.join(map(str, paths))}")

@@ -6,11 +6,12 @@ import math
 import os
 import sys
 
-from autocnn.report import plain
+from autocnn.experiments.report import plain
 
 __all__ = ["MOST", "close", "dumped", "prepare"]
 
-MOST = 100_000  # repetitions, or values of an option, that a command takes: more is a slip of the finger
+# repetitions, or values of an option, that a command takes: more is a slip of the finger
+MOST = 100_000
 
 PLAIN = {"─": "-", "…": "~", "×": "x", "–": "-"}
 
@@ -29,7 +30,9 @@ def _finite(value):
 
 
 def prepare():
-    """Make the streams ready: what their encoding lacks is written in ASCII, and NO_COLOR leaves no escape sequence."""
+    """Make the streams ready: what their encoding lacks is written in ASCII, and NO_COLOR leaves
+    no escape sequence.
+    """
     codecs.register_error("plain", _plain_letters)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not what a test puts there
@@ -41,11 +44,15 @@ def prepare():
 
 
 def _plain_letters(error):
-    return "".join(PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+    return "".join(
+        PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]
+    ), error.end
 
 
 def close():
-    """Send what is left in the streams' buffers nowhere: who read them is gone, and the interpreter would complain."""
+    """Send what is left in the streams' buffers nowhere: who read them is gone, and the
+    interpreter would complain.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)

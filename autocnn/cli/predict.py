@@ -1,4 +1,6 @@
-"""What a trained network is used for: ``autocnn predict``, ``trace``, ``filters`` and ``export``."""
+"""What a trained network is used for: ``autocnn predict``, ``trace``, ``filters`` and
+``export``.
+"""
 
 import io
 import shutil
@@ -9,25 +11,41 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from autocnn import images, recipes, runs, training
+from autocnn import runs, training
 from autocnn import trace as tracing
 from autocnn.cli.output import dumped
-from autocnn.tables import table
+from autocnn.runs import image_files as images
+from autocnn.runs import recipes
+from autocnn.text import table
 from autocnn.trees import leaves
 
 BOXES = {"mnist": 20 / 28, "digits": 1.0}  # the share of a picture that the ink was made to fill
-DARK = ("patterns", "digits", "mnist", "fashion-mnist")  # data sets whose pictures are bright on dark
+DARK = (
+    "patterns",
+    "digits",
+    "mnist",
+    "fashion-mnist",
+)  # data sets whose pictures are bright on dark
 
 Run = Annotated[str, typer.Argument(help="Run folder that autocnn train made", metavar="RUN")]
 Image = Annotated[str, typer.Argument(help="Picture of any size, grey or colour", metavar="IMAGE")]
-Images = Annotated[list[str], typer.Argument(help="Pictures of any size, grey or colour", metavar="IMAGE...")]
-Last = Annotated[bool, typer.Option("--last", help="The parameters of the last epoch instead of the best")]
+Images = Annotated[
+    list[str], typer.Argument(help="Pictures of any size, grey or colour", metavar="IMAGE...")
+]
+Last = Annotated[
+    bool, typer.Option("--last", help="The parameters of the last epoch instead of the best")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
 Invert = Annotated[
     bool | None,
-    typer.Option("--invert/--no-invert", help="Swap bright and dark; found out from the border when left out"),
+    typer.Option(
+        "--invert/--no-invert", help="Swap bright and dark; found out from the border when left out"
+    ),
 ]
-Out = Annotated[str, typer.Option(help="File for the figure; in the run folder when left out", metavar="FILE.png")]
+Out = Annotated[
+    str,
+    typer.Option(help="File for the figure; in the run folder when left out", metavar="FILE.png"),
+]
 
 
 def predict(
@@ -64,13 +82,20 @@ def predict(
         raise ValueError("\nautocnn: ".join(error for _, error in failed))
     for _, error in failed:
         typer.echo(f"autocnn: {error}", err=True)
-    x = recipes.prepare(np.stack([x for _, x, _ in found]), recipes.Inputs(**saved.config["inputs"]))
+    x = recipes.prepare(
+        np.stack([x for _, x, _ in found]), recipes.Inputs(**saved.config["inputs"])
+    )
     probs = training.predict(saved.model, saved.moment.params, saved.moment.state, x)
     classes = saved.config["classes"]
-    answers = [[(classes[k], float(p[k])) for k in np.argsort(-p, kind="stable")[:top]] for p in probs]
+    answers = [
+        [(classes[k], float(p[k])) for k in np.argsort(-p, kind="stable")[:top]] for p in probs
+    ]
     if as_json:
         named = [[{"class": name, "probability": p} for name, p in answer] for answer in answers]
-        told = [{"image": i, "changes": list(s), "top": t} for (i, _, s), t in zip(found, named, strict=True)]
+        told = [
+            {"image": i, "changes": list(s), "top": t}
+            for (i, _, s), t in zip(found, named, strict=True)
+        ]
         unread = [{"image": path, "error": error} for path, error in failed]
         typer.echo(dumped({"run": run, "predictions": told, "failed": unread}))
     else:
@@ -101,18 +126,41 @@ def trace(
     saved = runs.load(run, "last" if last else "best")
     x, steps = _fitted(saved, picture, invert)
     x = recipes.prepare(x[None], recipes.Inputs(**saved.config["inputs"]))
-    taps = {name: tap[0] for name, tap in tracing(saved.model, saved.moment.params, saved.moment.state, x).items()}
+    taps = {
+        name: tap[0]
+        for name, tap in tracing(saved.model, saved.moment.params, saved.moment.state, x).items()
+    }
     figure = activations(taps, saved.config["classes"])
     path = _drawn(figure, out or Path(run) / f"trace-{Path(picture).stem}.png")
-    rows = [(name, tap.shape, *(float(f(tap)) + 0.0 for f in (np.mean, np.min, np.max))) for name, tap in taps.items()]
+    rows = [
+        (name, tap.shape, *(float(f(tap)) + 0.0 for f in (np.mean, np.min, np.max)))
+        for name, tap in taps.items()
+    ]
     if as_json:
-        named = [dict(zip(("layer", "shape", "mean", "min", "max"), row, strict=True)) for row in rows]
-        typer.echo(dumped({"run": run, "image": picture, "changes": list(steps), "figure": str(path), "layers": named}))
+        named = [
+            dict(zip(("layer", "shape", "mean", "min", "max"), row, strict=True)) for row in rows
+        ]
+        typer.echo(
+            dumped(
+                {
+                    "run": run,
+                    "image": picture,
+                    "changes": list(steps),
+                    "figure": str(path),
+                    "layers": named,
+                }
+            )
+        )
         return
     wide = shutil.get_terminal_size().columns >= 60
-    numbers = [[f"{value:.3g}" for value in row[2:]] if wide else [f"{value:.2f}" for value in row[2::2]] for row in rows]
+    numbers = [
+        [f"{value:.3g}" for value in row[2:]] if wide else [f"{value:.2f}" for value in row[2::2]]
+        for row in rows
+    ]
     told = [(row[0], _times(row[1]), *texts) for row, texts in zip(rows, numbers, strict=True)]
-    typer.echo(table(("layer", "output", *(("mean", "min", "max") if wide else ("mean", "max"))), told))
+    typer.echo(
+        table(("layer", "output", *(("mean", "min", "max") if wide else ("mean", "max"))), told)
+    )
     typer.echo(f"\n{picture}{': ' if steps else ''}{', '.join(steps)}\n{path}")
 
 
@@ -135,13 +183,21 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False):
     kind = "x".join(map(str, weights.shape[1:]))
     figure = draw(weights, f"{saved.config['network']}: {len(weights)} filters of {kind}")
     path = _drawn(figure, out or Path(run) / "filters.png")
-    about = {"run": run, "figure": str(path), "filters": len(weights), "shape": list(weights.shape[1:])}
+    about = {
+        "run": run,
+        "figure": str(path),
+        "filters": len(weights),
+        "shape": list(weights.shape[1:]),
+    }
     typer.echo(dumped(about) if as_json else f"{len(weights)} filters of {kind}\n{path}")
 
 
 def export(
     run: Run,
-    out: Annotated[str, typer.Argument(help="model.onnx, or model.safetensors with torch's names", metavar="FILE")],
+    out: Annotated[
+        str,
+        typer.Argument(help="model.onnx, or model.safetensors with torch's names", metavar="FILE"),
+    ],
     last: Last = False,
     as_json: Json = False,
 ):
@@ -164,25 +220,47 @@ def export(
         from autocnn.export import save_onnx
 
         inputs = recipes.Inputs(**config["inputs"])
-        _write(save_onnx, out, saved.model, moment.params, moment.state, config["shape"], config["classes"], inputs)
+        _write(
+            save_onnx,
+            out,
+            saved.model,
+            moment.params,
+            moment.state,
+            config["shape"],
+            config["classes"],
+            inputs,
+        )
         told = f"{out}: input 'images' (N, {', '.join(map(str, config['shape']))}) in [0, 1], output 'logits' (N, classes)"
     else:
         from autocnn.checkpoint import save_torch
 
         if config["network"] == "lenet5-1998":
-            raise ValueError("torch has no modules for the layers of lenet5-1998, hence no names; export it as .onnx")
+            raise ValueError(
+                "torch has no modules for the layers of lenet5-1998, hence no names; export it as .onnx"
+            )
         _write(save_torch, out, saved.model, moment.params, moment.state)
         told = f"{out}: the weights with torch's names"
     size = Path(out).stat().st_size
-    about = {"run": run, "file": out, "bytes": size, "shape": config["shape"], "classes": config["classes"]}
+    about = {
+        "run": run,
+        "file": out,
+        "bytes": size,
+        "shape": config["shape"],
+        "classes": config["classes"],
+    }
     typer.echo(dumped(about) if as_json else f"{told}; {size:,} bytes")
 
 
 def bars(answer, width):
-    """Lines of name, probability and bar for pairs (name, probability), at most ``width`` columns wide."""
+    """Lines of name, probability and bar for pairs (name, probability), at most ``width``
+    columns wide.
+    """
     longest = max(8, min(max(len(name) for name, _ in answer), width - 24))
     room = max(4, min(50, width - longest - 12))
-    return "\n".join(f"  {_cut(name, longest):<{longest}} {p:7.2%}  {_bar(p, room)}".rstrip() for name, p in answer)
+    return "\n".join(
+        f"  {_cut(name, longest):<{longest}} {p:7.2%}  {_bar(p, room)}".rstrip()
+        for name, p in answer
+    )
 
 
 def _cut(name, length):
@@ -190,7 +268,9 @@ def _cut(name, length):
 
 
 def _bar(share, width):
-    """A bar of ``share`` of ``width`` columns in steps of an eighth; of # where the terminal cannot show blocks."""
+    """A bar of ``share`` of ``width`` columns in steps of an eighth; of # where the terminal
+    cannot show blocks.
+    """
     eighths = round(share * width * 8)
     bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
     try:
@@ -201,9 +281,13 @@ def _bar(share, width):
 
 
 def _fitted(saved, path, invert):
-    """A picture file as what the run's network takes, before ``recipes.prepare``: (x (C, H, W), steps)."""
+    """A picture file as what the run's network takes, before ``recipes.prepare``: (x (C, H, W),
+    steps).
+    """
     data = saved.config["data"]
-    return images.fitted(images.read(path), saved.config["shape"], invert, dark=data in DARK, box=BOXES.get(data))
+    return images.fitted(
+        images.read(path), saved.config["shape"], invert, dark=data in DARK, box=BOXES.get(data)
+    )
 
 
 def _times(shape):
@@ -221,7 +305,9 @@ def _drawn(figure, path):
 
 
 def _write(write, path, *args):
-    """Do ``write(path, *args)``; a disk that is full or a folder that cannot be written ends the program in one line."""
+    """Do ``write(path, *args)``; a disk that is full or a folder that cannot be written ends the
+    program in one line.
+    """
     try:
         write(path, *args)
     except OSError as error:

@@ -1,4 +1,6 @@
-"""Session: one training into one run folder, from wherever the run stands; what it prints, what it saves, how it ends."""
+"""Session: one training into one run folder, from wherever the run stands; what it prints, what
+it saves, how it ends.
+"""
 
 import contextlib
 import io
@@ -13,9 +15,11 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from autocnn import locks, parallel, recipes, runs, training
+from autocnn import locks, runs, training
 from autocnn.cli import interrupt, progress
 from autocnn.cli.output import dumped
+from autocnn.runs import recipes
+from autocnn.training import mpi as parallel
 
 __all__ = ["held", "train", "written"]
 
@@ -27,7 +31,9 @@ COMPILING = "compiling kernels for this processor, which may take half a minute 
 
 @contextlib.contextmanager
 def held(folder):
-    """Hold a run folder for the body of ``with``; a folder that another process trains into ends the program in one line."""
+    """Hold a run folder for the body of ``with``; a folder that another process trains into ends
+    the program in one line.
+    """
     if parallel.rank():
         yield Path(folder)
         return
@@ -36,7 +42,9 @@ def held(folder):
 
 
 def written(write, folder, *args):
-    """Do ``write(folder, *args)``; a disk that is full or a folder that cannot be written ends the program in one line."""
+    """Do ``write(folder, *args)``; a disk that is full or a folder that cannot be written ends
+    the program in one line.
+    """
     if parallel.rank():
         return Path(folder)
     try:
@@ -49,17 +57,22 @@ def written(write, folder, *args):
 
 
 def train(folder, config, data, model, optimizer, moment, until=None, as_json=False):
-    """Train from ``moment`` to the end, or to the end of epoch ``until``, keeping the run folder up to date; draw the figures.
+    """Train from ``moment`` to the end, or to the end of epoch ``until``, keeping the run folder up
+    to date; draw the figures.
 
-    Prints a table, or with ``as_json`` a line of JSON an epoch and one at the end, and everything else on stderr. Ctrl-C saves
-    and ends the program with 130, a run that diverges with 1.
+    Prints a table, or with ``as_json`` a line of JSON an epoch and one at the end, and everything
+    else on stderr. Ctrl-C saves and ends the program with 130, a run that diverges with 1.
     """
     from autocnn.fast import compiling  # what no other command has to wait for
 
     recipe, inputs = recipes.Recipe(**config["recipe"]), recipes.Inputs(**config["inputs"])
-    data = data._replace(x_train=recipes.prepare(data.x_train, inputs), x_val=recipes.prepare(data.x_val, inputs))
+    data = data._replace(
+        x_train=recipes.prepare(data.x_train, inputs), x_val=recipes.prepare(data.x_val, inputs)
+    )
     width = shutil.get_terminal_size((100, 24)).columns
-    typer.echo(progress.introduction(config, recipe, data, moment.params, MEASURED, width), err=as_json)
+    typer.echo(
+        progress.introduction(config, recipe, data, moment.params, MEASURED, width), err=as_json
+    )
     if not as_json:
         typer.echo(f"\n{progress.head(width)}")
     last = recipe.epochs if until is None else until
@@ -74,17 +87,24 @@ def train(folder, config, data, model, optimizer, moment, until=None, as_json=Fa
             losses.append(after.loss)
             epoch, accuracy = len(after.history["epoch"]), after.history["val_acc"][-1]
             mean = sum(losses) / len(losses)
-            bar.set_description_str(progress.describe(mean, epoch, recipe.epochs, accuracy, width), refresh=False)
+            bar.set_description_str(
+                progress.describe(mean, epoch, recipe.epochs, accuracy, width), refresh=False
+            )
             bar.update()
 
         def on_epoch(after):
             nonlocal latest
             if not training.waited(after.history):
                 written(runs.save, folder, after, "best")
-            latest = after  # not earlier: a run that is stopped before the best is written makes it again
+            # not earlier: a run that is stopped before the best is written makes it again
+            latest = after
             written(runs.save, folder, after, "last")
             seconds = time.monotonic() - start
-            bar.write(progress.line(after.history, seconds) if as_json else progress.row(after.history, seconds, width))
+            bar.write(
+                progress.line(after.history, seconds)
+                if as_json
+                else progress.row(after.history, seconds, width)
+            )
             sys.stdout.flush()  # whoever reads a pipe waits for this row
             _check_progress(after.history["train_loss"], last=after.step == steps)
 
@@ -92,7 +112,9 @@ def train(folder, config, data, model, optimizer, moment, until=None, as_json=Fa
             with contextlib.ExitStack() as stack:
                 stack.enter_context(interrupt.kept())
                 stack.enter_context(compiling.told(lambda: bar.write(COMPILING, file=sys.stderr)))
-                stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))  # told in one line
+                stack.enter_context(
+                    np.errstate(over="ignore", invalid="ignore", divide="ignore")
+                )  # told in one line
                 training.train(
                     moment.params,
                     data,
@@ -114,7 +136,9 @@ def train(folder, config, data, model, optimizer, moment, until=None, as_json=Fa
         except KeyboardInterrupt:
             written(runs.save, folder, latest, "last")
             bar.close()
-            typer.echo(f"stopped after step {latest.step} of {steps}; {_how_to_go_on(folder)}", err=True)
+            typer.echo(
+                f"stopped after step {latest.step} of {steps}; {_how_to_go_on(folder)}", err=True
+            )
             raise typer.Exit(130) from None
         except training.Diverged as error:
             bar.close()
@@ -125,9 +149,13 @@ def train(folder, config, data, model, optimizer, moment, until=None, as_json=Fa
 
 
 def _check_progress(losses, last):
-    """Raise Diverged when the loss is tenfold what it was before training, or ends above that: finite, and yet no training."""
+    """Raise Diverged when the loss is tenfold what it was before training, or ends above that:
+    finite, and yet no training.
+    """
     if losses[-1] > losses[0] * (1 if last else 10):
-        raise training.Diverged(f"the training loss rose from {losses[0]:.4g} to {losses[-1]:.4g}; lower the rate: --rate")
+        raise training.Diverged(
+            f"the training loss rose from {losses[0]:.4g} to {losses[-1]:.4g}; lower the rate: --rate"
+        )
 
 
 def _how_to_go_on(folder):
@@ -141,7 +169,9 @@ def _finish(folder, config, data, model, moment, width, as_json):
     probs = training.predict(model, moment.params, moment.state, data.x_val)
     figures = {
         "curves.png": plots.curves(moment.history),
-        "confusion.png": plots.confusion(plots.counts(data.y_val, probs.argmax(axis=1), len(data.classes)), data.classes),
+        "confusion.png": plots.confusion(
+            plots.counts(data.y_val, probs.argmax(axis=1), len(data.classes)), data.classes
+        ),
         "mistakes.png": plots.mistakes(data.x_val, data.y_val, probs, data.classes),
     }
     for name, figure in figures.items():
@@ -150,4 +180,6 @@ def _finish(folder, config, data, model, moment, width, as_json):
         written(runs.write, folder / name, image.getvalue())
     files = ["config.json", "history.csv", "last.safetensors", "best.safetensors", *figures]
     came = progress.outcome(folder, config, moment.history, training.waited(moment.history), files)
-    typer.echo(dumped(came) if as_json else f"\n{progress.remarks(came, _how_to_go_on(folder), width)}")
+    typer.echo(
+        dumped(came) if as_json else f"\n{progress.remarks(came, _how_to_go_on(folder), width)}"
+    )

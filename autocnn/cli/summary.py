@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from autocnn import models, recipes, runs
+from autocnn import models, runs
 from autocnn.cli.output import dumped
+from autocnn.inspection.summary import summary as summarise
 from autocnn.models.width import thinned
-from autocnn.summary import summary as summarise
-from autocnn.tables import table
+from autocnn.runs import recipes
+from autocnn.text import table
 
 # Networks by name, with the images that they were made for.
 NETWORKS = {
@@ -32,10 +33,15 @@ def summary(
         typer.Argument(
             help=f"{', '.join(NETWORKS)}; or a run folder",
             metavar="NETWORK",
-            autocompletion=lambda incomplete: [name for name in NETWORKS if name.startswith(incomplete)],
+            autocompletion=lambda incomplete: [
+                name for name in NETWORKS if name.startswith(incomplete)
+            ],
         ),
     ],
-    shape: Annotated[str, typer.Option(help="Size of one image; the network's own when left out", metavar="C,H,W")] = "",
+    shape: Annotated[
+        str,
+        typer.Option(help="Size of one image; the network's own when left out", metavar="C,H,W"),
+    ] = "",
     classes: Annotated[int | None, typer.Option(help="Number of classes", min=1)] = None,
     width: Annotated[float, typer.Option(help="Factor on the network's filters and units")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text")] = False,
@@ -55,14 +61,28 @@ def summary(
         if classes is not None or width != 1:
             raise ValueError("a run folder has its own --classes and --width; leave them away")
         saved = runs.load(network, "last")
-        model, own = saved.model, recipes.padded(saved.config["shape"], recipes.Inputs(**saved.config["inputs"]))
+        model, own = (
+            saved.model,
+            recipes.padded(saved.config["shape"], recipes.Inputs(**saved.config["inputs"])),
+        )
     else:
-        raise ValueError(f"there is no network or run folder {network!r}; the networks are {', '.join(NETWORKS)}")
+        raise ValueError(
+            f"there is no network or run folder {network!r}; the networks are {', '.join(NETWORKS)}"
+        )
     size = _shape(shape) if shape else tuple(own)
     rows = summarise(model, size)
     if as_json:
         total = {"parameters": rows.parameters, "multiply_adds": rows.multiply_adds}
-        typer.echo(dumped({"network": network, "shape": size, "layers": [row._asdict() for row in rows], "total": total}))
+        typer.echo(
+            dumped(
+                {
+                    "network": network,
+                    "shape": size,
+                    "layers": [row._asdict() for row in rows],
+                    "total": total,
+                }
+            )
+        )
         return
     typer.echo(f"{network}, images of {_times(size)}\n")
     typer.echo(_listing(rows, shutil.get_terminal_size().columns))
@@ -85,11 +105,16 @@ def _shape(text):
 
 
 def _listing(rows, width):
-    """The summary as a table; on a narrow terminal numbers are rounded to K, M and G so that it fits."""
+    """The summary as a table; on a narrow terminal numbers are rounded to K, M and G so that it
+    fits.
+    """
     text = rows.text(1000)
     if max(map(len, text.splitlines())) <= width:
         return text
-    body = [(r.layer, _times(r.output_shape), _short(r.parameters), _short(r.multiply_adds)) for r in rows]
+    body = [
+        (r.layer, _times(r.output_shape), _short(r.parameters), _short(r.multiply_adds))
+        for r in rows
+    ]
     total = ("total", "", _short(rows.parameters), _short(rows.multiply_adds))
     return table(("layer", "output", "params", "madds"), [*body, total], width)
 

@@ -1,4 +1,6 @@
-"""Pictures to learn from: the chapter's patterns, scikit-learn's digits, MNIST, Fashion-MNIST, or your own."""
+"""Pictures to learn from: the chapter's patterns, scikit-learn's digits, MNIST, Fashion-MNIST,
+or your own.
+"""
 
 from autocnn.data.dataset import Dataset
 from autocnn.data.patterns import patterns

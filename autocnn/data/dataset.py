@@ -1,4 +1,6 @@
-"""A data set is four arrays, training and validation pictures with their labels, and the names of the classes."""
+"""A data set is four arrays, training and validation pictures with their labels, and the names
+of the classes.
+"""
 
 from typing import NamedTuple
 
@@ -8,8 +10,9 @@ import numpy as np
 class Dataset(NamedTuple):
     """Pictures and labels, split into what a network learns from and what it is judged by.
 
-    `x_train`, `x_val`: pictures (N, C, H, W), float64 or float32, in [0, 1]. `y_train`, `y_val`: labels (N,), int64,
-    each an index into `classes`, a tuple of names. It unpacks like the tuple that it is:
+    `x_train`, `x_val`: pictures (N, C, H, W), float64 or float32, in [0, 1]. `y_train`, `y_val`:
+    labels (N,), int64, each an index into `classes`, a tuple of names. It unpacks like the tuple
+    that it is:
 
     >>> from autocnn.data import patterns
     >>> x_train, y_train, x_val, y_val, classes = patterns()

@@ -11,14 +11,16 @@ SIZES = (1442, 355)  # what that makes of the 1797 pictures
 
 
 def digits(dtype="float32"):
-    """scikit-learn's 1797 handwritten digits: pictures (N, 1, 8, 8) in [0, 1], 1442 to train and 355 to validate.
+    """scikit-learn's 1797 handwritten digits: pictures (N, 1, 8, 8) in [0, 1], 1442 to train and
+    355 to validate.
 
-    The split is fixed and uses no random numbers: of each digit's pictures, in scikit-learn's order, the 5th, 10th,
-    15th ... validate, so that both sets hold the digits in equal shares. Both keep scikit-learn's order. The same
-    writers occur in both: an accuracy on it says nothing of how a network fares with a stranger's hand.
+    The split is fixed and uses no random numbers: of each digit's pictures, in scikit-learn's
+    order, the 5th, 10th, 15th ... validate, so that both sets hold the digits in equal shares. Both
+    keep scikit-learn's order. The same writers occur in both: an accuracy on it says nothing of how
+    a network fares with a stranger's hand.
 
-    The data are the test half of "Optical recognition of handwritten digits" (Alpaydin and Kaynak, 1998).
-    ImportError if scikit-learn is not installed.
+    The data are the test half of "Optical recognition of handwritten digits" (Alpaydin and Kaynak,
+    1998). ImportError if scikit-learn is not installed.
     """
     if not available():
         raise ImportError(
@@ -27,7 +29,9 @@ def digits(dtype="float32"):
     from sklearn.datasets import load_digits
 
     pictures, labels = load_digits(return_X_y=True)
-    x = (pictures.reshape(-1, 1, 8, 8) / 16).astype(dtype)  # the values are counts of 0 to 16 pixels
+    x = (pictures.reshape(-1, 1, 8, 8) / 16).astype(
+        dtype
+    )  # the values are counts of 0 to 16 pixels
     y = labels.astype(np.int64)
 
     validates = np.zeros(len(y), bool)

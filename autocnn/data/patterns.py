@@ -1,4 +1,6 @@
-"""Small noisy pictures of bars, diagonals and dots: the chapter's data, drawn anew from a seed each time."""
+"""Small noisy pictures of bars, diagonals and dots: the chapter's data, drawn anew from a seed
+each time.
+"""
 
 import difflib
 import operator
@@ -14,8 +16,8 @@ SMALLEST = 4  # at size 3, a vertical bar that is shifted down is the same pictu
 def clean(name, size=8):
     """The noiseless picture of a class: (size, size) float64 in [0, 1].
 
-    vertical and horizontal are bars on the cells size // 2 - 1 and size // 2, dot is where they meet, cross is both;
-    diagonal is the main diagonal with its two neighbours at 0.35.
+    vertical and horizontal are bars on the cells size // 2 - 1 and size // 2, dot is where they
+    meet, cross is both; diagonal is the main diagonal with its two neighbours at 0.35.
     """
     along = np.zeros(size)
     along[size // 2 - 1 : size // 2 + 1] = 1
@@ -31,22 +33,34 @@ def clean(name, size=8):
     if name not in drawings:
         close = difflib.get_close_matches(str(name).lower(), drawings, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"there is no pattern {name!r}: {hint}The patterns are {', '.join(drawings)}.")
+        raise ValueError(
+            f"there is no pattern {name!r}: {hint}The patterns are {', '.join(drawings)}."
+        )
     return drawings[name]()
 
 
-def patterns(train_per_class=60, val_per_class=30, size=8, seed=7, classes=("vertical", "horizontal", "diagonal")):
-    """Draw a Dataset of noisy patterns: pictures (N, 1, size, size) float64 in [0, 1], labels int64.
+def patterns(
+    train_per_class=60,
+    val_per_class=30,
+    size=8,
+    seed=7,
+    classes=("vertical", "horizontal", "diagonal"),
+):
+    """Draw a Dataset of noisy patterns: pictures (N, 1, size, size) float64 in [0, 1], labels
+    int64.
 
-    A picture is its class's clean drawing, shifted by up to one cell each way (what leaves is lost, what enters is 0),
-    times a brightness from U(0.85, 1.15), plus N(0, 0.12^2) noise, clipped to [0, 1]. `classes` are any of vertical,
-    horizontal, diagonal, dot and cross, in the order of their labels. Both sets are shuffled and hold exactly the asked
-    number of each class. The same arguments give the same bits; the defaults give the chapter's data.
+    A picture is its class's clean drawing, shifted by up to one cell each way (what leaves is lost,
+    what enters is 0), times a brightness from U(0.85, 1.15), plus N(0, 0.12^2) noise, clipped to
+    [0, 1]. `classes` are any of vertical, horizontal, diagonal, dot and cross, in the order of
+    their labels. Both sets are shuffled and hold exactly the asked number of each class. The same
+    arguments give the same bits; the defaults give the chapter's data.
 
-    ValueError for an unknown or repeated class, a count under 1, a size under 4 (below it, shifted patterns of two
-    classes coincide) or a negative seed.
+    ValueError for an unknown or repeated class, a count under 1, a size under 4 (below it, shifted
+    patterns of two classes coincide) or a negative seed.
     """
-    train_per_class, val_per_class, size, seed, classes = _checked(train_per_class, val_per_class, size, seed, classes)
+    train_per_class, val_per_class, size, seed, classes = _checked(
+        train_per_class, val_per_class, size, seed, classes
+    )
     per_class = train_per_class + val_per_class
 
     # One generator draws every picture; the order of its draws fixes the bits.
@@ -69,7 +83,9 @@ def patterns(train_per_class=60, val_per_class=30, size=8, seed=7, classes=("ver
 
 
 def _shuffled(rng, pictures, chosen):
-    """The chosen pictures (classes, n) of every class as one set in random order: (classes * n, 1, H, W) and labels."""
+    """The chosen pictures (classes, n) of every class as one set in random order: (classes * n,
+    1, H, W) and labels.
+    """
     labels = np.repeat(np.arange(len(chosen), dtype=np.int64), chosen.shape[1])
     x = pictures[labels, chosen.ravel()][:, None]
     order = rng.permutation(len(labels))
@@ -78,15 +94,21 @@ def _shuffled(rng, pictures, chosen):
 
 def _checked(train_per_class, val_per_class, size, seed, classes):
     if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise ValueError(f"classes must be a tuple of names, got {classes!r}: patterns(classes=('vertical', 'dot'))")
+        raise ValueError(
+            f"classes must be a tuple of names, got {classes!r}: patterns(classes=('vertical', 'dot'))"
+        )
     classes = tuple(classes)
     if not classes:
-        raise ValueError("patterns needs at least one class, got none: patterns(classes=('vertical', 'dot'))")
+        raise ValueError(
+            "patterns needs at least one class, got none: patterns(classes=('vertical', 'dot'))"
+        )
     for name in classes:
         clean(name, SMALLEST)  # it knows the names
     repeated = [name for i, name in enumerate(classes) if name in classes[:i]]
     if repeated:
-        raise ValueError(f"each class may be named once, got {repeated[0]!r} more than once in classes={classes}")
+        raise ValueError(
+            f"each class may be named once, got {repeated[0]!r} more than once in classes={classes}"
+        )
     return (
         _whole("train_per_class", train_per_class, least=1, such_as=60),
         _whole("val_per_class", val_per_class, least=1, such_as=30),

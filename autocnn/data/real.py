@@ -1,4 +1,6 @@
-"""Real images: MNIST, Fashion-MNIST, scikit-learn's digits, or any folder of IDX files, as a Dataset."""
+"""Real images: MNIST, Fashion-MNIST, scikit-learn's digits, or any folder of IDX files, as a
+Dataset.
+"""
 
 import difflib
 import warnings
@@ -23,15 +25,17 @@ class MissingData(FileNotFoundError, ValueError):
 def load(name, dtype="float32"):
     """A Dataset of real images (N, C, H, W) in [0, 1], float32 or float64, and labels int64.
 
-    `name` is "digits" (see `autocnn.data.digits.digits`), "mnist", "fashion-mnist", or the path of a folder of four IDX
-    files, gzipped or not. The two published sets are looked for in $AUTOCNN_DATA (in a folder of their name, in
-    torchvision's layout, or right there), in the user's cache folder, and where Debian's package dataset-fashion-mnist
-    puts them; `autocnn data` shows what is found. Byte values are divided by 255 and not normalised further. The
-    published 10,000 test images are the validation set, as the field reports them.
+    `name` is "digits" (see `autocnn.data.digits.digits`), "mnist", "fashion-mnist", or the path of
+    a folder of four IDX files, gzipped or not. The two published sets are looked for in
+    $AUTOCNN_DATA (in a folder of their name, in torchvision's layout, or right there), in the
+    user's cache folder, and where Debian's package dataset-fashion-mnist puts them; `autocnn data`
+    shows what is found. Byte values are divided by 255 and not normalised further. The published
+    10,000 test images are the validation set, as the field reports them.
 
-    A folder's classes are named "0", "1", ... up to the largest training label, unless its files are a published set's.
-    Files under a published name that are not the published ones load with one DifferentData warning. ValueError for an
-    unknown name, damaged files, or images and labels that do not fit together; MissingData if the set is not here.
+    A folder's classes are named "0", "1", ... up to the largest training label, unless its files
+    are a published set's. Files under a published name that are not the published ones load with
+    one DifferentData warning. ValueError for an unknown name, damaged files, or images and labels
+    that do not fit together; MissingData if the set is not here.
 
     >>> data = load("digits")
     >>> data.x_train.shape, data.x_val.shape, data.x_train.dtype
@@ -53,7 +57,9 @@ def load(name, dtype="float32"):
     sha256 = train_sha256 + val_sha256
     if published and sha256 != KNOWN[published].sha256:
         _warn(published, paths, sha256)
-    same = published or next((other for other, known in KNOWN.items() if known.sha256 == sha256), None)
+    same = published or next(
+        (other for other, known in KNOWN.items() if known.sha256 == sha256), None
+    )
     classes = KNOWN[same].classes if same else tuple(str(i) for i in range(y_train.max() + 1))
     _check_labels(paths[1], y_train, classes)
     _check_labels(paths[3], y_val, classes)
@@ -74,14 +80,18 @@ def _part(images_path, labels_path, dtype):
 
 def _float_type(dtype):
     if dtype not in ("float32", "float64", np.float32, np.float64):
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}: load('digits', dtype='float64')")
+        raise ValueError(
+            f"dtype must be 'float32' or 'float64', got {dtype!r}: load('digits', dtype='float64')"
+        )
     return np.dtype(dtype)
 
 
 def _where(name):
     folder = find.find(name)
     if folder is None:
-        looked = "\n".join(f"  {place}: {find.why_not(place, name)}" for place in find.folders(name))
+        looked = "\n".join(
+            f"  {place}: {find.why_not(place, name)}" for place in find.folders(name)
+        )
         raise MissingData(
             f"{name} is not on this machine. `autocnn data fetch {name}` gets it; or put {', '.join(FILES)} "
             f"(or .gz) into one of the folders that were searched:\n{looked}"
@@ -93,7 +103,9 @@ def _folder(name):
     try:
         folder = Path(name).expanduser()
     except TypeError:
-        raise ValueError(f"a data set is a name or a folder, got {name!r}: load('digits')") from None
+        raise ValueError(
+            f"a data set is a name or a folder, got {name!r}: load('digits')"
+        ) from None
     if folder.is_dir():
         return folder
     names = ["digits", *KNOWN]
@@ -101,7 +113,9 @@ def _folder(name):
     hint = f"did you mean {close[0]!r}? " if close else ""
     if name == "patterns":
         hint = "the patterns are drawn: autocnn.data.patterns(). "
-    raise ValueError(f"there is no data set or folder {str(name)!r}: {hint}Data sets are {', '.join(names)}.")
+    raise ValueError(
+        f"there is no data set or folder {str(name)!r}: {hint}Data sets are {', '.join(names)}."
+    )
 
 
 def _check_labels(path, labels, classes):

@@ -1,4 +1,6 @@
-"""The chapter's sections: each a function of the lab that returns what was done, what came out and what is wrong."""
+"""The chapter's sections: each a function of the lab that returns what was done, what came out
+and what is wrong.
+"""
 
 import numpy as np
 
@@ -7,8 +9,8 @@ from autocnn.experiments.kernels import chance, edge_share
 from autocnn.experiments.lab import Lab
 from autocnn.experiments.networks import networks
 from autocnn.experiments.sections import Figure, Row, Section, row, run_row
-from autocnn.experiments.statistics import mean_interval
-from autocnn.trace import trace
+from autocnn.inspection.trace import trace
+from autocnn.sweeps.statistics import mean_interval
 from autocnn.trees import count
 
 __all__ = ["SECTIONS", "chapter", "repetitions"]
@@ -17,25 +19,40 @@ TRIALS = 8
 
 
 def chapter(lab=None, sections=None):
-    """Run the sections (all of them by default) and return them as a list. The lab chooses the gradient path."""
+    """Run the sections (all of them by default) and return them as a list. The lab chooses the
+    gradient path.
+    """
     lab = lab or Lab()
     wanted = _wanted(sections)
-    # Sections that wait for repetitions go last, so that those that another process was asked for are there by then.
-    found = {number: SECTIONS[number](lab) for number in sorted(wanted, key=lambda number: number in _REPEATED)}
+    # Sections that wait for repetitions go last, so that those that another process was asked for
+    # are there by then.
+    found = {
+        number: SECTIONS[number](lab)
+        for number in sorted(wanted, key=lambda number: number in _REPEATED)
+    }
     return [found[number] for number in wanted]
 
 
 def repetitions(sections=None):
-    """List the repetitions that these sections need, all of them by default, for ``Lab.prepare``."""
+    """List the repetitions that these sections need, all of them by default, for
+    ``Lab.prepare``.
+    """
     wanted = _wanted(sections)
     needed = {name for number, names in _REPEATED.items() if number in wanted for name in names}
-    return [(net, trial, options) for name, net, options in _EQUAL if name in needed for trial in range(TRIALS)]
+    return [
+        (net, trial, options)
+        for name, net, options in _EQUAL
+        if name in needed
+        for trial in range(TRIALS)
+    ]
 
 
 def _wanted(sections):
     unknown = [number for number in sections or () if number not in SECTIONS]
     if unknown:
-        raise ValueError(f"there is no section {unknown[0]!r}; the sections are {', '.join(SECTIONS)}")
+        raise ValueError(
+            f"there is no section {unknown[0]!r}; the sections are {', '.join(SECTIONS)}"
+        )
     return [number for number in SECTIONS if sections is None or number in sections]
 
 
@@ -47,8 +64,13 @@ def _cnn_against_mlp(lab):
     rows = [run_row("25.1", name, facts[name], run) for name, run in runs.items()]
     rows.append(row("25.1", "MLP / CNN parameters", 1227 / 114, ratio))
 
-    fair = {name: [lab.repeat(net, i, **o).history["val_acc"][-1] for i in range(TRIALS)] for name, net, o in _EQUAL}
-    equal = {name: {"values": values, "interval": mean_interval(values)} for name, values in fair.items()}
+    fair = {
+        name: [lab.repeat(net, i, **o).history["val_acc"][-1] for i in range(TRIALS)]
+        for name, net, o in _EQUAL
+    }
+    equal = {
+        name: {"values": values, "interval": mean_interval(values)} for name, values in fair.items()
+    }
     gap = mean_interval(np.subtract(fair["TinyCNN, 3 filters"], fair["TinyMLP, 2 hidden"]))
     final = {name: run.history["val_acc"][-1] for name, run in runs.items()}
     return Section(
@@ -65,9 +87,19 @@ def _cnn_against_mlp(lab):
         f"(40 parameters) reaches {_percent(equal['TinyCNN, 1 filter'])}, one hidden unit (71 parameters) "
         f"{_percent(equal['TinyMLP, 1 hidden'])}.",
         rows,
-        {"parameters": sizes, "histories": _histories(runs), "equal_parameters": equal, "difference": gap},
+        {
+            "parameters": sizes,
+            "histories": _histories(runs),
+            "equal_parameters": equal,
+            "difference": gap,
+        },
         [
-            Figure("25-1-patterns", "Training pictures of each class.", "examples", {"data": lab.data()}),
+            Figure(
+                "25-1-patterns",
+                "Training pictures of each class.",
+                "examples",
+                {"data": lab.data()},
+            ),
             Figure(
                 "25-1-cnn-against-mlp",
                 "Validation accuracy by epoch, beside the number of parameters.",
@@ -78,7 +110,12 @@ def _cnn_against_mlp(lab):
                 "25-1-equal-parameters",
                 f"Small networks of both kinds: {TRIALS} repetitions each, with mean and 95 % interval.",
                 "repetitions",
-                {"groups": {f"{name}\n{_SIZES[name]} parameters": values for name, values in fair.items()}},
+                {
+                    "groups": {
+                        f"{name}\n{_SIZES[name]} parameters": values
+                        for name, values in fair.items()
+                    }
+                },
             ),
         ],
     )
@@ -95,15 +132,29 @@ _REPEATED = {
     "25.2": ["TinyMLP, 1 hidden", "TinyMLP, 2 hidden"],
     "25.5": ["TinyCNN, 3 filters"],
 }
-_SIZES = {"TinyCNN, 1 filter": 40, "TinyMLP, 1 hidden": 71, "TinyCNN, 3 filters": 114, "TinyMLP, 2 hidden": 139}
+_SIZES = {
+    "TinyCNN, 1 filter": 40,
+    "TinyMLP, 1 hidden": 71,
+    "TinyCNN, 3 filters": 114,
+    "TinyMLP, 2 hidden": 139,
+}
 
 
 def _width_sweep(lab):
-    runs = {width: lab.run("tiny_mlp", **({} if width == 18 else {"hidden": width})) for width in published.WIDTHS}
-    rows = [run_row("25.2", f"MLP, width {width}", published.WIDTHS[width], run) for width, run in runs.items()]
+    runs = {
+        width: lab.run("tiny_mlp", **({} if width == 18 else {"hidden": width}))
+        for width in published.WIDTHS
+    }
+    rows = [
+        run_row("25.2", f"MLP, width {width}", published.WIDTHS[width], run)
+        for width, run in runs.items()
+    ]
     enough = min(w for w, run in runs.items() if run.history["val_acc"][-1] == 1)
     points = {w: {"parameters": count(run.params), **_last(run)} for w, run in runs.items()}
-    ones, twos = ([lab.repeat("tiny_mlp", i, hidden=w).history["val_acc"][-1] for i in range(TRIALS)] for w in (1, 2))
+    ones, twos = (
+        [lab.repeat("tiny_mlp", i, hidden=w).history["val_acc"][-1] for i in range(TRIALS)]
+        for w in (1, 2)
+    )
     return Section(
         "25.2",
         "How sensitive is the MLP to its hidden width?",
@@ -128,11 +179,25 @@ def _width_sweep(lab):
 
 def _fourth_class(lab):
     names = {"TinyCNN": "tiny_cnn", "TinyMLP": "tiny_mlp"}
-    runs = {k: {name: lab.run(net, **({} if k == 3 else {"classes": 4})) for name, net in names.items()} for k in (3, 4)}
-    rows = [run_row("25.3", f"{name}, 4 classes", published.FOUR_CLASSES[net], runs[4][name]) for name, net in names.items()]
+    runs = {
+        k: {name: lab.run(net, **({} if k == 3 else {"classes": 4})) for name, net in names.items()}
+        for k in (3, 4)
+    }
+    rows = [
+        run_row("25.3", f"{name}, 4 classes", published.FOUR_CLASSES[net], runs[4][name])
+        for name, net in names.items()
+    ]
     sizes = {k: count(runs[k]["TinyCNN"].params) for k in runs}
     added = sizes[4] - sizes[3]
-    rows.append(Row("25.3", "parameters of the new class", 10, added, "exact" if added == 10 else "text wrong"))
+    rows.append(
+        Row(
+            "25.3",
+            "parameters of the new class",
+            10,
+            added,
+            "exact" if added == 10 else "text wrong",
+        )
+    )
     return Section(
         "25.3",
         "A fourth class",
@@ -162,8 +227,14 @@ def _inference_trace(lab):
     run, data = lab.run("tiny_cnn"), lab.data()
     index = int(np.flatnonzero(data.y_val == 0)[0])
     taps = trace(run.model, run.params, run.state, data.x_val[index : index + 1])
-    found = {what: dict(zip(data.classes, taps[what][0].tolist(), strict=True)) for what in ("logits", "probs")}
-    expected = {what: dict(zip(data.classes, values, strict=True)) for what, values in published.TRACE.items()}
+    found = {
+        what: dict(zip(data.classes, taps[what][0].tolist(), strict=True))
+        for what in ("logits", "probs")
+    }
+    expected = {
+        what: dict(zip(data.classes, values, strict=True))
+        for what, values in published.TRACE.items()
+    }
     rows = [
         row("25.4", f"{word} of {name}", expected[what][name], found[what][name])
         for what, word in (("probs", "probability"), ("logits", "logit"))
@@ -177,7 +248,10 @@ def _inference_trace(lab):
         f"The network says {data.classes[best]} with probability {taps['probs'][0][best]:.4f}.",
         "Nothing is wrong here.",
         rows,
-        {"val_index": index, "intermediates": {name: tap[0].tolist() for name, tap in taps.items()}},
+        {
+            "val_index": index,
+            "intermediates": {name: tap[0].tolist() for name, tap in taps.items()},
+        },
         [
             Figure(
                 "25-4-trace",
@@ -193,15 +267,31 @@ def _kernels(lab):
     run = lab.run("tiny_cnn")
     kernels, expected = run.params[0]["w"][:, 0], np.array(published.KERNELS)[:, 0]
     pairs = zip(expected, kernels, strict=True)
-    rows = [row("25.5", f"kernel {i + 1}, largest weight", *_largest(e, k)) for i, (e, k) in enumerate(pairs)]
-    rows.append(row("25.5", "all weights, squared sum", float((expected**2).sum()), float((kernels**2).sum())))
+    rows = [
+        row("25.5", f"kernel {i + 1}, largest weight", *_largest(e, k))
+        for i, (e, k) in enumerate(pairs)
+    ]
+    rows.append(
+        row(
+            "25.5",
+            "all weights, squared sum",
+            float((expected**2).sum()),
+            float((kernels**2).sum()),
+        )
+    )
     shares = [edge_share(kernel) for kernel in kernels]
-    many = [edge_share(k)[0] for i in range(TRIALS) for k in lab.repeat("tiny_cnn", i, filters=3).params[0]["w"][:, 0]]
+    many = [
+        edge_share(k)[0]
+        for i in range(TRIALS)
+        for k in lab.repeat("tiny_cnn", i, filters=3).params[0]["w"][:, 0]
+    ]
     edges = float(np.mean(np.array(many) > 0.5))
     return Section(
         "25.5",
         "The learned kernels",
-        "The three 3x3 kernels of 25.1 after training, and at epochs " + ", ".join(map(str, run.snapshots)) + ".",
+        "The three 3x3 kernels of 25.1 after training, and at epochs "
+        + ", ".join(map(str, run.snapshots))
+        + ".",
         "The share of each kernel's variation that the best oriented derivative explains is "
         + ", ".join(f"{share:.2f} at {angle:.0f} degrees" for share, angle in shares)
         + ".",
@@ -215,7 +305,12 @@ def _kernels(lab):
             "repetitions": {"shares": many, "edges": edges, "by_chance": chance(0.5)},
         },
         [
-            Figure("25-5-kernels", "The learned kernels, one colour scale for all.", "kernels", {"kernels": kernels}),
+            Figure(
+                "25-5-kernels",
+                "The learned kernels, one colour scale for all.",
+                "kernels",
+                {"kernels": kernels},
+            ),
             Figure(
                 "25-5-development",
                 "How they developed: one column an epoch, one row a filter.",

@@ -1,4 +1,6 @@
-"""The chapter's exercises, 25.1 to 25.5: each a question, variants of the networks over several seeds, and an answer."""
+"""The chapter's exercises, 25.1 to 25.5: each a question, variants of the networks over several
+seeds, and an answer.
+"""
 
 from typing import NamedTuple
 
@@ -7,21 +9,40 @@ import numpy as np
 from autocnn.experiments.published import FILTERS, WIDTHS
 from autocnn.experiments.repeated import Repeated, cnn, mlp
 from autocnn.experiments.sections import Figure
-from autocnn.experiments.statistics import mean_interval, share_interval
-from autocnn.tables import paragraphs, table
+from autocnn.sweeps.statistics import mean_interval, share_interval
+from autocnn.text import paragraphs, table
 
-__all__ = ["EXERCISES", "Exercise", "dropout", "exercise", "fifth_class", "filter_sweep", "kernel_sizes", "strided"]
+__all__ = [
+    "EXERCISES",
+    "Exercise",
+    "dropout",
+    "exercise",
+    "fifth_class",
+    "filter_sweep",
+    "kernel_sizes",
+    "strided",
+]
 
 GOOD = 0.98
-HEADERS = ("network", "parameters", "n", "accuracy", "95 % interval", "98 % by epoch", "paired: points", "paired: epochs")
+HEADERS = (
+    "network",
+    "parameters",
+    "n",
+    "accuracy",
+    "95 % interval",
+    "98 % by epoch",
+    "paired: points",
+    "paired: epochs",
+)
 
 
 class Exercise(NamedTuple):
     """An exercise and its solution.
 
-    rows: one for each network, as ``HEADERS``. numbers: {network: {"parameters", "accuracies", "interval", "epochs",
-    "difference", "slower"}}: epochs are those at which 98 % was first reached, None for never; the last two are paired
-    differences to the network named ``baseline``, of accuracies and of epochs. figures: see ``Figure``.
+    rows: one for each network, as ``HEADERS``. numbers: {network: {"parameters", "accuracies",
+    "interval", "epochs", "difference", "slower"}}: epochs are those at which 98 % was first
+    reached, None for never; the last two are paired differences to the network named ``baseline``,
+    of accuracies and of epochs. figures: see ``Figure``.
     """
 
     number: str
@@ -40,16 +61,24 @@ class Exercise(NamedTuple):
 
 
 def exercise(number, trials=8, **options):
-    """Solve the exercise ``number``, "25.1" or "1" to 5, with so many repetitions; ``options`` as for ``Repeated``."""
+    """Solve the exercise ``number``, "25.1" or "1" to 5, with so many repetitions; ``options``
+    as for ``Repeated``.
+    """
     name = str(number).strip().removeprefix("25.")
     if name not in EXERCISES:
-        raise ValueError(f"there is no exercise {number!r}; the exercises are {', '.join(f'25.{n}' for n in EXERCISES)}")
+        raise ValueError(
+            f"there is no exercise {number!r}; the exercises are {', '.join(f'25.{n}' for n in EXERCISES)}"
+        )
     return EXERCISES[name](trials, **options)
 
 
 def fifth_class(trials=8, **options):
     """Exercise 25.1: add a fifth class, and see at how many classes 3 filters stop sufficing."""
-    networks = {f"{k} classes, {f} filter{'s'[: f > 1]}": cnn(k, f) for k in (2, 3, 4, 5) for f in (1, 2, 3, 8)}
+    networks = {
+        f"{k} classes, {f} filter{'s'[: f > 1]}": cnn(k, f)
+        for k in (2, 3, 4, 5)
+        for f in (1, 2, 3, 8)
+    }
     runs = Repeated(networks.values(), trials, **options)
     baselines = {name: networks[f"{name[0]} classes, 3 filters"] for name in networks}
     numbers = _numbers(runs, networks, baselines)
@@ -62,9 +91,15 @@ def fifth_class(trials=8, **options):
         end = f"Up to five classes, all that there are, they suffice: 8 filters add {_points(gains[5])}, which may be none."
     reached = f"{_count(five)} of {trials} repetitions end at 98 % or above"
     answer = f"With five classes 3 filters reach {_share(five['interval'])}, and {reached}. {end}"
-    groups = {f"{f} filter{'s'[: f > 1]}": {k: runs.accuracy(cnn(k, f)) for k in (2, 3, 4, 5)} for f in (1, 2, 3, 8)}
+    groups = {
+        f"{f} filter{'s'[: f > 1]}": {k: runs.accuracy(cnn(k, f)) for k in (2, 3, 4, 5)}
+        for f in (1, 2, 3, 8)
+    }
     figure = Figure(
-        "exercise-25-1", "Accuracy by classes and filters.", "against", {"groups": groups, "label": "classes", "low": 0.5}
+        "exercise-25-1",
+        "Accuracy by classes and filters.",
+        "against",
+        {"groups": groups, "label": "classes", "low": 0.5},
     )
     question = "Add a fifth class (cross). At how many classes do 3 filters stop sufficing?"
     return Exercise("25.1", question, answer, "3 filters", _rows(numbers), numbers, [figure])
@@ -73,23 +108,35 @@ def fifth_class(trials=8, **options):
 def kernel_sizes(trials=8, **options):
     """Exercise 25.2: kernels of 2x2, 3x3 and 5x5."""
     networks = {f"kernels {k}x{k}": cnn(kernel=k) for k in (3, 2, 5)}
-    return _variants("25.2", "How do kernels of 2x2 and 5x5 compare with 3x3?", networks, trials, options)
+    return _variants(
+        "25.2", "How do kernels of 2x2 and 5x5 compare with 3x3?", networks, trials, options
+    )
 
 
 def strided(trials=8, **options):
     """Exercise 25.3: a convolution with stride 2 in place of pooling."""
     networks = {"max-pool 2": cnn(), "stride 2 (no pooling)": cnn(stride=2, pool=1)}
-    return _variants("25.3", "Can a convolution with stride 2 take the place of pooling?", networks, trials, options)
+    return _variants(
+        "25.3",
+        "Can a convolution with stride 2 take the place of pooling?",
+        networks,
+        trials,
+        options,
+    )
 
 
 def dropout(trials=8, **options):
     """Exercise 25.4: dropout with p = 0.3 before the dense layer."""
     networks = {"no dropout": cnn(), "dropout 0.3": cnn(dropout=0.3)}
-    return _variants("25.4", "Does dropout of 0.3 before the dense layer help?", networks, trials, options)
+    return _variants(
+        "25.4", "Does dropout of 0.3 before the dense layer help?", networks, trials, options
+    )
 
 
 def filter_sweep(trials=8, **options):
-    """Exercise 25.5: 1 to 8 filters, and whether the CNN is more or less sensitive to them than the MLP to its width."""
+    """Exercise 25.5: 1 to 8 filters, and whether the CNN is more or less sensitive to them than
+    the MLP to its width.
+    """
     networks = {f"CNN, {f} filter{'s'[: f > 1]}": cnn(filters=f) for f in FILTERS}
     networks |= {f"MLP, width {h}": mlp(hidden=h) for h in WIDTHS}
     runs = Repeated(networks.values(), trials, **options)
@@ -108,7 +155,9 @@ def filter_sweep(trials=8, **options):
     arguments = {"groups": sizes, "label": "filters, or hidden units"}
     figure = Figure("exercise-25-5", "Accuracy by size.", "against", arguments)
     question = "Sweep the filters from 1 to 8. Is the CNN more or less sensitive to them than the MLP to its width?"
-    return Exercise("25.5", question, answer, "3 filters, or width 18", _rows(numbers), numbers, [figure])
+    return Exercise(
+        "25.5", question, answer, "3 filters, or width 18", _rows(numbers), numbers, [figure]
+    )
 
 
 EXERCISES = {"1": fifth_class, "2": kernel_sizes, "3": strided, "4": dropout, "5": filter_sweep}
@@ -118,12 +167,20 @@ def _variants(number, question, networks, trials, options):
     """Compare networks with the first of them, on the same pictures."""
     runs, (first, *others) = Repeated(networks.values(), trials, **options), networks
     numbers = _numbers(runs, networks, dict.fromkeys(networks, networks[first]))
-    ends = ", ".join(f"{_share(n['interval'])} with {name} ({n['parameters']} parameters)" for name, n in numbers.items())
+    ends = ", ".join(
+        f"{_share(n['interval'])} with {name} ({n['parameters']} parameters)"
+        for name, n in numbers.items()
+    )
     told = "; ".join(f"{name} {_verdict(numbers[name])}" for name in others)
     answer = f"Over {trials} repetitions the CNN ends at {ends}. Against {first}, {told}."
     curves = {name: runs.curves(network) for name, network in networks.items()}
     name = f"exercise-{number.replace('.', '-')}"
-    figure = Figure(name, "Mean validation accuracy by epoch.", "mean_curves", {"panels": {"Validation accuracy": curves}})
+    figure = Figure(
+        name,
+        "Mean validation accuracy by epoch.",
+        "mean_curves",
+        {"panels": {"Validation accuracy": curves}},
+    )
     return Exercise(number, question, answer, first, _rows(numbers), numbers, [figure])
 
 
@@ -139,7 +196,9 @@ def _numbers(runs, networks, baselines):
             "interval": share_interval(accuracies),
             "epochs": epochs,
             "difference": mean_interval(accuracies - runs.accuracy(base)) if paired else None,
-            "slower": mean_interval(np.subtract(epochs, before)) if paired and None not in epochs + before else None,
+            "slower": mean_interval(np.subtract(epochs, before))
+            if paired and None not in epochs + before
+            else None,
         }
     return found
 
@@ -157,7 +216,18 @@ def _rows(numbers):
         by = f"{median:.0f}" if np.isfinite(median) else ""
         points = "" if gap is None else _signed([100 * end for end in gap[:3]])
         epochs = "" if found["slower"] is None else _signed(found["slower"][:3])
-        rows.append((name, found["parameters"], i.n, f"{i.mean:.4f}", f"{i.low:.4f} to {i.high:.4f}", by, points, epochs))
+        rows.append(
+            (
+                name,
+                found["parameters"],
+                i.n,
+                f"{i.mean:.4f}",
+                f"{i.low:.4f} to {i.high:.4f}",
+                by,
+                points,
+                epochs,
+            )
+        )
     return rows
 
 
@@ -181,9 +251,21 @@ def _signed(ends):
 def _verdict(found):
     """What a network's paired differences say about it."""
     gap, slower = found["difference"], found["slower"]
-    ends = "ends better" if gap.low > 0 else "ends worse" if gap.high < 0 else "ends neither clearly better nor worse"
+    ends = (
+        "ends better"
+        if gap.low > 0
+        else "ends worse"
+        if gap.high < 0
+        else "ends neither clearly better nor worse"
+    )
     if slower is None:
         return f"{ends} ({_points(gap)})"
-    pace = "learns more slowly" if slower.low > 0 else "learns faster" if slower.high < 0 else "is not clearly faster or slower"
+    pace = (
+        "learns more slowly"
+        if slower.low > 0
+        else "learns faster"
+        if slower.high < 0
+        else "is not clearly faster or slower"
+    )
     epochs = f"{slower.mean:+.1f} epochs to {GOOD:.0%}, {slower.low:.1f} to {slower.high:.1f}"
     return f"{ends} ({_points(gap)}) and {pace} ({epochs})"

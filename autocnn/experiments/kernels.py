@@ -8,12 +8,14 @@ __all__ = ["chance", "edge_share"]
 
 
 def edge_share(kernel):
-    """Return (share, angle): how much of a kernel's variation the best oriented derivative explains, in [0, 1], and which.
+    """Return (share, angle): how much of a kernel's variation the best oriented derivative
+    explains, in [0, 1], and which.
 
-    A plane a x + b y through the kernel (k, k) is a first derivative oriented along (a, b). With x and y centred, the best
-    plane has a = sum(K x) / sum(x^2) and b = sum(K y) / sum(y^2), and its share of the variation is the coefficient of
-    determination, (a^2 sum(x^2) + b^2 sum(y^2)) / sum((K - mean K)^2). The angle is atan2(b, a) in degrees: 0 for a kernel
-    that grows to the right, 90 for one that grows downwards.
+    A plane a x + b y through the kernel (k, k) is a first derivative oriented along (a, b). With x
+    and y centred, the best plane has a = sum(K x) / sum(x^2) and b = sum(K y) / sum(y^2), and its
+    share of the variation is the coefficient of determination, (a^2 sum(x^2) + b^2 sum(y^2)) /
+    sum((K - mean K)^2). The angle is atan2(b, a) in degrees: 0 for a kernel that grows to the
+    right, 90 for one that grows downwards.
     """
     kernel = np.asarray(kernel, float)
     y, x = np.mgrid[: kernel.shape[0], : kernel.shape[1]]
@@ -27,6 +29,7 @@ def edge_share(kernel):
 def chance(share, cells=9):
     """Return the probability that a kernel of independent normal numbers has at least this share.
 
-    The plane takes 2 of the cells - 1 degrees of freedom, so that its share is Beta(1, (cells - 3) / 2) distributed.
+    The plane takes 2 of the cells - 1 degrees of freedom, so that its share is Beta(1, (cells - 3)
+    / 2) distributed.
     """
     return (1 - share) ** ((cells - 3) / 2)

@@ -1,4 +1,6 @@
-"""Section 25.6: the four networks of the chapter's last table, as working networks, measured here."""
+"""Section 25.6: the four networks of the chapter's last table, as working networks, measured
+here.
+"""
 
 import time
 from typing import NamedTuple
@@ -7,14 +9,16 @@ import numpy as np
 
 from autocnn import models
 from autocnn.experiments.sections import Figure, Row, Section
-from autocnn.summary import summary
+from autocnn.inspection.summary import summary
 from autocnn.trees import leaves, tree_map
 
 __all__ = ["networks"]
 
 
 class Published(NamedTuple):
-    """A line of the chapter's table, how to build that network, and a thinned one small enough for a step in float64."""
+    """A line of the chapter's table, how to build that network, and a thinned one small enough
+    for a step in float64.
+    """
 
     name: str
     layers: int
@@ -27,17 +31,27 @@ class Published(NamedTuple):
 
 
 TABLE = (
-    Published("LeNet-5 (1998)", 7, 60_000, (1, 32, 32), "lenet5", {"original": True}, {}, (1, 32, 32)),
-    Published("AlexNet (2012)", 8, 60_000_000, (3, 227, 227), "alexnet", {}, {"width": 8}, (3, 99, 99)),
-    Published("VGG-16 (2014)", 16, 138_000_000, (3, 224, 224), "vgg16", {}, {"width": 4}, (3, 32, 32)),
-    Published("ResNet-50 (2015)", 50, 25_000_000, (3, 224, 224), "resnet50", {}, {"width": 4}, (3, 64, 64)),
+    Published(
+        "LeNet-5 (1998)", 7, 60_000, (1, 32, 32), "lenet5", {"original": True}, {}, (1, 32, 32)
+    ),
+    Published(
+        "AlexNet (2012)", 8, 60_000_000, (3, 227, 227), "alexnet", {}, {"width": 8}, (3, 99, 99)
+    ),
+    Published(
+        "VGG-16 (2014)", 16, 138_000_000, (3, 224, 224), "vgg16", {}, {"width": 4}, (3, 32, 32)
+    ),
+    Published(
+        "ResNet-50 (2015)", 50, 25_000_000, (3, 224, 224), "resnet50", {}, {"width": 4}, (3, 64, 64)
+    ),
 )
 
 WEIGHTED = ("conv", "table_conv", "subsample", "dense", "rbf")  # what the chapter counts as layers
 
 
 def networks(lab):
-    """Build, count and time each network at full size, and take one training step of each, thinned, through the lab's paths."""
+    """Build, count and time each network at full size, and take one training step of each,
+    thinned, through the lab's paths.
+    """
     rows, measured, depths = [], {}, {}
     for entry in TABLE:
         model = getattr(models, entry.build)(**entry.options, nn=lab.vocabularies[0])
@@ -55,7 +69,11 @@ def networks(lab):
         rows += _rows(entry, measured[entry.name])
         lab.tick(entry.name)
     apart = [m["thinned_step"]["largest_relative_difference"] for m in measured.values()]
-    agreement = "" if None in apart else f"; both paths' gradients differ by {max(apart):.0e} of a leaf's largest entry at most"
+    agreement = (
+        ""
+        if None in apart
+        else f"; both paths' gradients differ by {max(apart):.0e} of a leaf's largest entry at most"
+    )
     return Section(
         "25.6",
         "From here to real images",
@@ -74,25 +92,57 @@ def networks(lab):
         "two-tower network, with groups of 2 and a 227x227 input; the one-tower network at 224x224 has 61,100,840.",
         rows,
         {"networks": measured},
-        [Figure("25-6-depth-and-filters", "Channels and map sizes of every layer with weights.", "depths", {"depths": depths})],
+        [
+            Figure(
+                "25-6-depth-and-filters",
+                "Channels and map sizes of every layer with weights.",
+                "depths",
+                {"depths": depths},
+            )
+        ],
     )
 
 
 def _rows(entry, found):
     layers = found["layers"]
-    yield Row("25.6", f"{entry.name}: layers", entry.layers, layers, "exact" if layers == entry.layers else "+4 shortcuts")
+    yield Row(
+        "25.6",
+        f"{entry.name}: layers",
+        entry.layers,
+        layers,
+        "exact" if layers == entry.layers else "+4 shortcuts",
+    )
     exact = found["parameters"]
-    rounds = exact // 10 ** (len(str(entry.parameters)) - 2) == entry.parameters // 10 ** (len(str(entry.parameters)) - 2)
-    yield Row("25.6", f"{entry.name}: parameters", entry.parameters, exact, "to 2 digits" if rounds else "differs")
+    rounds = exact // 10 ** (len(str(entry.parameters)) - 2) == entry.parameters // 10 ** (
+        len(str(entry.parameters)) - 2
+    )
+    yield Row(
+        "25.6",
+        f"{entry.name}: parameters",
+        entry.parameters,
+        exact,
+        "to 2 digits" if rounds else "differs",
+    )
     apart = found["thinned_step"]["largest_relative_difference"]
     if apart is not None:
-        yield Row("25.6", f"{entry.name}: both gradients", "equal", apart, f"{int(-np.log10(max(apart, 1e-16)))} digits")
+        yield Row(
+            "25.6",
+            f"{entry.name}: both gradients",
+            "equal",
+            apart,
+            f"{int(-np.log10(max(apart, 1e-16)))} digits",
+        )
 
 
 def _forward_seconds(model, shape):
-    """Time one image, after one to warm up. Constant weights will do: the time does not depend on them."""
+    """Time one image, after one to warm up. Constant weights will do: the time does not depend
+    on them.
+    """
     _, params, state = model.init(None, shape, "float32")
-    params, state = tree_map(lambda p: np.full(p.shape, 1e-3, p.dtype), params), tree_map(np.array, state)
+    params, state = (
+        tree_map(lambda p: np.full(p.shape, 1e-3, p.dtype), params),
+        tree_map(np.array, state),
+    )
     x = np.random.default_rng(0).random((1, *shape), np.float32)
     model.apply(params, state, x)
     start = time.perf_counter()
@@ -116,9 +166,15 @@ def _step(lab, entry):
     if len(grads) == 2:
         pairs = zip(leaves(grads[0]), leaves(grads[1]), strict=True)
         lab.gradients += 1
-        apart = max(float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-300)) for (_, a), (_, b) in pairs)
+        apart = max(
+            float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-300)) for (_, a), (_, b) in pairs
+        )
         lab.largest = max(lab.largest, apart)
-    return {"loss": losses[0], "leaves": len(leaves(grads[0])), "largest_relative_difference": apart}
+    return {
+        "loss": losses[0],
+        "leaves": len(leaves(grads[0])),
+        "largest_relative_difference": apart,
+    }
 
 
 def _short(n):

@@ -1,4 +1,6 @@
-"""What the chapter reports, at full precision: the final figures of each experiment, the trace and the kernels."""
+"""What the chapter reports, at full precision: the final figures of each experiment, the trace
+and the kernels.
+"""
 
 __all__ = ["FILTERS", "FOUR_CLASSES", "KERNELS", "TRACE", "WIDTHS", "Final"]
 

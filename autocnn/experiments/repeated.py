@@ -1,11 +1,13 @@
-"""Repetitions of the chapter's runs over processes: for each network and its options, what came out of every trial."""
+"""Repetitions of the chapter's runs over processes: for each network and its options, what came
+out of every trial.
+"""
 
 import functools
 
 import numpy as np
 
-from autocnn.engines import engine as vocabulary
 from autocnn.experiments.lab import pictures, repetition
+from autocnn.models.interpretations import engine as vocabulary
 from autocnn.ops.arguments import whole
 from autocnn.sweeps.pool import finished
 from autocnn.sweeps.trial import one_thread
@@ -26,25 +28,45 @@ def mlp(classes=3, hidden=18):
 
 
 class Repeated:
-    """The trials of several networks, each trained in ``trials`` repetitions that share no random stream.
+    """The trials of several networks, each trained in ``trials`` repetitions that share no random
+    stream.
 
-    ``found[network]`` is a list of dicts, one a trial in order: "parameters", "history", "first" (the probability of the right
-    class for the first validation picture of class 0), and for a CNN "kernels" and "initial", arrays (F, k, k).
+    ``found[network]`` is a list of dicts, one a trial in order: "parameters", "history", "first"
+    (the probability of the right class for the first validation picture of class 0), and for a CNN
+    "kernels" and "initial", arrays (F, k, k).
     """
 
-    def __init__(self, networks, trials, engine="reference", workers=None, executor=None, tick=lambda label: None, epochs=80):
-        """Train them all, over ``workers`` processes or an executor. ``tick(label)`` is called after each run.
+    def __init__(
+        self,
+        networks,
+        trials,
+        engine="reference",
+        workers=None,
+        executor=None,
+        tick=lambda label: None,
+        epochs=80,
+    ):
+        """Train them all, over ``workers`` processes or an executor. ``tick(label)`` is called
+        after each run.
 
         ValueError for fewer than two trials.
         """
-        self.trials, self.which, self.vocabularies = whole(trials, "seeds", least=2), engine, [vocabulary(engine)]
+        self.trials, self.which, self.vocabularies = (
+            whole(trials, "seeds", least=2),
+            engine,
+            [vocabulary(engine)],
+        )
         networks = list(dict.fromkeys(networks))
         tasks = [(network, trial) for network in networks for trial in range(trials)]
         self.found = {network: [None] * trials for network in networks}
-        for i, result in finished(functools.partial(_one, engine=engine, epochs=epochs), tasks, executor, workers):
+        for i, result in finished(
+            functools.partial(_one, engine=engine, epochs=epochs), tasks, executor, workers
+        ):
             (network, trial) = tasks[i]
             if "error" in result:
-                raise ValueError(f"repetition {trial} of {network[0]} with {dict(network[1])} failed: {result['error']}")
+                raise ValueError(
+                    f"repetition {trial} of {network[0]} with {dict(network[1])} failed: {result['error']}"
+                )
             self.found[network][trial] = result
             tick(f"{network[0]} {dict(network[1])}")
 
@@ -72,5 +94,8 @@ def _one(task, engine, epochs):
         probs = predict(run.model, run.params, run.state, data.x_val[index : index + 1])
     found = {"parameters": count(run.params), "history": run.history, "first": float(probs[0, 0])}
     if run.snapshots:
-        found |= {"initial": run.snapshots[0][:, 0], "kernels": run.snapshots[max(run.snapshots)][:, 0]}
+        found |= {
+            "initial": run.snapshots[0][:, 0],
+            "kernels": run.snapshots[max(run.snapshots)][:, 0],
+        }
     return found

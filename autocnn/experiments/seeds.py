@@ -1,4 +1,6 @@
-"""The chapter over many seeds: each of its experiments repeated, with means, intervals and paired differences."""
+"""The chapter over many seeds: each of its experiments repeated, with means, intervals and
+paired differences.
+"""
 
 import numpy as np
 
@@ -6,11 +8,16 @@ from autocnn.experiments import published
 from autocnn.experiments.kernels import chance, edge_share
 from autocnn.experiments.repeated import Repeated, cnn, mlp
 from autocnn.experiments.sections import Figure, Row, Section
-from autocnn.experiments.statistics import mean_interval, share_interval
+from autocnn.sweeps.statistics import mean_interval, share_interval
 
 __all__ = ["SECTIONS", "chapter"]
 
-EQUAL = ((2, 1), (3, 2), (5, 3), (7, 4))  # filters and hidden units of nearly equal numbers of parameters
+EQUAL = (
+    (2, 1),
+    (3, 2),
+    (5, 3),
+    (7, 4),
+)  # filters and hidden units of nearly equal numbers of parameters
 COMMON = (1, 2, 4, 8)  # sizes that both sweeps have
 MANY = 8  # filters that surely suffice
 CLASSES = (2, 3, 4, 5)
@@ -18,40 +25,61 @@ GOOD = 0.98  # of 60 to 150 validation pictures: one to three mistakes
 
 
 def chapter(trials, sections=None, **options):
-    """Repeat the sections (all that depend on a seed by default) ``trials`` times. Returns (sections, ``Repeated``).
+    """Repeat the sections (all that depend on a seed by default) ``trials`` times. Returns
+    (sections, ``Repeated``).
 
     ``options`` as for ``Repeated``: engine, workers, executor, tick, epochs.
     """
     unknown = [number for number in sections or () if number not in SECTIONS]
     if unknown:
-        raise ValueError(f"section {unknown[0]!r} cannot be repeated; those that depend on a seed are {', '.join(SECTIONS)}")
+        raise ValueError(
+            f"section {unknown[0]!r} cannot be repeated; those that depend on a seed are {', '.join(SECTIONS)}"
+        )
     chosen = [SECTIONS[number] for number in SECTIONS if sections is None or number in sections]
     runs = Repeated([network for needs, _ in chosen for network in needs], trials, **options)
     return [section(runs) for _, section in chosen], runs
 
 
 def estimate(section, quantity, values, expected=None, share=True):
-    """A row of the table: the mean of ``values`` with its interval, and whether what the chapter says lies inside."""
+    """A row of the table: the mean of ``values`` with its interval, and whether what the chapter
+    says lies inside.
+    """
     here = (share_interval if share else mean_interval)(values)
     inside = None if expected is None else here.low <= expected <= here.high
-    return Row(section, quantity, expected, here, "" if inside is None else "inside" if inside else "outside")
+    return Row(
+        section,
+        quantity,
+        expected,
+        here,
+        "" if inside is None else "inside" if inside else "outside",
+    )
 
 
 def _against(runs):
     size, pairs = runs.parameters, [(cnn(filters=f), mlp(hidden=h)) for f, h in EQUAL]
-    gaps = {pair: runs.accuracy(pair[0]) - runs.accuracy(pair[1]) for pair in [(cnn(), mlp()), *pairs]}
+    gaps = {
+        pair: runs.accuracy(pair[0]) - runs.accuracy(pair[1]) for pair in [(cnn(), mlp()), *pairs]
+    }
     names = {(c, m): f"CNN of {size(c)} - MLP of {size(m):,} parameters" for c, m in gaps}
     rows = [estimate("25.1", f"TinyCNN, 3 filters ({size(cnn())})", runs.accuracy(cnn()), 1.0)]
-    rows.append(estimate("25.1", f"TinyMLP, 18 hidden ({size(mlp()):,})", runs.accuracy(mlp()), 1.0))
+    rows.append(
+        estimate("25.1", f"TinyMLP, 18 hidden ({size(mlp()):,})", runs.accuracy(mlp()), 1.0)
+    )
     rows += [estimate("25.1", f"{names[pair]}, paired", gap, 0.0 if pair == (cnn(), mlp()) else None, False)
              for pair, gap in gaps.items()]  # fmt: skip
     found = {names[pair]: mean_interval(gap) for pair, gap in gaps.items()}
-    ahead = "; ".join(f"{_points(found[names[c, m]])} with {size(c)} against {size(m)}" for c, m in pairs)
+    ahead = "; ".join(
+        f"{_points(found[names[c, m]])} with {size(c)} against {size(m)}" for c, m in pairs
+    )
     better = [f"{size(c)} against {size(m)}" for c, m in pairs if found[names[c, m]].low > 0]
     worse = [f"{size(c)} against {size(m)}" for c, m in pairs if found[names[c, m]].high < 0]
     verdict = f"The CNN is clearly better in {len(better)} of {len(pairs)} pairs{_where(better)}"
     verdict += f" and clearly worse in {len(worse)}{_where(worse)}" if worse else ""
-    verdict += "; elsewhere the MLP is not shown to be worse." if len(better) + len(worse) < len(pairs) else "."
+    verdict += (
+        "; elsewhere the MLP is not shown to be worse."
+        if len(better) + len(worse) < len(pairs)
+        else "."
+    )
     enough = _enough({h: runs.accuracy(_hidden(h)) for h in published.WIDTHS})
     curves = {"TinyCNN, 3 filters": runs.curves(cnn()), "TinyMLP, 18 hidden": runs.curves(mlp())}
     families = {"TinyCNN": {size(n): runs.accuracy(n) for n in map(_filters, published.FILTERS)}}
@@ -93,11 +121,20 @@ def _sensitivity(runs):
              for f, a in sizes["CNN"].items()]  # fmt: skip
     measures, texts = {}, []
     for what, chosen in (("all sizes", None), (f"sizes {', '.join(map(str, COMMON))}", COMMON)):
-        spread = {name: _spread([a for n, a in by.items() if not chosen or n in chosen]) for name, by in sizes.items()}
-        rows += [estimate("25.2", f"{name}: best - worst accuracy, {what}", values) for name, values in spread.items()]
+        spread = {
+            name: _spread([a for n, a in by.items() if not chosen or n in chosen])
+            for name, by in sizes.items()
+        }
+        rows += [
+            estimate("25.2", f"{name}: best - worst accuracy, {what}", values)
+            for name, values in spread.items()
+        ]
         gap = spread["MLP"] - spread["CNN"]
         rows.append(estimate("25.2", f"the same, MLP - CNN, paired, {what}", gap, share=False))
-        measures[what] = {**{name: share_interval(v) for name, v in spread.items()}, "MLP - CNN": mean_interval(gap)}
+        measures[what] = {
+            **{name: share_interval(v) for name, v in spread.items()},
+            "MLP - CNN": mean_interval(gap),
+        }
         cnns, mlps = (_percent(measures[what][name]) for name in ("CNN", "MLP"))
         texts.append(f"over {what} by {cnns} for the CNN and by {mlps} for the MLP")
     gap = measures["all sizes"]["MLP - CNN"]
@@ -113,13 +150,20 @@ def _sensitivity(runs):
         f"{_comparison(gap)} The paired difference is {_points(gap)}. A size that works for one seed need not for the next: "
         f"the chapter's 2 hidden units end between {sizes['MLP'][2].min():.3f} and {sizes['MLP'][2].max():.3f}.",
         rows,
-        {"accuracy": sizes, "best_less_worst": measures, "smallest_size_from_which_all_are_good": enough},
+        {
+            "accuracy": sizes,
+            "best_less_worst": measures,
+            "smallest_size_from_which_all_are_good": enough,
+        },
         [
             Figure(
                 "25-2-sizes",
                 f"Validation accuracy against size: means of {runs.trials} repetitions, 95 % intervals.",
                 "against",
-                {"groups": {"TinyCNN": sizes["CNN"], "TinyMLP": sizes["MLP"]}, "label": "filters, or hidden units"},
+                {
+                    "groups": {"TinyCNN": sizes["CNN"], "TinyMLP": sizes["MLP"]},
+                    "label": "filters, or hidden units",
+                },
             )
         ],
     )
@@ -130,10 +174,28 @@ def _classes(runs):
     for k in CLASSES:
         three, many, dense = (runs.accuracy(n) for n in (cnn(k), cnn(k, MANY), mlp(k)))
         expected = 1.0 if k in (3, 4) else None
-        rows.append(estimate("25.3", f"{k} classes: CNN, 3 filters ({runs.parameters(cnn(k))})", three, expected))
-        rows.append(estimate("25.3", f"{k} classes: MLP, 18 hidden ({runs.parameters(mlp(k)):,})", dense, expected))
-        rows.append(estimate("25.3", f"{k} classes: CNN, {MANY} - 3 filters, paired", many - three, share=False))
-        found[k] = {"more_filters": mean_interval(many - three), "failing": int((three < GOOD).sum())}
+        rows.append(
+            estimate(
+                "25.3", f"{k} classes: CNN, 3 filters ({runs.parameters(cnn(k))})", three, expected
+            )
+        )
+        rows.append(
+            estimate(
+                "25.3",
+                f"{k} classes: MLP, 18 hidden ({runs.parameters(mlp(k)):,})",
+                dense,
+                expected,
+            )
+        )
+        rows.append(
+            estimate(
+                "25.3", f"{k} classes: CNN, {MANY} - 3 filters, paired", many - three, share=False
+            )
+        )
+        found[k] = {
+            "more_filters": mean_interval(many - three),
+            "failing": int((three < GOOD).sum()),
+        }
         for f in (1, 2, 3, MANY):
             lines.setdefault(f"CNN, {f} filter{'s'[: f > 1]}", {})[k] = runs.accuracy(cnn(k, f))
         lines.setdefault("MLP, 18 hidden", {})[k] = dense
@@ -143,7 +205,10 @@ def _classes(runs):
     else:
         said = f"Up to 5 classes 3 filters suffice: with 5, {MANY} add {_points(found[5]['more_filters'])}."
     failing = ", ".join(f"{found[k]['failing']} with {k}" for k in CLASSES)
-    panels = {f"{k} classes": {"TinyCNN": runs.curves(cnn(k)), "TinyMLP": runs.curves(mlp(k))} for k in (3, 4)}
+    panels = {
+        f"{k} classes": {"TinyCNN": runs.curves(cnn(k)), "TinyMLP": runs.curves(mlp(k))}
+        for k in (3, 4)
+    }
     return Section(
         "25.3",
         "How many classes until 3 filters stop sufficing?",
@@ -188,8 +253,13 @@ def _first_picture(runs):
 
 
 def _kernels(runs):
-    now, before = ([[edge_share(k) for k in found[when]] for found in runs.found[cnn()]] for when in ("kernels", "initial"))
-    shares, initial = (np.array([[share for share, _ in run] for run in part]) for part in (now, before))
+    now, before = (
+        [[edge_share(k) for k in found[when]] for found in runs.found[cnn()]]
+        for when in ("kernels", "initial")
+    )
+    shares, initial = (
+        np.array([[share for share, _ in run] for run in part]) for part in (now, before)
+    )
     edges, random = (shares > 0.5).mean(axis=1), (initial > 0.5).mean(axis=1)
     both = np.array([_directions(run) >= {"vertical", "horizontal"} for run in now], float)
     gap = mean_interval(edges - random)
@@ -210,7 +280,11 @@ def _kernels(runs):
         f"same kernels were before; the paired difference is {_points(gap)}. One vertical and one horizontal edge in the same "
         f"network: {int(both.sum())} of {runs.trials} repetitions.",
         "That one filter becomes a vertical and another a horizontal edge detector is a reading of one seed. "
-        + ("Training does make edges." if gap.low > 0 else "Training is not seen to make more edges than chance."),
+        + (
+            "Training does make edges."
+            if gap.low > 0
+            else "Training is not seen to make more edges than chance."
+        ),
         rows,
         {"shares": shares, "initial_shares": initial, "by_chance": chance(0.5)},
         [
@@ -225,9 +299,13 @@ def _kernels(runs):
 
 
 def _directions(run):
-    """The directions, of vertical and horizontal, within 22.5 degrees of which a run's kernels have an edge."""
+    """The directions, of vertical and horizontal, within 22.5 degrees of which a run's kernels
+    have an edge.
+    """
     angles = [abs(angle) for share, angle in run if share > 0.5]
-    return {"vertical" for a in angles if min(a, 180 - a) < 22.5} | {"horizontal" for a in angles if abs(a - 90) < 22.5}
+    return {"vertical" for a in angles if min(a, 180 - a) < 22.5} | {
+        "horizontal" for a in angles if abs(a - 90) < 22.5
+    }
 
 
 def _enough(by):
@@ -264,14 +342,21 @@ def _percent(i):
 def _comparison(gap):
     if gap.low > 0:
         return "The MLP is the more sensitive one."
-    return "The CNN is the more sensitive one." if gap.high < 0 else "Neither is clearly more sensitive."
+    return (
+        "The CNN is the more sensitive one."
+        if gap.high < 0
+        else "Neither is clearly more sensitive."
+    )
 
 
 _SIZES = [*map(_filters, published.FILTERS), *map(_hidden, published.WIDTHS)]
 SECTIONS = {
     "25.1": (_SIZES, _against),
     "25.2": (_SIZES, _sensitivity),
-    "25.3": ([n for k in CLASSES for n in (*(cnn(k, f) for f in (1, 2, 3, MANY)), mlp(k))], _classes),
+    "25.3": (
+        [n for k in CLASSES for n in (*(cnn(k, f) for f in (1, 2, 3, MANY)), mlp(k))],
+        _classes,
+    ),
     "25.4": ([cnn()], _first_picture),
     "25.5": ([cnn()], _kernels),
 }

@@ -1,10 +1,12 @@
-"""The vocabulary, interpreted for speed: fused kernels with given derivatives, still one function to autograd.
+"""The vocabulary, interpreted for speed: fused kernels with given derivatives, still one function
+to autograd.
 
     model = ac.models.lenet5(nn=ac.fast)
 
-Every word of ``autocnn.layers`` is here, with the same arguments, initial weights, masks and results; a word without a
-kernel of its own is the plain one, derived by autograd, inside a fast network. ``ac.fast.ops`` has the names and arguments of
-``ac.ops``. ``ac.fast.threads(n)`` sets how many threads are used; ``AUTOCNN_KERNELS`` chooses numba or numpy.
+Every word of ``autocnn.layers`` is here, with the same arguments, initial weights, masks and
+results; a word without a kernel of its own is the plain one, derived by autograd, inside a fast
+network. ``ac.fast.ops`` has the names and arguments of ``ac.ops``. ``ac.fast.threads(n)`` sets how
+many threads are used; ``AUTOCNN_KERNELS`` chooses numba or numpy.
 """
 
 from autocnn import layers as _plain
@@ -14,6 +16,7 @@ from autocnn.fast.kernels import using
 from autocnn.fast.layer import Layer
 from autocnn.fast.layer import derived as _derived
 from autocnn.fast.layer import fast_layer as _fast_layer
+from autocnn.fast.threadpool import threads
 from autocnn.fast.words import (
     avg_pool,
     batch_norm,
@@ -27,7 +30,6 @@ from autocnn.fast.words import (
     max_pool,
     relu,
 )
-from autocnn.fast.workers import threads
 
 __all__ = [
     "Layer",

@@ -1,6 +1,7 @@
 """Images as the kernels see them: channels last in memory, (N, C, H, W) to everybody else.
 
-Between fast layers images keep the shape (N, C, H, W), as a view of a contiguous (N, H, W, C): nothing is copied.
+Between fast layers images keep the shape (N, C, H, W), as a view of a contiguous (N, H, W, C):
+nothing is copied.
 """
 
 import numpy as np
@@ -19,7 +20,9 @@ def first(x):
 
 
 def matrix(x):
-    """Return x, (N, C, H, W) or (N, C), as a contiguous matrix with one column a channel, and a function that undoes it."""
+    """Return x, (N, C, H, W) or (N, C), as a contiguous matrix with one column a channel, and a
+    function that undoes it.
+    """
     if x.ndim == 2:
         return np.ascontiguousarray(x), lambda a: a
     n, c, *size = x.shape

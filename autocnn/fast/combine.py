@@ -1,20 +1,34 @@
 """Networks from fast layers: serial computes neighbours as blocks, residual adds two paths."""
 
 from autocnn import layers as plain
-from autocnn.fast.blocks import groups
 from autocnn.fast.elementwise import add_relu, relu_gradient
+from autocnn.fast.fuse import groups
 from autocnn.fast.layer import fast_layer, pull_of
 from autocnn.keys import child
 
 __all__ = ["residual", "serial"]
 
-_KEYLESS = ("conv", "dense", "flatten", "relu", "max_pool", "avg_pool", "batch_norm", "identity", "global_avg_pool", "tanh")
+_KEYLESS = (
+    "conv",
+    "dense",
+    "flatten",
+    "relu",
+    "max_pool",
+    "avg_pool",
+    "batch_norm",
+    "identity",
+    "global_avg_pool",
+    "tanh",
+)
 
 
 def serial(*layers):
     """Compose layers, the first one first: ``autocnn.layers.serial``."""
     whole = plain.serial(*layers)
-    plan = [(i, j, block or pull_of(whole.parts[i]), block is not None) for i, j, block in _plan(whole.parts)]
+    plan = [
+        (i, j, block or pull_of(whole.parts[i]), block is not None)
+        for i, j, block in _plan(whole.parts)
+    ]
     draws = [part.name not in _KEYLESS for part in whole.parts]
 
     def pull(params, state, x, train, key, need):
@@ -24,10 +38,13 @@ def serial(*layers):
                 x, s, back = step(params[i:j], state[i:j], x, train, child(key, i), asked)
                 after += s
             else:
-                x, s, back = step(params[i], state[i], x, train, child(key, i) if draws[i] else None, asked)
+                x, s, back = step(
+                    params[i], state[i], x, train, child(key, i) if draws[i] else None, asked
+                )
                 after.append(s)
             if need is not None:
-                # Nothing in front of the first parameters is differentiated, unless x itself is asked for.
+                # Nothing in front of the first parameters is differentiated, unless x itself is
+                # asked for.
                 backs.append((i, j, back if asked or any(params[i:j]) else None, is_block))
                 asked = asked or any(params[i:j])
 
@@ -47,18 +64,27 @@ def serial(*layers):
         def backward(dy):
             return run(dy, list(backs))
 
-        backward.spend = lambda dy: run(dy, backs)  # gives up each layer's arrays as soon as it is done: once only
+        backward.spend = lambda dy: run(
+            dy, backs
+        )  # gives up each layer's arrays as soon as it is done: once only
         return x, after, backward
 
     return fast_layer(whole, pull, whole.parts)
 
 
 def _plan(parts):
-    """Cut layers into (start, stop, block): blocks of neighbours, and single layers with block None."""
+    """Cut layers into (start, stop, block): blocks of neighbours, and single layers with block
+    None.
+    """
     found = groups(parts)
     for at, (i, j, block) in enumerate(found):
         behind = parts[j].name if j < len(parts) and hasattr(parts[j].forward, "pull") else None
-        if block is None and parts[i].name == "residual" and hasattr(parts[i].forward, "pull") and behind == "relu":
+        if (
+            block is None
+            and parts[i].name == "residual"
+            and hasattr(parts[i].forward, "pull")
+            and behind == "relu"
+        ):
             found[at : at + 2] = [(i, j + 1, _residual_block(parts[i]))]
     return found
 
@@ -86,7 +112,9 @@ def _residual_block(layer):
 
 
 def sum_of(one, two, relu):
-    """Make the pull of a residual from those of its two paths; with ``relu``, of max(main(x) + shortcut(x), 0)."""
+    """Make the pull of a residual from those of its two paths; with ``relu``, of max(main(x) +
+    shortcut(x), 0).
+    """
 
     def pull(params, state, x, train, key, need):
         y, s, back = one(params["main"], state["main"], x, train, child(key, 0), need)

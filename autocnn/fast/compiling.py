@@ -1,4 +1,6 @@
-"""Compiling: whoever asks is told when Numba begins to compile kernels, which takes many seconds where none are on disk yet."""
+"""Compiling: whoever asks is told when Numba begins to compile kernels, which takes many seconds
+where none are on disk yet.
+"""
 
 from contextlib import contextmanager
 
@@ -9,7 +11,9 @@ _tell = None
 
 @contextmanager
 def told(tell):
-    """Call ``tell()`` once, as soon as a kernel is being compiled inside a ``with`` block; not when all come from disk."""
+    """Call ``tell()`` once, as soon as a kernel is being compiled inside a ``with`` block; not
+    when all come from disk.
+    """
     global _tell
     before, _tell = _tell, tell
     try:

@@ -1,32 +1,38 @@
-"""Convolution over channels-last images, forward and backward, by the algorithm that suits the kernel.
+"""Convolution over channels-last images, forward and backward, by the algorithm that suits the
+kernel.
 
     1 x 1                    a plain product: the images are the matrix already
     3 x 3, step 1            Winograd's F(2 x 2, 3 x 3), 2.25 times fewer multiplications, if there are enough to save
     everything else          windows copied into patches, then a product
 
-All three work through blocks that fit into the cache: copy or transform a block, multiply it at once, finish it (bias, ReLU)
-while it is warm. No array of patches is ever larger than a few megabytes, whatever the batch.
+All three work through blocks that fit into the cache: copy or transform a block, multiply it at
+once, finish it (bias, ReLU) while it is warm. No array of patches is ever larger than a few
+megabytes, whatever the batch.
 """
 
 import numpy as np
 
-from autocnn.fast import kernels_numpy
 from autocnn.fast.kernels import kernels_for
+from autocnn.fast.kernels import numpy as kernels_numpy
 from autocnn.ops.arguments import window_shape
 
 __all__ = ["convolve", "convolve_back", "relu_back"]
 
 NOTHING = {char: np.empty(0, char) for char in "fd"}
-# A kernel's transform is 25 numbers read and written, which takes as long as so many multiplications in a product.
+# A kernel's transform is 25 numbers read and written, which takes as long as so many
+# multiplications in a product.
 TRANSFORM = 750
 NO_IMAGES = {char: np.empty((0, 0, 0, 0), char) for char in "fd"}
 
 
-def convolve(x, w, b, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, relu=False, scale=None):
-    """Return (y, kept): y (N, Ho, Wo, F) for contiguous x (N, H, W, C), w (F, C / groups, kh, kw) and b (F,) or None.
+def convolve(
+    x, w, b, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, relu=False, scale=None
+):
+    """Return (y, kept): y (N, Ho, Wo, F) for contiguous x (N, H, W, C), w (F, C / groups, kh, kw)
+    and b (F,) or None.
 
-    y is multiplied by ``scale`` (F,), if any, before b is added; with ``relu``, it is max(y, 0). ``kept`` is for
-    ``convolve_back``.
+    y is multiplied by ``scale`` (F,), if any, before b is added; with ``relu``, it is max(y, 0).
+    ``kept`` is for ``convolve_back``.
     """
     if groups > 1:
         parts = _cut(groups, [x], [w, b, scale])
@@ -45,16 +51,29 @@ def convolve(x, w, b, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, 
 
         winograd.forward(kernels, x, w, scale, b, y, padding, relu)
     else:
-        return y, kernels.patches(_padded(x, padding), _channels_last(w), scale, b, y, stride, dilation, relu)
+        return y, kernels.patches(
+            _padded(x, padding), _channels_last(w), scale, b, y, stride, dilation, relu
+        )
     return y, None
 
 
-def convolve_back(dy, x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, need_dx=True, kept=None):
-    """Return (dx or None, dw) for contiguous dy (N, Ho, Wo, F): the products of dy with the two Jacobians."""
+def convolve_back(
+    dy, x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, need_dx=True, kept=None
+):
+    """Return (dx or None, dw) for contiguous dy (N, Ho, Wo, F): the products of dy with the two
+    Jacobians.
+    """
     if groups > 1:
-        pairs = [convolve_back(*part, stride, padding, dilation, 1, need_dx) for part in _cut(groups, [dy, x], [w])]
-        return np.concatenate([dx for dx, _ in pairs], axis=3) if need_dx else None, np.concatenate([dw for _, dw in pairs])
-    kernels = kernels_for(max(x.size, dy.size)) if kept is None else kernels_numpy  # the only ones that keep anything
+        pairs = [
+            convolve_back(*part, stride, padding, dilation, 1, need_dx)
+            for part in _cut(groups, [dy, x], [w])
+        ]
+        return np.concatenate([dx for dx, _ in pairs], axis=3) if need_dx else None, np.concatenate(
+            [dw for _, dw in pairs]
+        )
+    kernels = (
+        kernels_for(max(x.size, dy.size)) if kept is None else kernels_numpy
+    )  # the only ones that keep anything
     if _is_product(w, padding):
         return _product_back(kernels, dy, x, w, stride, need_dx)
     if _is_winograd(w, stride, padding, dilation, dy.shape):
@@ -62,7 +81,11 @@ def convolve_back(dy, x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), grou
 
         return winograd.back(kernels, dy, x, w, padding, need_dx)
     (ph, pw), (n, h, width, c) = padding, x.shape
-    dimage = np.zeros((n, h + 2 * ph, width + 2 * pw, c), x.dtype) if need_dx else NO_IMAGES[x.dtype.char]
+    dimage = (
+        np.zeros((n, h + 2 * ph, width + 2 * pw, c), x.dtype)
+        if need_dx
+        else NO_IMAGES[x.dtype.char]
+    )
     image = _padded(x, padding) if kept is None else x
     dw = kernels.patches_back(image, dy, _channels_last(w), dimage, stride, dilation, kept)
     dx = np.ascontiguousarray(dimage[:, ph : ph + h, pw : pw + width]) if need_dx else None
@@ -70,10 +93,15 @@ def convolve_back(dy, x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), grou
 
 
 def _cut(groups, images, others):
-    """Cut images at their channels, the last axis, and kernels and biases at their filters, the first: one list a group."""
+    """Cut images at their channels, the last axis, and kernels and biases at their filters, the
+    first: one list a group.
+    """
     parts = [np.split(a, groups, axis=3) for a in images]
     parts += [[None] * groups if a is None else np.split(a, groups) for a in others]
-    return [[None if a is None else np.ascontiguousarray(a) for a in part] for part in zip(*parts, strict=True)]
+    return [
+        [None if a is None else np.ascontiguousarray(a) for a in part]
+        for part in zip(*parts, strict=True)
+    ]
 
 
 def _is_product(w, padding):
@@ -81,7 +109,9 @@ def _is_product(w, padding):
 
 
 def _is_winograd(w, stride, padding, dilation, out):
-    """Say whether a convolution with outputs ``out`` (N, Ho, Wo, F) is one for Winograd's algorithm, and saves time by it."""
+    """Say whether a convolution with outputs ``out`` (N, Ho, Wo, F) is one for Winograd's
+    algorithm, and saves time by it.
+    """
     (f, c, kh, kw), (n, ho, wo, _) = w.shape, out
     if (kh, kw) != (3, 3) or not stride == dilation == (1, 1) or max(padding) > 2 or min(c, f) < 16:
         return False
@@ -96,7 +126,9 @@ def _product_back(kernels, dy, x, w, stride, need_dx):
     if not need_dx:
         return None, dw.reshape(w.shape)
     dxs, c = np.empty(xs.shape, x.dtype), xs.shape[1]
-    kernels.times(g, kernel, NOTHING[x.dtype.char], np.zeros(c, x.dtype), dxs, False)  # (M, F) . (F, C)
+    kernels.times(
+        g, kernel, NOTHING[x.dtype.char], np.zeros(c, x.dtype), dxs, False
+    )  # (M, F) . (F, C)
     if stride == (1, 1):
         return dxs.reshape(x.shape), dw.reshape(w.shape)
     dx = np.zeros(x.shape, x.dtype)
@@ -132,7 +164,8 @@ def _padded(x, padding):
 
 
 def relu_back(dy, y):
-    """Return (g, its sums over all but the last axis), the gradients before a ReLU and of a bias: g is dy where y > 0.
+    """Return (g, its sums over all but the last axis), the gradients before a ReLU and of a bias: g
+    is dy where y > 0.
 
     Without a ReLU, y is None and g is dy.
     """

@@ -30,7 +30,9 @@ def relu_gradient(dy, y):
 
 
 def _in_memory_order(a, b):
-    """Return both arrays as flat views in the order of memory; None if they are laid out differently or with gaps."""
+    """Return both arrays as flat views in the order of memory; None if they are laid out
+    differently or with gaps.
+    """
     if a.strides != b.strides or a.shape != b.shape or not suits(a, b):
         return None
     a, b = _flat(a), _flat(b)
@@ -38,7 +40,9 @@ def _in_memory_order(a, b):
 
 
 def _flat(a):
-    """Return a dense array as a flat view, whatever the order of its axes; None if there are gaps."""
+    """Return a dense array as a flat view, whatever the order of its axes; None if there are
+    gaps.
+    """
     order = sorted(range(a.ndim), key=lambda axis: -a.strides[axis])
     a = a.transpose(order)
     return a.reshape(-1) if a.flags.c_contiguous else None

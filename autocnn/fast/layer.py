@@ -5,10 +5,10 @@ A fast word's ``forward`` carries two more functions. ``forward.pull`` is the fa
     y, state, back = pull(params, state, x, train, key, need)
     dx, dparams = back(dy)
 
-``need`` says what will be asked of ``back``: None nothing at all, False no dx (the first layer's input has no use for it),
-True everything. ``forward.plain`` is the word of ``autocnn.layers``, by which autograd derives whatever the fast way
-cannot: higher derivatives, forward mode, other dtypes. A layer whose forward is replaced loses both, and is differentiated
-by autograd like any function.
+``need`` says what will be asked of ``back``: None nothing at all, False no dx (the first layer's
+input has no use for it), True everything. ``forward.plain`` is the word of ``autocnn.layers``, by
+which autograd derives whatever the fast way cannot: higher derivatives, forward mode, other dtypes.
+A layer whose forward is replaced loses both, and is differentiated by autograd like any function.
 """
 
 import numpy as np
@@ -26,17 +26,23 @@ __all__ = ["Layer", "fast_layer", "pull_of", "suits"]
 
 
 class Layer(plain_layers.Layer):
-    """A layer or network whose gradients go through given derivatives: the methods are those of ``autocnn.layers.Layer``."""
+    """A layer or network whose gradients go through given derivatives: the methods are those of
+    ``autocnn.layers.Layer``.
+    """
 
     __slots__ = ()
 
     def apply(self, params, state, x, train=False, key=None):
-        """Compute the output for a batch x (N, *shape). Returns (y, state): ``autocnn.layers.Layer.apply``."""
+        """Compute the output for a batch x (N, *shape). Returns (y, state):
+        ``autocnn.layers.Layer.apply``.
+        """
         with together():
             return super().apply(autodiff.opened(params), state, x, train, key)
 
     def vjp(self, params, state, x, train=False, key=None):
-        """Return (y, state, backward), where backward(dy) returns (dx, dparams): the products of dy with the Jacobians."""
+        """Return (y, state, backward), where backward(dy) returns (dx, dparams): the products of
+        dy with the Jacobians.
+        """
         params = autodiff.opened(params)
         if _traced(params, state, x):
             return super().vjp(params, state, x, train, key)
@@ -52,7 +58,9 @@ class Layer(plain_layers.Layer):
         return y, after, backward
 
     def loss_and_grad(self, params, state, batch, key=None, train=True):
-        """Return (loss, grads, state) for a batch (x, labels[, weights]): ``autocnn.layers.Layer.loss_and_grad``."""
+        """Return (loss, grads, state) for a batch (x, labels[, weights]):
+        ``autocnn.layers.Layer.loss_and_grad``.
+        """
         params, (x, labels, *weights) = autodiff.opened(params), checks.batch(batch)
         if _traced(params, state, x):
             return super().loss_and_grad(params, state, batch, key, train)
@@ -66,7 +74,9 @@ class Layer(plain_layers.Layer):
 
 
 def fast_layer(plain, pull, parts=()):
-    """Make a fast layer: the plain layer's name, options and init, and a forward that goes through ``pull``."""
+    """Make a fast layer: the plain layer's name, options and init, and a forward that goes
+    through ``pull``.
+    """
     slow = plain.forward
 
     def forward(params, state, x, train, key):
@@ -116,11 +126,21 @@ def derived(forward):
 
 
 def suits(x, *arrays):
-    """Say whether the kernels take these arrays: all float32 or all float64, of this machine's order of bytes."""
-    return x.dtype.char in "fd" and x.dtype.isnative and all(a is None or a.dtype == x.dtype for a in arrays)
+    """Say whether the kernels take these arrays: all float32 or all float64, of this machine's
+    order of bytes.
+    """
+    return (
+        x.dtype.char in "fd"
+        and x.dtype.isnative
+        and all(a is None or a.dtype == x.dtype for a in arrays)
+    )
 
 
 def _traced(params, state, x):
     if trace_stack.top < 0:  # nobody is differentiating
         return False
-    return isbox(x) or any(isbox(leaf) for _, leaf in leaves(params)) or any(isbox(leaf) for _, leaf in leaves(state))
+    return (
+        isbox(x)
+        or any(isbox(leaf) for _, leaf in leaves(params))
+        or any(isbox(leaf) for _, leaf in leaves(state))
+    )

@@ -8,7 +8,8 @@ NOTHING = 2.0**-100
 
 
 def cross_entropy_pull(logits, labels, share=None):
-    """Return (loss, dlogits): the mean of -log softmax(logits)[n, labels[n]], and its gradient. logits (N, K), labels (N,).
+    """Return (loss, dlogits): the mean of -log softmax(logits)[n, labels[n]], and its gradient.
+    logits (N, K), labels (N,).
 
     With ``share`` (N,), which adds up to 1, it is sum_n share[n] times that instead of the mean.
     """
@@ -24,7 +25,8 @@ def cross_entropy_pull(logits, labels, share=None):
         loss = share @ (np.log(total[:, 0]) - z[rows, labels])
     e /= total
     if e.dtype.char == "f":
-        # Nothing beside the others; but on the way back the products with them would be subnormal, and slow.
+        # Nothing beside the others; but on the way back the products with them would be subnormal,
+        # and slow.
         e[e < NOTHING] = 0
     e[rows, labels] -= 1
     if share is None:

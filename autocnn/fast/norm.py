@@ -1,12 +1,13 @@
-"""Normalisation over a matrix with one column a channel: by the batch's statistics, and by neighbouring channels.
+"""Normalisation over a matrix with one column a channel: by the batch's statistics, and by
+neighbouring channels.
 
 Batch normalisation, alone or with the ReLU behind it:
 
     y = (x - mean) r gamma + beta,  r = 1 / sqrt(var + eps)
     dbeta = sum g,  dgamma = sum g xhat,  dx = gamma r (g - (dbeta + xhat dgamma) / n)       g = dy, where y > 0 after a ReLU
 
-Ioffe and Szegedy 2015, Batch normalization, section 3. The formula for dx is theirs with the chain rule carried out. In
-evaluation mean and var are constants: dx = gamma r g.
+Ioffe and Szegedy 2015, Batch normalization, section 3. The formula for dx is theirs with the chain
+rule carried out. In evaluation mean and var are constants: dx = gamma r g.
 """
 
 import numpy as np
@@ -22,7 +23,8 @@ def batch_norm(x, params, state, train, momentum, eps, relu, need):
     m, dtype = len(x), x.dtype
     kernels = kernels_for(x.size)
     if train:
-        # Twice through x: a variance from sums of squares alone would lose the digits that the mean has in common.
+        # Twice through x: a variance from sums of squares alone would lose the digits that the mean
+        # has in common.
         centre = (kernels.column_sums(x) / m).astype(dtype)
         first, second = kernels.moments(x, centre) / m
         var, rest = second - first**2, first
@@ -54,23 +56,32 @@ def batch_norm(x, params, state, train, momentum, eps, relu, need):
 def _moved(state, mean, var, momentum):
     """The running statistics after a batch, in their own dtype."""
     batch = {"mean": mean, "var": var}
-    return {k: ((1 - momentum) * old + momentum * batch[k]).astype(old.dtype) for k, old in state.items()}
+    return {
+        k: ((1 - momentum) * old + momentum * batch[k]).astype(old.dtype)
+        for k, old in state.items()
+    }
 
 
 def folded(b, params, state, eps):
-    """Return the (scale, b) that turn a convolution with bias b (or None) into one normalised behind it, in evaluation."""
+    """Return the (scale, b) that turn a convolution with bias b (or None) into one normalised
+    behind it, in evaluation.
+    """
     scale = params["w"] / np.sqrt(state["var"] + state["var"].dtype.type(eps))
     return scale, params["b"] - (state["mean"] if b is None else state["mean"] - b) * scale
 
 
 def local_response_norm(x, size, alpha, beta, k):
-    """Return (y, back) for x (M, C): y = x s^-beta with s = k + alpha / size (x^2 summed over ``size`` neighbouring channels).
+    """Return (y, back) for x (M, C): y = x s^-beta with s = k + alpha / size (x^2 summed over
+    ``size`` neighbouring channels).
 
-    dx = dy s^-beta - 2 beta alpha / size x * (the sum over those channels that see this one of dy x s^(-beta - 1)).
+    dx = dy s^-beta - 2 beta alpha / size x * (the sum over those channels that see this one of dy x
+    s^(-beta - 1)).
     """
     c = np.arange(x.shape[1])
     away = c - c[:, None]
-    near = ((-(size // 2) <= away) & (away <= (size - 1) // 2)).astype(x.dtype)  # (C, C'): does c see c'?
+    near = ((-(size // 2) <= away) & (away <= (size - 1) // 2)).astype(
+        x.dtype
+    )  # (C, C'): does c see c'?
     share = x.dtype.type(alpha / size)
     s = (x * x) @ near.T * share + x.dtype.type(k)
     p = s ** x.dtype.type(-beta)

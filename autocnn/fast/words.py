@@ -1,11 +1,13 @@
-"""The words with a fast interpretation. Names, arguments, initial weights and checks are those of ``autocnn.layers``."""
+"""The words with a fast interpretation. Names, arguments, initial weights and checks are those
+of ``autocnn.layers``.
+"""
 
 import numpy as np
 
 from autocnn import layers as plain
 from autocnn.fast import pool
 from autocnn.fast.arrays import first, last, matrix
-from autocnn.fast.blocks import conv_block, dense_block
+from autocnn.fast.fuse import conv_block, dense_block
 from autocnn.fast.layer import derived, fast_layer, suits
 from autocnn.fast.norm import batch_norm as normalise
 from autocnn.fast.norm import local_response_norm as response_norm
@@ -26,7 +28,9 @@ __all__ = [
 
 
 def _word(layer, pull):
-    """Make the fast layer of a pull that takes float32 or float64 only; anything else goes the plain way."""
+    """Make the fast layer of a pull that takes float32 or float64 only; anything else goes the
+    plain way.
+    """
     slow = derived(layer.forward)
 
     def either(params, state, x, train, key, need):
@@ -107,7 +111,9 @@ def dropout(p):
     def pull(params, state, x, train, key, need):
         if not train or p == 0:
             return x, state, lambda dy: (dy, {})
-        mask, _ = layer.forward(params, state, np.broadcast_to(x.dtype.type(1), x.shape), train, key)
+        mask, _ = layer.forward(
+            params, state, np.broadcast_to(x.dtype.type(1), x.shape), train, key
+        )
         return x * mask, state, lambda dy: (dy * mask, {})
 
     return _word(layer, pull)
@@ -121,7 +127,9 @@ def max_pool(size, stride=None, padding=0):
     slow = derived(layer.forward)
 
     def pull(params, state, x, train, key, need):
-        if o["size"][0] * o["size"][1] > 255 or any(2 * p > k for p, k in zip(o["padding"], o["size"], strict=True)):
+        if o["size"][0] * o["size"][1] > 255 or any(
+            2 * p > k for p, k in zip(o["padding"], o["size"], strict=True)
+        ):
             return slow(params, state, x, train, key, need)
         x = last(x)
         shape = x.shape
@@ -147,7 +155,11 @@ def avg_pool(size, stride=None, padding=0):
             return slow(params, state, x, train, key, need)
         x = last(x)
         shape = x.shape
-        return first(pool.avg_pool(x, *window)), state, lambda dy: (first(pool.avg_pool_back(last(dy), shape, *window)), {})
+        return (
+            first(pool.avg_pool(x, *window)),
+            state,
+            lambda dy: (first(pool.avg_pool_back(last(dy), shape, *window)), {}),
+        )
 
     return _word(layer, pull)
 
@@ -168,7 +180,9 @@ def global_avg_pool():
 
 
 def local_response_norm(size, alpha=1e-4, beta=0.75, k=1.0):
-    """Divide each number by its neighbours' strength across channels: ``autocnn.layers.local_response_norm``."""
+    """Divide each number by its neighbours' strength across channels:
+    ``autocnn.layers.local_response_norm``.
+    """
     layer = plain.local_response_norm(size, alpha, beta, k)
 
     def f(x, need):

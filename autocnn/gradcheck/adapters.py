@@ -1,4 +1,6 @@
-"""The ways in which people write backward passes, each turned into one Problem: closure, pair, object, plain vjp."""
+"""The ways in which people write backward passes, each turned into one Problem: closure, pair,
+object, plain vjp.
+"""
 
 import copy
 import inspect
@@ -7,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .lift import lift
-from .problem import CallError, Problem, make_problem
+from autocnn.gradcheck.lift import lift
+from autocnn.gradcheck.problem import CallError, Problem, make_problem
 
 
 def arrays_in(value: Any, name: str, depth: int = 4) -> dict[str, np.ndarray]:
-    """Every array that `value` remembers: in tuples, lists, dicts, and what functions close over."""
+    """Every array that `value` remembers: in tuples, lists, dicts, and what functions close
+    over.
+    """
     if isinstance(value, np.ndarray):
         return {name: value}
     found: dict[str, np.ndarray] = {}
@@ -24,12 +28,16 @@ def arrays_in(value: Any, name: str, depth: int = 4) -> dict[str, np.ndarray]:
         else:
             code, closure = getattr(value, "__code__", None), getattr(value, "__closure__", None)
             items = []
-            for key, cell in zip(code.co_freevars, closure, strict=True) if code and closure else ():
+            for key, cell in (
+                zip(code.co_freevars, closure, strict=True) if code and closure else ()
+            ):
                 try:
                     items.append((key, cell.cell_contents))
                 except ValueError:
                     continue
-            return {k: a for key, item in items for k, a in arrays_in(item, str(key), depth - 1).items()}
+            return {
+                k: a for key, item in items for k, a in arrays_in(item, str(key), depth - 1).items()
+            }
         for key, item in items:
             found |= arrays_in(item, f"{name}[{key}]", depth - 1)
     return found
@@ -44,7 +52,9 @@ def require_callable(f: Any, what: str) -> None:
     """Raise ValueError when `f`, which should be `what`, cannot be called."""
     if not callable(f):
         hint = ": pass the function itself, not what it returned" if isinstance(f, tuple) else ""
-        raise ValueError(f"expected a function {what}, got {type(f).__name__} {str(f)[:40]!r}{hint}")
+        raise ValueError(
+            f"expected a function {what}, got {type(f).__name__} {str(f)[:40]!r}{hint}"
+        )
 
 
 def require_arguments(f: Callable, arrays: dict[str, Any]) -> None:
@@ -62,7 +72,9 @@ def require_arguments(f: Callable, arrays: dict[str, Any]) -> None:
 
 
 def closure(f: Callable, arrays: dict[str, Any]) -> Problem:
-    """f(**arrays) -> (y, backward), backward(dy) -> gradients. Also f(**arrays) -> (loss, gradients), for dy = 1."""
+    """f(**arrays) -> (y, backward), backward(dy) -> gradients. Also f(**arrays) -> (loss,
+    gradients), for dy = 1.
+    """
     require_callable(f, "f(**arrays) -> (y, backward)")
     require_arguments(f, arrays)
 
@@ -70,8 +82,14 @@ def closure(f: Callable, arrays: dict[str, Any]) -> Problem:
         def forward(arguments):
             result = function(**arguments)
             if not isinstance(result, tuple) or len(result) != 2:
-                got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
-                raise CallError(f"{label_of(f)} must return (y, backward) with backward(dy) -> gradients, got {got}")
+                got = (
+                    f"a tuple of {len(result)}"
+                    if isinstance(result, tuple)
+                    else type(result).__name__
+                )
+                raise CallError(
+                    f"{label_of(f)} must return (y, backward) with backward(dy) -> gradients, got {got}"
+                )
             y, backward = result
             if callable(backward):
                 return y, backward, lambda: arrays_in(backward, "cache")
@@ -105,13 +123,17 @@ def pair(forward: Callable, backward: Callable, arrays: dict[str, Any]) -> Probl
         def run_pair(arguments):
             result = function(**arguments)
             if not isinstance(result, tuple) or len(result) != 2:
-                raise CallError(f"{label_of(forward)} must return (y, cache), got {type(result).__name__}")
+                raise CallError(
+                    f"{label_of(forward)} must return (y, cache), got {type(result).__name__}"
+                )
             y, cache = result
             return y, lambda dy: backward(dy, cache), lambda: arrays_in(cache, "cache")
 
         return run_pair
 
-    return make_problem(label_of(forward), call(forward), arrays, call(lift(forward)), (forward, backward))
+    return make_problem(
+        label_of(forward), call(forward), arrays, call(lift(forward)), (forward, backward)
+    )
 
 
 def vjp(fun: Callable, back: Callable, args: tuple) -> Problem:
@@ -120,7 +142,9 @@ def vjp(fun: Callable, back: Callable, args: tuple) -> Problem:
     require_callable(back, "vjp(dy, *args) -> gradients")
     try:
         names = [
-            p.name for p in inspect.signature(fun).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+            p.name
+            for p in inspect.signature(fun).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
     except (TypeError, ValueError):
         names = []
@@ -133,23 +157,31 @@ def vjp(fun: Callable, back: Callable, args: tuple) -> Problem:
 
         return run_vjp
 
-    return make_problem(label_of(fun), call(fun), dict(zip(names, args, strict=True)), call(lift(fun)), (fun, back))
+    return make_problem(
+        label_of(fun), call(fun), dict(zip(names, args, strict=True)), call(lift(fun)), (fun, back)
+    )
 
 
 GRADIENT_NAMES = ("d_{}", "d{}", "grad_{}", "{}_grad", "g_{}", "{}_gradient", "g{}")
 
 
 def instance(layer: Any, x: np.ndarray, others: dict[str, Any]) -> Problem:
-    """layer.forward(x) -> y and layer.backward(dy) -> dx, with parameters and their gradients as attributes.
+    """layer.forward(x) -> y and layer.backward(dy) -> dx, with parameters and their gradients as
+    attributes.
 
-    A parameter is a float array attribute (or an entry of layer.params) that has a gradient beside it after backward:
-    d_weights, dweights, grad_weights, weights_grad, or grads["weights"]. Each call works on a deep copy of the layer.
+    A parameter is a float array attribute (or an entry of layer.params) that has a gradient beside
+    it after backward: d_weights, dweights, grad_weights, weights_grad, or grads["weights"]. Each
+    call works on a deep copy of the layer.
     """
     if isinstance(layer, type):
-        raise ValueError(f"{layer.__name__} is a class: pass an object of it, check_object({layer.__name__}(...), x)")
+        raise ValueError(
+            f"{layer.__name__} is a class: pass an object of it, check_object({layer.__name__}(...), x)"
+        )
     for method in ("forward", "backward"):
         if not callable(getattr(layer, method, None)):
-            raise ValueError(f"{type(layer).__name__} has no method {method}: check_object needs forward(x) and backward(dy)")
+            raise ValueError(
+                f"{type(layer).__name__} has no method {method}: check_object needs forward(x) and backward(dy)"
+            )
     parameters, skipped = _parameters(layer, x, others)
     taken = {"x": x, **{n: _get(layer, n) for n in parameters}, **others}
 
@@ -171,12 +203,21 @@ def instance(layer: Any, x: np.ndarray, others: dict[str, Any]) -> Problem:
         return forward
 
     problem = make_problem(type(layer).__name__, call(False), taken, call(True), ())
-    problem.remarks.extend(f"{n} is a float array without a gradient beside it: taken for a constant" for n in skipped)
+    problem.remarks.extend(
+        f"{n} is a float array without a gradient beside it: taken for a constant" for n in skipped
+    )
     return problem
 
 
 def _holder(layer: Any) -> dict | None:
-    return next((h for h in (getattr(layer, n, None) for n in ("params", "parameters")) if isinstance(h, dict)), None)
+    return next(
+        (
+            h
+            for h in (getattr(layer, n, None) for n in ("params", "parameters"))
+            if isinstance(h, dict)
+        ),
+        None,
+    )
 
 
 def _get(layer, name):
@@ -208,12 +249,20 @@ def _gradient(layer: Any, name: str, missing=None):
 
 
 def _parameters(layer: Any, x: np.ndarray, others: dict) -> tuple[list[str], list[str]]:
-    """Names of the parameters, and of the float arrays that were there before forward but have no gradient."""
+    """Names of the parameters, and of the float arrays that were there before forward but have
+    no gradient.
+    """
     trial = copy.deepcopy(layer)
     y = trial.forward(np.array(x), **others)
     trial.backward(np.ones_like(y))
-    before = {n: a for n, a in vars(layer).items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"}
-    before |= {n: a for n, a in (_holder(layer) or {}).items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"}
+    before = {
+        n: a for n, a in vars(layer).items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"
+    }
+    before |= {
+        n: a
+        for n, a in (_holder(layer) or {}).items()
+        if isinstance(a, np.ndarray) and a.dtype.kind == "f"
+    }
     gradients = {t.format(n) for n in before for t in GRADIENT_NAMES} & set(before)
     names = [n for n in before if n not in gradients]
     found = [n for n in names if _gradient(trial, n, _ABSENT) is not _ABSENT]

@@ -1,4 +1,6 @@
-"""What a number is: 1 / (N Ho Wo), 1 - keep, 2 ... in terms of the sizes and constants of the checked function."""
+"""What a number is: 1 / (N Ho Wo), 1 - keep, 2 ... in terms of the sizes and constants of the
+checked function.
+"""
 
 import inspect
 import itertools
@@ -6,13 +8,15 @@ import math
 
 import numpy as np
 
-from .problem import Problem
+from autocnn.gradcheck.problem import Problem
 
 AXES = {1: ("N",), 2: ("N", "K"), 3: ("N", "T", "K"), 4: ("N", "F", "Ho", "Wo")}
 
 
 def constants(problem: Problem) -> dict[str, float]:
-    """Numbers among the arguments and the defaults of the checked function: stride, keep, rate ..."""
+    """Numbers among the arguments and the defaults of the checked function: stride, keep, rate
+    ...
+    """
     found = {}
     for name, value in problem.arguments.items():
         if isinstance(value, dict):
@@ -26,7 +30,9 @@ def constants(problem: Problem) -> dict[str, float]:
             continue
         found |= {p.name: p.default for p in parameters if _number(p.default)}
         for name, cell in zip(
-            getattr(getattr(function, "__code__", None), "co_freevars", ()), function.__closure__ or (), strict=True
+            getattr(getattr(function, "__code__", None), "co_freevars", ()),
+            function.__closure__ or (),
+            strict=True,
         ):
             try:
                 if _number(cell.cell_contents):
@@ -41,7 +47,9 @@ def _number(value) -> bool:
 
 
 def sizes(problem: Problem, name: str, yshape: tuple[int, ...]) -> dict[str, int]:
-    """Lengths that a mean could run over, by name: of the output's axes, of the leaf's and of the other arguments'."""
+    """Lengths that a mean could run over, by name: of the output's axes, of the leaf's and of
+    the other arguments'.
+    """
     found: dict[str, int] = {}
     for axis, n in zip(AXES.get(len(yshape), ()), yshape, strict=False):
         found[axis] = n
@@ -78,20 +86,43 @@ def _candidates(problem: Problem, name: str, yshape):
             yield (f"1 / {joined}" if count == 1 else f"1 / ({joined})"), 1 / value
             yield joined, value
             if count == 1:
-                yield from ((f"1 / {joined}^2", value**-2), (f"{joined}^2", value**2), (f"1 / sqrt({joined})", value**-0.5))
-                yield from ((f"sqrt({joined})", value**0.5), (f"({joined} - 1) / {joined}", (value - 1) / value))
+                yield from (
+                    (f"1 / {joined}^2", value**-2),
+                    (f"{joined}^2", value**2),
+                    (f"1 / sqrt({joined})", value**-0.5),
+                )
+                yield from (
+                    (f"sqrt({joined})", value**0.5),
+                    (f"({joined} - 1) / {joined}", (value - 1) / value),
+                )
                 yield f"{joined} / ({joined} - 1)", value / (value - 1)
             if count == 1:
                 for text, constant in constants(problem).items():
-                    yield from ((f"{text} / {joined}", constant / value), (f"{joined} / {text}", value / constant))
+                    yield from (
+                        (f"{text} / {joined}", constant / value),
+                        (f"{joined} / {text}", value / constant),
+                    )
     for text, value in constants(problem).items():
-        yield from ((text, value), (f"1 / {text}", 1 / value), (f"{text}^2", value**2), (f"1 / {text}^2", value**-2))
+        yield from (
+            (text, value),
+            (f"1 / {text}", 1 / value),
+            (f"{text}^2", value**2),
+            (f"1 / {text}^2", value**-2),
+        )
         yield from ((f"sqrt({text})", abs(value) ** 0.5), (f"1 / sqrt({text})", abs(value) ** -0.5))
         if 0 < value < 1:
             other = 1 - value
             yield from ((f"1 - {text}", other), (f"1 / (1 - {text})", 1 / other))
-            yield from ((f"{text} / (1 - {text})", value / other), (f"(1 - {text}) / {text}", other / value))
+            yield from (
+                (f"{text} / (1 - {text})", value / other),
+                (f"(1 - {text}) / {text}", other / value),
+            )
     for n in (2, 3, 4, 5, 6, 8, 10, 100):
         yield from ((f"{n}", n), (f"1 / {n}", 1 / n))
     a = np.sqrt(2.0)
-    yield from (("sqrt(2)", a), ("1 / sqrt(2)", 1 / a), ("1 / log(2)", 1 / math.log(2)), ("log(2)", math.log(2)))
+    yield from (
+        ("sqrt(2)", a),
+        ("1 / sqrt(2)", 1 / a),
+        ("1 / log(2)", 1 / math.log(2)),
+        ("log(2)", math.log(2)),
+    )

@@ -1,16 +1,22 @@
-"""Functions of torch tensors and of jax arrays, checked like any other: NumPy goes in and comes out."""
+"""Functions of torch tensors and of jax arrays, checked like any other: NumPy goes in and comes
+out.
+"""
 
 from typing import Any
 
 import numpy as np
 
-from .problem import Problem, make_problem
+from autocnn.gradcheck.problem import Problem, make_problem
 
 
 def framework_problem(f: Any, arrays: dict[str, Any]) -> Problem | None:
-    """A Problem when f is a torch.autograd.Function or any argument is a torch tensor or a jax array; None otherwise."""
+    """A Problem when f is a torch.autograd.Function or any argument is a torch tensor or a jax
+    array; None otherwise.
+    """
     homes = {type(a).__module__.split(".")[0] for a in arrays.values()}
-    custom = isinstance(f, type) and any(c.__module__.startswith("torch.autograd") for c in f.__mro__)
+    custom = isinstance(f, type) and any(
+        c.__module__.startswith("torch.autograd") for c in f.__mro__
+    )
     if custom or "torch" in homes:
         return _torch(f, arrays, custom)
     if homes & {"jax", "jaxlib"}:
@@ -22,7 +28,10 @@ def _torch(f, arrays: dict[str, Any], custom: bool) -> Problem:
     import torch
 
     function = f.apply if custom else f
-    tensors = {n: isinstance(a, torch.Tensor) or (custom and isinstance(a, np.ndarray)) for n, a in arrays.items()}
+    tensors = {
+        n: isinstance(a, torch.Tensor) or (custom and isinstance(a, np.ndarray))
+        for n, a in arrays.items()
+    }
     plain = {n: a.detach().numpy() if isinstance(a, torch.Tensor) else a for n, a in arrays.items()}
 
     def call(arguments):
@@ -37,9 +46,16 @@ def _torch(f, arrays: dict[str, Any], custom: bool) -> Problem:
 
         def backward(dy):
             grads = torch.autograd.grad(
-                y, list(leaves.values()), torch.tensor(np.asarray(dy)), retain_graph=True, allow_unused=True
+                y,
+                list(leaves.values()),
+                torch.tensor(np.asarray(dy)),
+                retain_graph=True,
+                allow_unused=True,
             )
-            return {n: None if g is None else g.detach().numpy().copy() for n, g in zip(leaves, grads, strict=True)}
+            return {
+                n: None if g is None else g.detach().numpy().copy()
+                for n, g in zip(leaves, grads, strict=True)
+            }
 
         return y.detach().numpy().copy(), backward, lambda: {}
 
@@ -50,14 +66,17 @@ def _jax(f, arrays: dict[str, Any]) -> Problem:
     import jax
 
     x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
-    plain = {n: np.array(a) if type(a).__module__.startswith("jax") else a for n, a in arrays.items()}
+    plain = {
+        n: np.array(a) if type(a).__module__.startswith("jax") else a for n, a in arrays.items()
+    }
     traced = [n for n, a in plain.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
 
     def call(arguments):
         with x64(True):
             fixed = {n: a for n, a in arguments.items() if n not in traced}
             y, pull = jax.vjp(
-                lambda *leaves: f(**dict(zip(traced, leaves, strict=True)), **fixed), *(arguments[n] for n in traced)
+                lambda *leaves: f(**dict(zip(traced, leaves, strict=True)), **fixed),
+                *(arguments[n] for n in traced),
             )
 
         def backward(dy):

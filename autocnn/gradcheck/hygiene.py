@@ -1,4 +1,6 @@
-"""What must hold exactly, before any derivative is compared: shapes, dtypes, finite values, no side effects, linearity."""
+"""What must hold exactly, before any derivative is compared: shapes, dtypes, finite values, no
+side effects, linearity.
+"""
 
 import contextlib
 import linecache
@@ -7,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .problem import CallError, Problem, run
-from .report import Cause
+from autocnn.gradcheck.problem import CallError, Problem, run
+from autocnn.gradcheck.report import Cause
 
 
 class Findings(NamedTuple):
-    """Broken rules, remarks, the leaves that cannot be compared, and those whose backward is not linear in dy."""
+    """Broken rules, remarks, the leaves that cannot be compared, and those whose backward is not
+    linear in dy.
+    """
 
     causes: list[Cause]
     notes: list[str]
@@ -28,7 +32,11 @@ def inspect_backward(problem: Problem, rng: np.random.Generator) -> Findings:
     again = run(problem, given, "forward (second call, same arguments)")
     if not _same(out.flat, again.flat, 1e-9):
         found.causes.append(
-            Cause("nondeterministic", None, "forward gives other values at a second call with the same arguments: fix its seed")
+            Cause(
+                "nondeterministic",
+                None,
+                "forward gives other values at a second call with the same arguments: fix its seed",
+            )
         )
         found.unusable.update(problem.leaves)
         return found
@@ -50,7 +58,13 @@ def _same(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
         return False
     with np.errstate(invalid="ignore"):  # inf - inf
         gap = np.abs(a - b)
-    return bool(np.all((gap <= tolerance * np.max(np.abs(a), initial=0.0)) | (np.isnan(a) & np.isnan(b)) | (a == b)))
+    return bool(
+        np.all(
+            (gap <= tolerance * np.max(np.abs(a), initial=0.0))
+            | (np.isnan(a) & np.isnan(b))
+            | (a == b)
+        )
+    )
 
 
 def _check_arrays(problem: Problem, given: dict, grads: dict, out, found: Findings) -> None:
@@ -61,26 +75,67 @@ def _check_arrays(problem: Problem, given: dict, grads: dict, out, found: Findin
         leaf, grad = given[name], grads.get(name)
         if grad is None:
             others = [n for n in problem.leaves if grads.get(n) is not None]
-            got = f"backward returned {', '.join(others) or 'nothing'} only" if len(others) < len(problem.leaves) else ""
-            _bad(found, Cause("missing", name, f"no gradient for {name}: {got}; expected an array of shape {leaf.shape}"))
+            got = (
+                f"backward returned {', '.join(others) or 'nothing'} only"
+                if len(others) < len(problem.leaves)
+                else ""
+            )
+            _bad(
+                found,
+                Cause(
+                    "missing",
+                    name,
+                    f"no gradient for {name}: {got}; expected an array of shape {leaf.shape}",
+                ),
+            )
             continue
         array = np.asarray(grad)
         if array.dtype.kind not in "f":
-            _bad(found, Cause("dtype", name, f"the gradient is {array.dtype}, the leaf {leaf.dtype}"))
+            _bad(
+                found, Cause("dtype", name, f"the gradient is {array.dtype}, the leaf {leaf.dtype}")
+            )
         elif array.shape != leaf.shape:
-            _bad(found, Cause("shape", name, f"the gradient has shape {array.shape}, the leaf {leaf.shape}"))
+            _bad(
+                found,
+                Cause(
+                    "shape", name, f"the gradient has shape {array.shape}, the leaf {leaf.shape}"
+                ),
+            )
         else:
-            if array.dtype.itemsize < leaf.dtype.itemsize or (narrow and array.dtype.itemsize > leaf.dtype.itemsize):
+            if array.dtype.itemsize < leaf.dtype.itemsize or (
+                narrow and array.dtype.itemsize > leaf.dtype.itemsize
+            ):
                 found.causes.append(
-                    Cause("dtype", name, f"the gradient is {array.dtype}, the leaf and the output {leaf.dtype}")
+                    Cause(
+                        "dtype",
+                        name,
+                        f"the gradient is {array.dtype}, the leaf and the output {leaf.dtype}",
+                    )
                 )
             bad = np.argwhere(~np.isfinite(array))
             if len(bad):
                 where = f"first at {name}[{', '.join(map(str, bad[0]))}]" if array.ndim else ""
-                why = "" if finite_y else "; the output is not finite either: check the forward pass first"
-                _bad(found, Cause("nonfinite", name, f"{len(bad)} of {array.size} entries are inf or nan, {where}{why}"))
+                why = (
+                    ""
+                    if finite_y
+                    else "; the output is not finite either: check the forward pass first"
+                )
+                _bad(
+                    found,
+                    Cause(
+                        "nonfinite",
+                        name,
+                        f"{len(bad)} of {array.size} entries are inf or nan, {where}{why}",
+                    ),
+                )
     if not finite_y and not found.causes:
-        found.causes.append(Cause("nonfinite", None, "the output holds inf or nan at these arguments: nothing can be compared"))
+        found.causes.append(
+            Cause(
+                "nonfinite",
+                None,
+                "the output holds inf or nan at these arguments: nothing can be compared",
+            )
+        )
         found.unusable.update(problem.leaves)
 
 
@@ -89,25 +144,48 @@ def _bad(found: Findings, cause: Cause) -> None:
     found.unusable.add(cause.leaf)
 
 
-def _check_repeats(problem: Problem, given, out, dy, first: dict, held: dict, found: Findings) -> None:
+def _check_repeats(
+    problem: Problem, given, out, dy, first: dict, held: dict, found: Findings
+) -> None:
     """Backward twice after one forward, and a whole second pass, give the first gradients again."""
     second = {
-        n: np.array(g, dtype=np.float64) for n, g in out.backward(dy, "backward (second call, same dy)").items() if n in first
+        n: np.array(g, dtype=np.float64)
+        for n, g in out.backward(dy, "backward (second call, same dy)").items()
+        if n in first
     }
-    fresh = run(problem, given, "forward (third call)").backward(dy, "backward (after a new forward)")
+    fresh = run(problem, given, "forward (third call)").backward(
+        dy, "backward (after a new forward)"
+    )
     third = {n: np.array(fresh[n], dtype=np.float64) for n in first if fresh.get(n) is not None}
-    spoiled = [k for k, v in out.held().items() if k in held and not np.array_equal(v, held[k], equal_nan=True)]
+    spoiled = [
+        k
+        for k, v in out.held().items()
+        if k in held and not np.array_equal(v, held[k], equal_nan=True)
+    ]
     for name, g in first.items():
         eps = 1e-9 if given[name].dtype == np.float64 else 1e-4
-        for other, when in ((second.get(name), "call of backward"), (third.get(name), "forward and backward")):
+        for other, when in (
+            (second.get(name), "call of backward"),
+            (third.get(name), "forward and backward"),
+        ):
             if other is None or _same(g, other, eps):
                 continue
             step = other - g if when.startswith("call") else other - second.get(name, g)
-            if other.shape == g.shape and np.any(g) and (_same(step, g, 1e-6) or _same(other, 2 * g, 1e-6)):
-                cause = Cause("accumulates", name, f"a second {when} adds to the first: the buffer is not reset")
+            if (
+                other.shape == g.shape
+                and np.any(g)
+                and (_same(step, g, 1e-6) or _same(other, 2 * g, 1e-6))
+            ):
+                cause = Cause(
+                    "accumulates",
+                    name,
+                    f"a second {when} adds to the first: the buffer is not reset",
+                )
             elif spoiled:
                 cause = Cause(
-                    "mutates-input", name, f"backward overwrites {', '.join(spoiled)}, which it needs: a second call differs"
+                    "mutates-input",
+                    name,
+                    f"backward overwrites {', '.join(spoiled)}, which it needs: a second call differs",
                 )
             else:
                 cause = Cause(
@@ -119,23 +197,43 @@ def _check_repeats(problem: Problem, given, out, dy, first: dict, held: dict, fo
             break
 
 
-def _check_side_effects(problem: Problem, dy: np.ndarray, usable: list[str], found: Findings) -> None:
+def _check_side_effects(
+    problem: Problem, dy: np.ndarray, usable: list[str], found: Findings
+) -> None:
     """Arguments, cotangent and cache unchanged; gradients share no memory with them."""
     live = problem.values(None)
-    others = {n: np.array(v) for n, v in problem.arguments.items() if isinstance(v, np.ndarray) and n not in live}
+    others = {
+        n: np.array(v)
+        for n, v in problem.arguments.items()
+        if isinstance(v, np.ndarray) and n not in live
+    }
     live |= others
     before = {n: v.tobytes() for n, v in live.items()}
     out = run(problem, live, fresh=False)
     wrote = [n for n in live if live[n].tobytes() != before[n]]
     for name in wrote:
-        found.causes.append(Cause("mutates-input", name, f"forward writes into {name}{_line(problem, live, dy, 'forward')}"))
+        found.causes.append(
+            Cause(
+                "mutates-input",
+                name,
+                f"forward writes into {name}{_line(problem, live, dy, 'forward')}",
+            )
+        )
     passed: list[np.ndarray] = []
     grads = _spying(out, dy, passed)
     changed = [n for n in live if live[n].tobytes() != before[n] and n not in wrote]
     for name in changed:
-        found.causes.append(Cause("mutates-input", name, f"backward writes into {name}{_line(problem, live, dy, 'backward')}"))
+        found.causes.append(
+            Cause(
+                "mutates-input",
+                name,
+                f"backward writes into {name}{_line(problem, live, dy, 'backward')}",
+            )
+        )
     if any(not np.array_equal(kept, now) for kept, now in passed):
-        message = f"backward writes into dy, which belongs to the caller{_line(problem, live, dy, 'dy')}"
+        message = (
+            f"backward writes into dy, which belongs to the caller{_line(problem, live, dy, 'dy')}"
+        )
         found.causes.append(Cause("mutates-input", None, message))
     held = out.held()
     for k, name in enumerate(usable):
@@ -147,7 +245,11 @@ def _check_side_effects(problem: Problem, dy: np.ndarray, usable: list[str], fou
         owner = next((n for n, v in live.items() if np.shares_memory(grad, v)), None)
         if owner:
             found.causes.append(
-                Cause("aliased", name, f"the gradient of {name} shares memory with the input {owner}: return a copy")
+                Cause(
+                    "aliased",
+                    name,
+                    f"the gradient of {name} shares memory with the input {owner}: return a copy",
+                )
             )
             continue
         owner = next((n for n, v in held.items() if np.shares_memory(grad, v)), None)
@@ -199,7 +301,11 @@ def _line(problem: Problem, live: dict, dy: np.ndarray, which: str) -> str:
 
 def _freeze(cotangent) -> None:
     parts = (
-        cotangent.values() if isinstance(cotangent, dict) else cotangent if isinstance(cotangent, tuple | list) else [cotangent]
+        cotangent.values()
+        if isinstance(cotangent, dict)
+        else cotangent
+        if isinstance(cotangent, tuple | list)
+        else [cotangent]
     )
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -209,7 +315,8 @@ def _freeze(cotangent) -> None:
 def _check_linear(problem: Problem, rng, usable: list[str], found: Findings) -> None:
     """backward(0) = 0 and backward(a u + v) = a backward(u) + backward(v), to 1e-9, in float64.
 
-    Where all that is left of a gradient is rounding (saturated units) nothing is linear: ask again at another point.
+    Where all that is left of a gradient is rounding (saturated units) nothing is linear: ask again
+    at another point.
     """
     if any(c.code in ("nondeterministic", "accumulates", "mutates-input") for c in found.causes):
         return
@@ -217,15 +324,16 @@ def _check_linear(problem: Problem, rng, usable: list[str], found: Findings) -> 
     offset, bent = _nonlinear(problem, values, rng, usable)
     if bent:
         unit = {
-            n: rng.standard_normal(x.shape) if np.any(x <= 0) else rng.uniform(0.2, 0.8, x.shape) for n, x in values.items()
+            n: rng.standard_normal(x.shape) if np.any(x <= 0) else rng.uniform(0.2, 0.8, x.shape)
+            for n, x in values.items()
         }
-        with contextlib.suppress(CallError):  # outside the function's domain: the given point decides
+        with contextlib.suppress(
+            CallError
+        ):  # outside the function's domain: the given point decides
             bent &= _nonlinear(problem, unit, rng, usable)[1]
     for name in usable:
         if name in offset:
-            message = (
-                "dy = 0 gives a gradient that is not 0: dy is ignored, or something is added that does not pass through it"
-            )
+            message = "dy = 0 gives a gradient that is not 0: dy is ignored, or something is added that does not pass through it"
         elif name in bent:
             message = "backward(a u + v) is not a backward(u) + backward(v)"
         else:
@@ -235,12 +343,18 @@ def _check_linear(problem: Problem, rng, usable: list[str], found: Findings) -> 
 
 
 def _nonlinear(problem: Problem, values: dict, rng, usable: list[str]) -> tuple[set[str], set[str]]:
-    """(leaves with backward(0) != 0, leaves with backward(a u + v) != a backward(u) + backward(v))."""
+    """(leaves with backward(0) != 0, leaves with backward(a u + v) != a backward(u) +
+    backward(v)).
+    """
     size = run(problem, values).flat.size
     u, v, a = rng.standard_normal(size), rng.standard_normal(size), 0.7390851332151607
 
     def grads(dy, what):
-        return {n: np.array(g, dtype=np.float64) for n, g in run(problem, values).backward(dy, what).items() if n in usable}
+        return {
+            n: np.array(g, dtype=np.float64)
+            for n, g in run(problem, values).backward(dy, what).items()
+            if n in usable
+        }
 
     zero, gu = grads(0 * u, "backward (dy = 0)"), grads(u, "backward (dy random)")
     gv, both = grads(v, "backward (dy random)"), grads(a * u + v, "backward (a sum of two dy)")

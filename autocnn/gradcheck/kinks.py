@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .problem import Problem, run
-from .verdict import compare, probe
-from .witnesses import Witness, jvp, rms
+from autocnn.gradcheck.problem import Problem, run
+from autocnn.gradcheck.verdict import compare, probe
+from autocnn.gradcheck.witnesses import Witness, jvp, rms
 
 NEARBY = 24
 MORE = 240  # further points before a gradient is called no subgradient
@@ -14,7 +14,9 @@ OUTPUTS = 12
 
 
 class TieFinding(NamedTuple):
-    """`elsewhere`: yours agrees at points near by. `valid`: it is a subgradient here, as far as can be told."""
+    """`elsewhere`: yours agrees at points near by. `valid`: it is a subgradient here, as far as
+    can be told.
+    """
 
     elsewhere: bool
     valid: bool
@@ -22,27 +24,35 @@ class TieFinding(NamedTuple):
 
 
 def nearby(values: dict, rng: np.random.Generator, witness: Witness) -> dict:
-    """A point so near that only ties are broken (a real difference needs some room between the kinks)."""
+    """A point so near that only ties are broken (a real difference needs some room between the
+    kinks).
+    """
     size = 1e-7 if witness.method == "complex step" else 1e-2
     return {n: x + size * rms(x) * rng.standard_normal(x.shape) for n, x in values.items()}
 
 
-def examine(problem: Problem, values: dict, name: str, witness: Witness, rng: np.random.Generator) -> TieFinding:
+def examine(
+    problem: Problem, values: dict, name: str, witness: Witness, rng: np.random.Generator
+) -> TieFinding:
     """Decide a mismatch at a point where the slopes from the right and from the left differ."""
     votes = []
     for _ in range(5):
         near = nearby(values, rng, witness)
-        votes.append(compare(problem, near, name, witness, probe(problem, near, rng, 1), rng).verdict)
+        votes.append(
+            compare(problem, near, name, witness, probe(problem, near, rng, 1), rng).verdict
+        )
     if votes.count("wrong") > 1:
         return TieFinding(False, False, "also wrong away from the tie")
     return _subgradient(problem, values, name, witness, rng)
 
 
 def _subgradient(problem: Problem, values: dict, name: str, witness: Witness, rng) -> TieFinding:
-    """Is each tied output's gradient within the slopes that are found around the tie, along several directions?
+    """Is each tied output's gradient within the slopes that are found around the tie, along several
+    directions?
 
-    Clarke's subdifferential is the hull of the gradients near by, so g . u lies between the least and the largest of them
-    for every u. With too many ties in one output (a whole network's loss) the points drawn do not span the hull: no verdict.
+    Clarke's subdifferential is the hull of the gradients near by, so g . u lies between the least
+    and the largest of them for every u. With too many ties in one output (a whole network's loss)
+    the points drawn do not span the hull: no verdict.
     """
     shape = values[name].shape
     directions = [rng.standard_normal(shape) for _ in range(4)]
@@ -71,19 +81,24 @@ def _subgradient(problem: Problem, values: dict, name: str, witness: Witness, rn
                 continue
             mine, width = float(np.vdot(grads[j], u)), high[j] - low[j]
             slack = 0.02 * width + 1e-5 * (scale[j] + float(np.sum(np.abs(grads[j] * u))))
-            if not low[j] - slack <= mine <= high[j] + slack:  # several ties: a rare side may not have been drawn yet
+            if (
+                not low[j] - slack <= mine <= high[j] + slack
+            ):  # several ties: a rare side may not have been drawn yet
                 for _ in range(MORE):
                     seen = jvp(problem, nearby(values, rng, witness), name, u, witness)[j]
                     low[j], high[j] = min(low[j], seen), max(high[j], seen)
             if not low[j] - slack <= mine <= high[j] + slack:
-                message = (
-                    f"at a tie output {j} has slopes {low[j]:.4g} to {high[j]:.4g} along a direction, yours gives {mine:.4g}: "
+                message = f"at a tie output {j} has slopes {low[j]:.4g} to {high[j]:.4g} along a direction, yours gives {mine:.4g}: "
+                return TieFinding(
+                    True, False, message + "no subgradient (does every tied entry get all of it?)"
                 )
-                return TieFinding(True, False, message + "no subgradient (does every tied entry get all of it?)")
             if width > 1e-4 * scale[j]:
                 positions.append((mine - low[j]) / width)
     return TieFinding(
-        True, True, "the point lies on a kink or tie; yours is a valid subgradient there" + _convention(positions)
+        True,
+        True,
+        "the point lies on a kink or tie; yours is a valid subgradient there"
+        + _convention(positions),
     )
 
 

@@ -1,9 +1,11 @@
-"""A copy of somebody's forward pass in which numpy keeps the imaginary part, so that the complex step can see through it.
+"""A copy of somebody's forward pass in which numpy keeps the imaginary part, so that the complex
+step can see through it.
 
-Hand-written passes fill buffers (`out = np.zeros(...)`) and call functions that drop the imaginary part (abs, var, std,
-norm). `lift` copies the function with `np` bound to a thin proxy whose float buffers are complex and whose non-analytic
-functions are replaced by analytic ones. Nothing global is patched. A lifted forward is only a candidate: the witness
-trusts it after it has agreed with a real difference of the original.
+Hand-written passes fill buffers (`out = np.zeros(...)`) and call functions that drop the imaginary
+part (abs, var, std, norm). `lift` copies the function with `np` bound to a thin proxy whose float
+buffers are complex and whose non-analytic functions are replaced by analytic ones. Nothing global
+is patched. A lifted forward is only a candidate: the witness trusts it after it has agreed with a
+real difference of the original.
 """
 
 import math
@@ -14,7 +16,9 @@ import numpy as np
 
 
 def lift(function: Callable) -> Callable:
-    """A copy of `function` (and of the plain Python functions that it reaches) over complex-keeping numpy."""
+    """A copy of `function` (and of the plain Python functions that it reaches) over
+    complex-keeping numpy.
+    """
     return _lift(function, {})
 
 
@@ -27,7 +31,9 @@ def _lift(function, seen: dict):
         return seen[id(function)]
     names = dict(function.__globals__)
     cells = tuple(types.CellType() for _ in function.__closure__ or ())
-    copy = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells or None)
+    copy = types.FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, cells or None
+    )
     copy.__kwdefaults__ = function.__kwdefaults__
     seen[id(function)] = copy
     for name in _names(function.__code__):
@@ -50,7 +56,10 @@ def _lift_value(value, seen):
         return _MATH
     if isinstance(value, types.FunctionType):
         return _lift(value, seen)
-    if isinstance(value, types.BuiltinFunctionType | np.ufunc) or getattr(value, "__module__", None) == "numpy":
+    if (
+        isinstance(value, types.BuiltinFunctionType | np.ufunc)
+        or getattr(value, "__module__", None) == "numpy"
+    ):
         name = getattr(value, "__name__", "")  # `from numpy import zeros`
         if name in _REPLACED and getattr(np, name, None) is value:
             return _REPLACED[name]
@@ -58,7 +67,13 @@ def _lift_value(value, seen):
 
 
 def _foreign(function) -> bool:
-    return (function.__module__ or "").split(".")[0] in {"numpy", "scipy", "autograd", "torch", "jax"}
+    return (function.__module__ or "").split(".")[0] in {
+        "numpy",
+        "scipy",
+        "autograd",
+        "torch",
+        "jax",
+    }
 
 
 def _names(code) -> set[str]:
@@ -84,7 +99,9 @@ def _float(a=0.0):
 
 
 def _buffer(make):
-    return lambda shape, dtype=None, *rest, **named: make(shape, _complex_dtype(dtype), *rest, **named)
+    return lambda shape, dtype=None, *rest, **named: make(
+        shape, _complex_dtype(dtype), *rest, **named
+    )
 
 
 def _like(make):
@@ -112,7 +129,9 @@ def _cast(kind):
 
 
 def _negative(a: np.ndarray) -> np.ndarray:
-    """a < 0 as numpy orders complex numbers: by the real part first, so that a step from a tie falls on its own side."""
+    """a < 0 as numpy orders complex numbers: by the real part first, so that a step from a tie
+    falls on its own side.
+    """
     return (a.real < 0) | ((a.real == 0) & (a.imag < 0))
 
 
@@ -123,7 +142,9 @@ def _abs(a, **named):
 
 def _sign(a, **named):
     a = np.asarray(a)
-    return np.where(_negative(a), -1.0, 1.0) * (a != 0) if a.dtype.kind == "c" else np.sign(a, **named)
+    return (
+        np.where(_negative(a), -1.0, 1.0) * (a != 0) if a.dtype.kind == "c" else np.sign(a, **named)
+    )
 
 
 def _var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **named):
@@ -161,7 +182,9 @@ _REPLACED = {
     "var": _var,
     "std": lambda a, *rest, **named: np.sqrt(_var(a, *rest, **named)),
     "vdot": lambda a, b: np.dot(np.ravel(a), np.ravel(b)),
-    "logaddexp": lambda a, b: np.maximum(a, b) + np.log1p(np.exp(np.minimum(a, b) - np.maximum(a, b))),
+    "logaddexp": lambda a, b: (
+        np.maximum(a, b) + np.log1p(np.exp(np.minimum(a, b) - np.maximum(a, b)))
+    ),
 }
 
 
@@ -189,7 +212,9 @@ class _Math:
 
     def __getattr__(self, name):
         return (
-            getattr(np, name) if name in {"exp", "log", "sqrt", "tanh", "sin", "cos", "log1p", "expm1"} else getattr(math, name)
+            getattr(np, name)
+            if name in {"exp", "log", "sqrt", "tanh", "sin", "cos", "log1p", "expm1"}
+            else getattr(math, name)
         )
 
 

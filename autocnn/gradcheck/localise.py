@@ -1,18 +1,24 @@
-"""Where a gradient is wrong: axis by axis with directions on slices, then entry by entry where that is cheap."""
+"""Where a gradient is wrong: axis by axis with directions on slices, then entry by entry where
+that is cheap.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .problem import Problem, run
-from .report import Entry
-from .witnesses import RUNGS, Witness, jvp, slope
+from autocnn.gradcheck.problem import Problem, run
+from autocnn.gradcheck.report import Entry
+from autocnn.gradcheck.witnesses import RUNGS, Witness, jvp, slope
 
-WORK = 1e7  # numbers that a dense gradient may touch: runs x (entries of all arguments and outputs); beyond it, slices
+# numbers that a dense gradient may touch: runs x (entries of all arguments and outputs); beyond it,
+# slices
+WORK = 1e7
 
 
 class Located(NamedTuple):
-    """The worst entries, how many are wrong (counted up to 8 where that is dear), both gradients if computed in full."""
+    """The worst entries, how many are wrong (counted up to 8 where that is dear), both gradients
+    if computed in full.
+    """
 
     worst: list[Entry]
     wrong: int
@@ -20,7 +26,9 @@ class Located(NamedTuple):
     gradient: np.ndarray | None
 
 
-def locate(problem: Problem, values: dict, name: str, witness: Witness, work: float = WORK) -> Located:
+def locate(
+    problem: Problem, values: dict, name: str, witness: Witness, work: float = WORK
+) -> Located:
     """At most three worst entries of a wrong leaf, for one random cotangent."""
     rng = np.random.default_rng(1)
     out = run(problem, values)
@@ -51,11 +59,17 @@ def _worst(g: np.ndarray, r: np.ndarray, only=None) -> list[Entry]:
     gap = np.abs(g - r)
     order = np.argsort(gap, axis=None)[::-1][:3]
     indices = [tuple(int(k) for k in np.unravel_index(i, g.shape)) for i in order]
-    return [Entry(i, float(g[i]), float(r[i])) for i in indices if gap[i] > 0 and (only is None or i in only)]
+    return [
+        Entry(i, float(g[i]), float(r[i]))
+        for i in indices
+        if gap[i] > 0 and (only is None or i in only)
+    ]
 
 
 def _candidates(problem, values, name, witness, v, g, rng, limit: int = 8) -> list[tuple[int, ...]]:
-    """Entries that lie in a wrong half, quarter, eighth ... of the flattened leaf: n log n becomes log n."""
+    """Entries that lie in a wrong half, quarter, eighth ... of the flattened leaf: n log n
+    becomes log n.
+    """
     flat = g.ravel()
     spans, found = [(0, flat.size)], []
     while spans and len(found) < limit:

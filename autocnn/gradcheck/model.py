@@ -1,8 +1,10 @@
-"""A whole network's gradient, leaf by leaf: autograd, reference, fast and a numeric witness side by side.
+"""A whole network's gradient, leaf by leaf: autograd, reference, fast and a numeric witness side by
+side.
 
-The cotangent is random. For each leaf the interpretations are compared with the complex step of the forward pass along a
-random direction, and with each other entry by entry. When one of them is wrong, its layers are checked one by one on what
-they were fed, and the first broken one that the backward pass meets is named.
+The cotangent is random. For each leaf the interpretations are compared with the complex step of the
+forward pass along a random direction, and with each other entry by entry. When one of them is
+wrong, its layers are checked one by one on what they were fed, and the first broken one that the
+backward pass meets is named.
 """
 
 import importlib.util
@@ -15,44 +17,80 @@ from typing import Any
 import numpy as np
 
 from autocnn import trees
-
-from .examine import examine
-from .report import Cause, Leaf, Report
-from .taps import Network, broken_layer, gradients, misses, numeric_slopes, shapes_of, whole
+from autocnn.gradcheck.examine import examine
+from autocnn.gradcheck.report import Cause, Leaf, Report
+from autocnn.gradcheck.taps import (
+    Network,
+    broken_layer,
+    gradients,
+    misses,
+    numeric_slopes,
+    shapes_of,
+    whole,
+)
 
 
 @dataclass
 class ModelReport(Report):
-    """A Report that prints as one table: a row a leaf, the digits to which each interpretation meets the numeric witness."""
+    """A Report that prints as one table: a row a leaf, the digits to which each interpretation
+    meets the numeric witness.
+    """
 
     columns: list[str] = field(default_factory=list)
     broken: str | None = None
 
     def text(self, width: int | None = None) -> str:
-        """The table, then causes and notes; long paths are cut in the middle on narrow terminals."""
+        """The table, then causes and notes; long paths are cut in the middle on narrow
+        terminals.
+        """
         lines = Report.text(self, width).splitlines()
         head = [line for line in lines if not line.startswith("  ")]
         limit = max(20, min(60, (width or 100) - 16 - 11 * len(self.columns)))
         names = {n: f"{n} {leaf.shape}" for n, leaf in self.leaves.items()}
         wide = min(limit, max(map(len, names.values()), default=4))
-        table = [f"      {'leaf':<{wide}}" + "".join(f"{c:>11}" for c in self.columns) + "   digits"]
+        table = [
+            f"      {'leaf':<{wide}}" + "".join(f"{c:>11}" for c in self.columns) + "   digits"
+        ]
         for name, leaf in self.leaves.items():
             word = {"agree": "ok", "wrong": "FAIL", "unresolved": "????"}[leaf.verdict]
-            text = names[name] if len(names[name]) <= wide else names[name][: wide - 10] + "..." + names[name][-7:]
-            cells = "".join(f"{leaf.witnesses[c]:>11.1f}" if c in leaf.witnesses else f"{'-':>11}" for c in self.columns)
+            text = (
+                names[name]
+                if len(names[name]) <= wide
+                else names[name][: wide - 10] + "..." + names[name][-7:]
+            )
+            cells = "".join(
+                f"{leaf.witnesses[c]:>11.1f}" if c in leaf.witnesses else f"{'-':>11}"
+                for c in self.columns
+            )
             table.append(f"{word:<4}  {text:<{wide}}{cells}")
-        tail = [line for line in lines[len(head) :] if line.lstrip().startswith(("cause", "note", "ruled", "reproduce"))]
+        tail = [
+            line
+            for line in lines[len(head) :]
+            if line.lstrip().startswith(("cause", "note", "ruled", "reproduce"))
+        ]
         causes = [f"cause  {c.leaf or 'network'}: {c.code}: {c.message}" for c in self.causes]
         notes = [f"note   {n}" for n in self.notes]
-        return "\n".join([*head[:1], *table, *causes, *notes, *(t.strip() for t in tail if t.lstrip().startswith("ruled"))])
+        return "\n".join(
+            [
+                *head[:1],
+                *table,
+                *causes,
+                *notes,
+                *(t.strip() for t in tail if t.lstrip().startswith("ruled")),
+            ]
+        )
 
 
-def check_model(build, shape, *, batch: int = 3, seed: int = 0, train: bool = True, x=None) -> ModelReport:
-    """Check a network: `build` is a function that takes nn= (such as ac.models.tiny_cnn), or a model.
+def check_model(
+    build, shape, *, batch: int = 3, seed: int = 0, train: bool = True, x=None
+) -> ModelReport:
+    """Check a network: `build` is a function that takes nn= (such as ac.models.tiny_cnn), or a
+    model.
 
-    `shape` is one picture's (C, H, W) or (D,), `x` a batch (default: `batch` standard normal pictures from `seed`).
-    A builder is interpreted by autocnn.layers, reference and autocnn.fast; a model is checked as it is and
-    beside its own rebuilt in each vocabulary that has its words. Raises ValueError when nothing can be built or run.
+    `shape` is one picture's (C, H, W) or (D,), `x` a batch (default: `batch` standard normal
+    pictures from `seed`). A builder is interpreted by autocnn.layers, reference and autocnn.fast; a
+    model is checked as it is and beside its own rebuilt in each vocabulary that has its words.
+    Raises ValueError when nothing can be built or run.
     """
     start = time.perf_counter()
     models = interpretations(build)
@@ -61,12 +99,16 @@ def check_model(build, shape, *, batch: int = 3, seed: int = 0, train: bool = Tr
     try:
         _, params, state = first.init((seed,), tuple(shape))
     except TypeError as error:
-        raise ValueError(f"{first!r}.init(key, shape) cannot be called with shape {shape!r}: {error}") from error
+        raise ValueError(
+            f"{first!r}.init(key, shape) cannot be called with shape {shape!r}: {error}"
+        ) from error
     params = _spread(params, rng)
     x = rng.standard_normal((batch, *shape)) if x is None else np.asarray(x, dtype=np.float64)
     networks = {n: Network(m, params, state, x, train, (seed,)) for n, m in models.items()}
     report = ModelReport(getattr(build, "__name__", first.name), {}, columns=["numeric", *models])
-    cotangent = rng.standard_normal(first.apply(params, state, x, train=train, key=(seed,))[0].shape)
+    cotangent = rng.standard_normal(
+        first.apply(params, state, x, train=train, key=(seed,))[0].shape
+    )
     found = {n: gradients(net, cotangent) for n, net in networks.items()}
     moved = {n: gradients(net.rounded(rng), cotangent) for n, net in networks.items()}
     _compare(report, networks, found, moved, cotangent, rng)
@@ -79,8 +121,11 @@ def check_model(build, shape, *, batch: int = 3, seed: int = 0, train: bool = Tr
     return report
 
 
-def check_layer(layer, shape, *, batch: int = 3, seed: int = 0, train: bool = True, dtype="float64") -> Report:
-    """Check one layer of any vocabulary as `check` does a function; its leaves are "x" and the paths of its parameters.
+def check_layer(
+    layer, shape, *, batch: int = 3, seed: int = 0, train: bool = True, dtype="float64"
+) -> Report:
+    """Check one layer of any vocabulary as `check` does a function; its leaves are "x" and the
+    paths of its parameters.
 
     `shape` is one example's; x and the parameters are drawn from `seed`.
     """
@@ -93,15 +138,21 @@ def check_layer(layer, shape, *, batch: int = 3, seed: int = 0, train: bool = Tr
 
 
 def interpretations(build) -> dict[str, Any]:
-    """{"autograd": model, "reference": model, "fast": model}, as far as they exist; a model that is given stays itself."""
+    """{"autograd": model, "reference": model, "fast": model}, as far as they exist; a model that
+    is given stays itself.
+    """
     from autocnn import models
 
     engines = {"autograd": "autocnn.layers", "reference": "reference", "fast": "autocnn.fast"}
-    engines = {n: importlib.import_module(m) for n, m in engines.items() if importlib.util.find_spec(m)}
+    engines = {
+        n: importlib.import_module(m) for n, m in engines.items() if importlib.util.find_spec(m)
+    }
     built = {}
     if not callable(getattr(build, "forward", None)):
         if not callable(build):
-            raise ValueError(f"check_model needs a builder such as ac.models.tiny_cnn, or a model; got {type(build).__name__}")
+            raise ValueError(
+                f"check_model needs a builder such as ac.models.tiny_cnn, or a model; got {type(build).__name__}"
+            )
         if "nn" in inspect.signature(build).parameters or any(
             p.kind == p.VAR_KEYWORD for p in inspect.signature(build).parameters.values()
         ):
@@ -109,7 +160,12 @@ def interpretations(build) -> dict[str, Any]:
         build = build()
     home = type(build).__module__
     own = next(
-        (n for n, m in engines.items() if home.startswith(m.__name__.split(".layers")[0] + ".") and n != "fast"), "yours"
+        (
+            n
+            for n, m in engines.items()
+            if home.startswith(m.__name__.split(".layers")[0] + ".") and n != "fast"
+        ),
+        "yours",
     )
     built[f"{own}*" if own != "yours" else own] = build
     for name, module in engines.items():
@@ -123,8 +179,12 @@ def interpretations(build) -> dict[str, Any]:
 
 
 def _spread(params, rng):
-    """Initial params moved off their zeros and ones, at which a missing factor or bias would not show."""
-    return trees.tree_map(lambda a: a + 0.1 * rng.standard_normal(a.shape) * (np.std(a) or 1.0), params)
+    """Initial params moved off their zeros and ones, at which a missing factor or bias would not
+    show.
+    """
+    return trees.tree_map(
+        lambda a: a + 0.1 * rng.standard_normal(a.shape) * (np.std(a) or 1.0), params
+    )
 
 
 def _compare(report: ModelReport, networks: dict, found: dict, moved: dict, cotangent, rng) -> None:
@@ -132,7 +192,11 @@ def _compare(report: ModelReport, networks: dict, found: dict, moved: dict, cota
     outputs = [g.y for g in found.values()]
     if any(np.max(np.abs(y - outputs[0])) > 1e-9 * np.max(np.abs(outputs[0])) for y in outputs[1:]):
         report.causes.append(
-            Cause("unclassified", None, "the interpretations' outputs differ: the forward passes are not one function")
+            Cause(
+                "unclassified",
+                None,
+                "the interpretations' outputs differ: the forward passes are not one function",
+            )
         )
     directions = {path: rng.standard_normal(s) for path, s in shapes.items()}
     slopes, method = numeric_slopes(networks, directions, cotangent)
@@ -143,8 +207,14 @@ def _compare(report: ModelReport, networks: dict, found: dict, moved: dict, cota
         for name, grads in found.items():
             g = grads.by_leaf.get(path)
             if g is None or g.shape != shape:
-                code, got = ("missing", "no gradient") if g is None else ("shape", f"a gradient of shape {g.shape}")
-                report.causes.append(Cause(code, path, f"{name} gives {got} for this leaf of shape {shape}"))
+                code, got = (
+                    ("missing", "no gradient")
+                    if g is None
+                    else ("shape", f"a gradient of shape {g.shape}")
+                )
+                report.causes.append(
+                    Cause(code, path, f"{name} gives {got} for this leaf of shape {shape}")
+                )
                 leaf.verdict = "wrong"
                 leaf.notes.append(name)
                 continue
@@ -159,9 +229,13 @@ def _compare(report: ModelReport, networks: dict, found: dict, moved: dict, cota
         good = [g.by_leaf[path] for n, g in found.items() if n not in leaf.notes]
         if len(good) > 1:
             top = max(float(np.max(np.abs(g))) for g in good) or 1.0
-            leaf.witnesses["entrywise"] = _digits(max(float(np.max(np.abs(g - good[0]))) for g in good[1:]), top)
+            leaf.witnesses["entrywise"] = _digits(
+                max(float(np.max(np.abs(g - good[0]))) for g in good[1:]), top
+            )
     report.columns = (
-        [*found, "entrywise"] if any("entrywise" in leaf.witnesses for leaf in report.leaves.values()) else [*found]
+        [*found, "entrywise"]
+        if any("entrywise" in leaf.witnesses for leaf in report.leaves.values())
+        else [*found]
     )
     report.notes.append(
         f"digits of agreement with the {method} along a random direction of each leaf; entrywise: with one another"
@@ -178,13 +252,21 @@ def _fails(leaf: Leaf, name: str) -> bool:
 
 def _name_layer(report: ModelReport, name: str, net: Network, wrong: list[str], rng) -> None:
     found = broken_layer(net, rng)
-    where = f"{name}: wrong from {wrong[-1]} down" if len(wrong) > 1 else f"{name}: wrong at {wrong[0]}"
+    where = (
+        f"{name}: wrong from {wrong[-1]} down" if len(wrong) > 1 else f"{name}: wrong at {wrong[0]}"
+    )
     if found is None:
         report.causes.append(
-            Cause("unclassified", None, f"{where}; each layer by itself is right on what it was fed: the composition is wrong")
+            Cause(
+                "unclassified",
+                None,
+                f"{where}; each layer by itself is right on what it was fed: the composition is wrong",
+            )
         )
         return
     report.broken = found.path
     for cause in found.report.causes or [Cause("unclassified", None, "its gradient is wrong")]:
         leaf = f", {cause.leaf}" if cause.leaf else ""
-        report.causes.append(cause._replace(leaf=f"{name} layer {found.path} {found.layer!r}{leaf}"))
+        report.causes.append(
+            cause._replace(leaf=f"{name} layer {found.path} {found.layer!r}{leaf}")
+        )

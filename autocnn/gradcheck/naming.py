@@ -1,18 +1,34 @@
-"""From two Jacobians to a name: rules from the simplest to the least simple, none of which guesses."""
+"""From two Jacobians to a name: rules from the simplest to the least simple, none of which
+guesses.
+"""
 
 import itertools
 from collections.abc import Callable
 
 import numpy as np
 
-from . import rules_mask, rules_operand, rules_outputs, rules_routes, rules_rows, rules_slope, rules_whole
-from .evidence import LARGE, SMALL, Evidence, affordable, gather, residual, second_point
-from .factors import matches
-from .problem import CallError, Problem, run
-from .report import Cause
-from .shrink import shrink, variants
-from .verdict import compare, probe
-from .witnesses import Witness, choose, slope
+from autocnn.gradcheck.evidence import (
+    LARGE,
+    SMALL,
+    Evidence,
+    affordable,
+    gather,
+    residual,
+    second_point,
+)
+from autocnn.gradcheck.factors import matches
+from autocnn.gradcheck.problem import CallError, Problem, run
+from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.rules import mask as rules_mask
+from autocnn.gradcheck.rules import operand as rules_operand
+from autocnn.gradcheck.rules import outputs as rules_outputs
+from autocnn.gradcheck.rules import routes as rules_routes
+from autocnn.gradcheck.rules import rows as rules_rows
+from autocnn.gradcheck.rules import slope as rules_slope
+from autocnn.gradcheck.rules import whole as rules_whole
+from autocnn.gradcheck.shrink import shrink, variants
+from autocnn.gradcheck.verdict import compare, probe
+from autocnn.gradcheck.witnesses import Witness, choose, slope
 
 #: In order. What a rule is called is what the report says was ruled out once it has been tried in vain.
 RULES = (
@@ -60,9 +76,17 @@ RULES = (
 
 
 def explain(
-    problem: Problem, values: dict, witnesses: dict, wrong: dict[str, int], nonlinear: set[str], known: list[Cause], seed: int
+    problem: Problem,
+    values: dict,
+    witnesses: dict,
+    wrong: dict[str, int],
+    nonlinear: set[str],
+    known: list[Cause],
+    seed: int,
 ) -> tuple[list[Cause], list[str], dict[str, tuple[int, ...]]]:
-    """Causes for the wrong leaves (name -> how many entries are wrong), what was ruled out, and shapes that still fail."""
+    """Causes for the wrong leaves (name -> how many entries are wrong), what was ruled out, and
+    shapes that still fail.
+    """
     causes, ruled_out, shapes = [], [], None
     for name, count in wrong.items():
         if name not in witnesses:
@@ -70,11 +94,15 @@ def explain(
             continue
         if 0 < count <= 3 and values[name].size >= 200:
             what = "entry is" if count == 1 else "entries are"
-            message = f"{count} of {values[name].size} {what} wrong, all others right: look at the index"
+            message = (
+                f"{count} of {values[name].size} {what} wrong, all others right: look at the index"
+            )
             causes.append(Cause("unclassified", name, message))
             continue
         small = problem if name in nonlinear else _small_case(problem, name, witnesses[name])
-        cause, tried = _explain_leaf(problem, small, name, witnesses[name], name not in nonlinear, seed)
+        cause, tried = _explain_leaf(
+            problem, small, name, witnesses[name], name not in nonlinear, seed
+        )
         causes += [cause] if cause else []
         ruled_out += [t for t in tried if t not in ruled_out]
         if shapes is None and name not in nonlinear:
@@ -86,12 +114,18 @@ def _shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
     return {n: np.shape(a) for n, a in problem.arguments.items() if isinstance(a, np.ndarray)}
 
 
-def _explain_leaf(problem: Problem, small: Problem, name: str, witness: Witness, linear: bool, seed: int):
-    """(cause or None, rules tried in vain) for one leaf, on a case that is small enough for both Jacobians."""
+def _explain_leaf(
+    problem: Problem, small: Problem, name: str, witness: Witness, linear: bool, seed: int
+):
+    """(cause or None, rules tried in vain) for one leaf, on a case that is small enough for both
+    Jacobians.
+    """
     rng, values = np.random.default_rng([seed, 1]), small.values()
     near = choose(small, values, name, rng)
     if not affordable(small, values, name, LARGE):
-        message = "too large to compare entry by entry, and no smaller case runs: " + _projected(problem, name, witness)
+        message = "too large to compare entry by entry, and no smaller case runs: " + _projected(
+            problem, name, witness
+        )
         return Cause("unclassified", name, message), []
     offset = None if linear else _offset(small, values, name)
     if offset:
@@ -111,7 +145,9 @@ def _explain_leaf(problem: Problem, small: Problem, name: str, witness: Witness,
 
 
 def name_cause(e: Evidence) -> tuple[Cause, list[str]]:
-    """The first rule that explains the leaf exactly, here and at a second point, or "unclassified" with what can be said."""
+    """The first rule that explains the leaf exactly, here and at a second point, or
+    "unclassified" with what can be said.
+    """
     tried: list[str] = []
     rules = RULES if e.linear else RULES[:1]
     other: list[Evidence | None] = []  # the second point, gathered when it is first asked for
@@ -130,17 +166,24 @@ def name_cause(e: Evidence) -> tuple[Cause, list[str]]:
 def _apply(rule: Callable, e: Evidence) -> Cause | None:
     try:
         return rule(e)
-    except (CallError, np.linalg.LinAlgError):  # an altered argument is refused: this rule has nothing to say
+    except (
+        CallError,
+        np.linalg.LinAlgError,
+    ):  # an altered argument is refused: this rule has nothing to say
         return None
 
 
 def _certain(e: Evidence, cause: Cause) -> bool:
-    """One factor for many derivatives is no chance; what fits a few numbers, or rests on where zeros lie, may be."""
+    """One factor for many derivatives is no chance; what fits a few numbers, or rests on where
+    zeros lie, may be.
+    """
     return not e.linear or (cause.code in ("zero", "sign", "scale") and np.count_nonzero(e.J) > 1)
 
 
 def _same(cause: Cause, again: Cause | None) -> bool:
-    """Does a rule tell the same at two points? A substitution must be the same one, a factor of one number the same factor."""
+    """Does a rule tell the same at two points? A substitution must be the same one, a factor of
+    one number the same factor.
+    """
     if again is None or again.code != cause.code:
         return False
     if cause.code == "wrong-operand":
@@ -151,7 +194,9 @@ def _same(cause: Cause, again: Cause | None) -> bool:
 
 
 def _at_other_sizes(problem: Problem, small: Problem, witness: Witness, cause: Cause) -> Cause:
-    """The factor at the given sizes, named by what fits there and at other sizes: 1 / N is not 1 / k at both."""
+    """The factor at the given sizes, named by what fits there and at other sizes: 1 / N is not 1
+    / k at both.
+    """
     found = _factor_names(problem, cause.leaf, witness)
     if found is None:
         return cause
@@ -170,12 +215,16 @@ def _at_other_sizes(problem: Problem, small: Problem, witness: Witness, cause: C
 
 
 def _factor_names(problem: Problem, name: str, witness: Witness) -> tuple[float, list[str]] | None:
-    """c with yours = c x the gradient along three directions, and everything that c may be called."""
+    """c with yours = c x the gradient along three directions, and everything that c may be
+    called.
+    """
     values, rng = problem.values(), np.random.default_rng(9)
     found = []
     for p in probe(problem, values, rng):
         u = rng.standard_normal(values[name].shape)
-        found.append(float(np.vdot(p.grads[name], u)) / slope(problem, values, name, u, p.v, witness).value)
+        found.append(
+            float(np.vdot(p.grads[name], u)) / slope(problem, values, name, u, p.v, witness).value
+        )
     if np.ptp(found) > 1e-6 * abs(found[0]):
         return None
     shapes = run(problem, values).shapes
@@ -200,7 +249,14 @@ def _pattern(e: Evidence) -> str:
 
 def _projected(problem: Problem, name: str, witness: Witness) -> str:
     values = problem.values()
-    result = compare(problem, values, name, witness, probe(problem, values, np.random.default_rng(2)), np.random.default_rng(2))
+    result = compare(
+        problem,
+        values,
+        name,
+        witness,
+        probe(problem, values, np.random.default_rng(2)),
+        np.random.default_rng(2),
+    )
     return f"along random directions it is off by {result.error / result.scale:.2g} of its size"
 
 
@@ -215,9 +271,16 @@ def _offset(problem: Problem, values: dict, name: str) -> Cause | None:
         if z.shape == offset.shape and np.any(z):
             c = float(np.vdot(offset, z) / np.vdot(z, z))
             if c and residual(offset, c * z) < 1e-7:
-                return Cause("additive", name, f"{c:.6g} x {other} is added, whatever dy is: a regulariser leaked in?", c)
+                return Cause(
+                    "additive",
+                    name,
+                    f"{c:.6g} x {other} is added, whatever dy is: a regulariser leaked in?",
+                    c,
+                )
     if np.any(offset) and np.ptp(offset) <= 1e-9 * np.max(np.abs(offset)) and offset.size > 1:
-        return Cause("additive", name, f"the constant {offset.flat[0]:.6g} is added, whatever dy is")
+        return Cause(
+            "additive", name, f"the constant {offset.flat[0]:.6g} is added, whatever dy is"
+        )
     return None
 
 
@@ -232,7 +295,7 @@ def _shape_hint(problem: Problem, values: dict, name: str, known: list[Cause]) -
         witness = choose(problem, values, name, np.random.default_rng(6))
         if not affordable(problem, values, name, LARGE):
             continue
-        from .evidence import true_jacobian
+        from autocnn.gradcheck.evidence import true_jacobian
 
         r = (v @ true_jacobian(problem, values, name, witness)).reshape(values[name].shape)
         hint = rules_operand.shape_hint(grad, values[name], r)
@@ -245,13 +308,18 @@ def _still_wrong(name: str, witness: Witness) -> Callable[[Problem], bool]:
 
     def fails(problem: Problem) -> bool:
         values = problem.values()
-        return compare(problem, values, name, witness, probe(problem, values, rng, 1), rng).verdict == "wrong"
+        return (
+            compare(problem, values, name, witness, probe(problem, values, rng, 1), rng).verdict
+            == "wrong"
+        )
 
     return fails
 
 
 def _small_case(problem: Problem, name: str, witness: Witness) -> Problem:
-    """The given case when both Jacobians are quick, else a smaller one in which the leaf is still wrong."""
+    """The given case when both Jacobians are quick, else a smaller one in which the leaf is
+    still wrong.
+    """
 
     def enough(candidate: Problem) -> bool:
         return affordable(candidate, candidate.values(), name, SMALL)

@@ -1,4 +1,6 @@
-"""One convention for every way of writing a backward pass: named float arrays in, flat cotangents back."""
+"""One convention for every way of writing a backward pass: named float arrays in, flat
+cotangents back.
+"""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -16,7 +18,9 @@ class CallError(ValueError):
 
 
 class Output(NamedTuple):
-    """What one forward call gave: all outputs in one flat vector, their shapes, and the backward of this call."""
+    """What one forward call gave: all outputs in one flat vector, their shapes, and the backward
+    of this call.
+    """
 
     flat: np.ndarray
     shapes: tuple[tuple[int, ...], ...]
@@ -27,11 +31,13 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """A function to be checked. `call(arguments) -> (y, backward, held)` is what an adapter makes of the user's code:
+    """A function to be checked. `call(arguments) -> (y, backward, held)` is what an adapter makes
+    of the user's code:
 
-    y is an array, a scalar, or a tuple, list or dict of them; `backward(dy)` takes a dy of y's structure and returns
-    gradients (dict, tuple in the leaves' order, or one bare array); `held()` lists the arrays that backward remembers.
-    `lifted`, when not None, is the same call with complex buffers (see `lift`), used for the complex step alone.
+    y is an array, a scalar, or a tuple, list or dict of them; `backward(dy)` takes a dy of y's
+    structure and returns gradients (dict, tuple in the leaves' order, or one bare array); `held()`
+    lists the arrays that backward remembers. `lifted`, when not None, is the same call with complex
+    buffers (see `lift`), used for the complex step alone.
     """
 
     label: str
@@ -43,12 +49,19 @@ class Problem:
     generators: tuple = ()
     _states: list = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    draws: list[bool] = field(default_factory=lambda: [True])  # from numpy's global stream: assumed until a call shows not
-    _seen: dict = field(default_factory=dict)  # shapes of the arguments -> (shapes of the output, calls)
+    draws: list[bool] = field(
+        default_factory=lambda: [True]
+    )  # from numpy's global stream: assumed until a call shows not
+    _seen: dict = field(
+        default_factory=dict
+    )  # shapes of the arguments -> (shapes of the output, calls)
 
     def values(self, dtype=np.float64) -> dict[str, np.ndarray]:
         """Copies of the leaves, in `dtype` (None: as they were given)."""
-        return {n: np.array(self.arguments[n], dtype=dtype or np.asarray(self.arguments[n]).dtype) for n in self.leaves}
+        return {
+            n: np.array(self.arguments[n], dtype=dtype or np.asarray(self.arguments[n]).dtype)
+            for n in self.leaves
+        }
 
     def at(self, **arguments) -> "Problem":
         """The same function with other arguments."""
@@ -56,33 +69,49 @@ class Problem:
 
 
 def make_problem(label, call, arguments, lifted=None, functions=()) -> Problem:
-    """Decide which arguments are differentiated: the float arrays, numpy scalars and Python floats held in arrays."""
+    """Decide which arguments are differentiated: the float arrays, numpy scalars and Python
+    floats held in arrays.
+    """
     leaves = tuple(name for name, value in arguments.items() if _is_float(value))
     if not leaves:
-        got = ", ".join(f"{n}: {getattr(v, 'dtype', type(v).__name__)}" for n, v in arguments.items()) or "no arguments"
+        got = (
+            ", ".join(f"{n}: {getattr(v, 'dtype', type(v).__name__)}" for n, v in arguments.items())
+            or "no arguments"
+        )
         raise ValueError(
-            f"nothing to differentiate in {label}: it needs at least one float array, got {got}" + _as_array(arguments)
+            f"nothing to differentiate in {label}: it needs at least one float array, got {got}"
+            + _as_array(arguments)
         )
     for name in leaves:
         value = np.asarray(arguments[name])
         if value.size == 0:
             raise ValueError(f"{name} is empty (shape {value.shape}): give it at least one entry")
         if not np.all(np.isfinite(value)):
-            raise ValueError(f"{name} holds inf or nan: a gradient there means nothing, give finite values")
+            raise ValueError(
+                f"{name} holds inf or nan: a gradient there means nothing, give finite values"
+            )
     generators = tuple(_generators(functions))
     states = [g.bit_generator.state for g in generators]
-    return Problem(label, call, dict(arguments), leaves, lifted, tuple(functions), generators, states)
+    return Problem(
+        label, call, dict(arguments), leaves, lifted, tuple(functions), generators, states
+    )
 
 
 def _as_array(arguments: dict) -> str:
     """The call that would work, where lists or numbers were given."""
     numbers = [n for n, v in arguments.items() if isinstance(v, list | tuple | float | int)]
-    integers = [n for n, v in arguments.items() if getattr(getattr(v, "dtype", None), "kind", "") in "iu"]
+    integers = [
+        n for n, v in arguments.items() if getattr(getattr(v, "dtype", None), "kind", "") in "iu"
+    ]
     if numbers:
         return f"; pass {numbers[0]}=np.array({numbers[0]}, dtype=float)"
     if integers:
         return f"; pass {integers[0]}={integers[0]}.astype(float)"
-    return "; give real and imaginary parts as two float arrays" if any(map(np.iscomplexobj, arguments.values())) else ""
+    return (
+        "; give real and imaginary parts as two float arrays"
+        if any(map(np.iscomplexobj, arguments.values()))
+        else ""
+    )
 
 
 def _is_float(value) -> bool:
@@ -90,9 +119,14 @@ def _is_float(value) -> bool:
 
 
 def _generators(functions):
-    """Generators that the functions close over: rewound before each call, so that dropout draws the same mask."""
+    """Generators that the functions close over: rewound before each call, so that dropout draws
+    the same mask.
+    """
     for function in functions:
-        code, closure = getattr(function, "__code__", None), getattr(function, "__closure__", None) or ()
+        code, closure = (
+            getattr(function, "__code__", None),
+            getattr(function, "__closure__", None) or (),
+        )
         cells = [c.cell_contents for c in closure if _filled(c)]
         named = [function.__globals__.get(n) for n in code.co_names] if code else []
         for value in cells + named:
@@ -107,11 +141,19 @@ def _filled(cell) -> bool:
         return False
 
 
-def run(problem: Problem, values: dict[str, Any], what: str = "forward", lifted: bool = False, fresh=True) -> Output:
-    """Call the function with `values` in place of the leaves. `what` says in an error which call it was.
+def run(
+    problem: Problem,
+    values: dict[str, Any],
+    what: str = "forward",
+    lifted: bool = False,
+    fresh=True,
+) -> Output:
+    """Call the function with `values` in place of the leaves. `what` says in an error which call it
+    was.
 
-    Every call sees the same random numbers (numpy's global stream is put back afterwards, generators are rewound) and,
-    unless `fresh` is False, its own copies of the arguments, so that a function that writes into them spoils nothing.
+    Every call sees the same random numbers (numpy's global stream is put back afterwards,
+    generators are rewound) and, unless `fresh` is False, its own copies of the arguments, so that a
+    function that writes into them spoils nothing.
     """
     arguments = {name: values.get(name, value) for name, value in problem.arguments.items()}
     if fresh:
@@ -125,7 +167,9 @@ def run(problem: Problem, values: dict[str, Any], what: str = "forward", lifted:
         if problem.draws[0]:
             np.random.set_state(_LEGACY)  # noqa: NPY002
         with np.errstate(all="ignore"):
-            y, backward, held = guarded(lambda: call(arguments), f"{problem.label}: {what}", arguments)
+            y, backward, held = guarded(
+                lambda: call(arguments), f"{problem.label}: {what}", arguments
+            )
     finally:
         if problem.draws[0]:
             after = np.random.get_state()  # noqa: NPY002
@@ -134,13 +178,21 @@ def run(problem: Problem, values: dict[str, Any], what: str = "forward", lifted:
     parts, rebuild = split_output(y, problem.label)
     shapes = tuple(p.shape for p in parts)
     _same_shapes(problem, arguments, shapes)
-    if not lifted and any(np.iscomplexobj(p) for p in parts) and not any(np.iscomplexobj(v) for v in arguments.values()):
+    if (
+        not lifted
+        and any(np.iscomplexobj(p) for p in parts)
+        and not any(np.iscomplexobj(v) for v in arguments.values())
+    ):
         raise CallError(
             f"{problem.label}: forward returned complex numbers for real arguments: return their real and imaginary parts "
             "(y.real, y.imag), or a real function of them, with backward taking a dy for each"
         )
     dtype = np.result_type(*parts, np.float64)
-    flat = np.concatenate([p.ravel() for p in parts]).astype(dtype, copy=False) if parts else np.zeros(0)
+    flat = (
+        np.concatenate([p.ravel() for p in parts]).astype(dtype, copy=False)
+        if parts
+        else np.zeros(0)
+    )
 
     def flat_backward(dy: np.ndarray, what: str = "backward", look=None) -> dict[str, Any]:
         cotangent = rebuild(dy)
@@ -168,7 +220,9 @@ def _same_shapes(problem: Problem, arguments: dict, shapes: tuple) -> None:
 
 
 def guarded(thunk: Callable[[], Any], what: str, arguments: dict[str, Any] | None = None) -> Any:
-    """`thunk()`, with the user's exception chained to one that says which call of the checker it was."""
+    """`thunk()`, with the user's exception chained to one that says which call of the checker it
+    was.
+    """
     try:
         return thunk()
     except CallError:
@@ -180,9 +234,15 @@ def guarded(thunk: Callable[[], Any], what: str, arguments: dict[str, Any] | Non
 
 
 def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Callable]:
-    """y's arrays in order, and the function that gives a flat cotangent y's structure, shapes and dtypes."""
+    """y's arrays in order, and the function that gives a flat cotangent y's structure, shapes
+    and dtypes.
+    """
     if isinstance(y, dict):
-        keys, items, make = list(y), list(y.values()), lambda parts: dict(zip(keys, parts, strict=True))
+        keys, items, make = (
+            list(y),
+            list(y.values()),
+            lambda parts: dict(zip(keys, parts, strict=True)),
+        )
     elif isinstance(y, tuple | list):
         kind = type(y) if type(y) in (tuple, list) else tuple
         items, make = list(y), lambda parts: kind(parts)
@@ -204,7 +264,9 @@ def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Callable]:
     def rebuild(flat: np.ndarray):
         parts, start = [], 0
         for array, scalar in zip(arrays, scalars, strict=True):
-            part = np.array(flat[start : start + array.size].reshape(array.shape), dtype=array.real.dtype)
+            part = np.array(
+                flat[start : start + array.size].reshape(array.shape), dtype=array.real.dtype
+            )
             parts.append(part[()] if scalar else part)
             start += array.size
         return make(parts)
@@ -223,12 +285,16 @@ SUFFIXES = ("_grad", "_gradient", ".grad")
 
 
 def name_gradients(grads: Any, problem: Problem, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Gradients by leaf name, from a dict (x, dx, grad_x ...), a tuple in the arguments' order, or one bare array."""
+    """Gradients by leaf name, from a dict (x, dx, grad_x ...), a tuple in the arguments' order,
+    or one bare array.
+    """
     leaves, every = problem.leaves, list(arguments)
     if isinstance(grads, dict):
         found, extra = {}, []
         for key, value in grads.items():
-            name = next((n for n in leaves if key == n), None) or next((n for n in leaves if _means(key, n)), None)
+            name = next((n for n in leaves if key == n), None) or next(
+                (n for n in leaves if _means(key, n)), None
+            )
             if name:
                 found[name] = value
             elif value is not None and key not in every:

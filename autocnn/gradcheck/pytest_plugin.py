@@ -1,17 +1,22 @@
-"""The `gradcheck` fixture: check a backward pass in a test, and fail with the checker's whole report.
+"""The `gradcheck` fixture: check a backward pass in a test, and fail with the checker's whole
+report.
 
     def test_conv(gradcheck):
-        gradcheck(conv, x=x, w=w)                  # a function of (y, backward); raises AssertionError when it is wrong
+        # a function of (y, backward); raises AssertionError when it is wrong
+        gradcheck(conv, x=x, w=w)
         gradcheck.pair(conv_forward, conv_backward, x=x, w=w)
 
-It ships with the package: pytest finds it by its entry point, and nothing is imported before a test asks for it.
+It ships with the package: pytest finds it by its entry point, and nothing is imported before a test
+asks for it.
 """
 
 import pytest
 
 
 class Checker:
-    """The four ways of `autocnn.gradcheck`, each of which raises AssertionError unless the report is ok."""
+    """The four ways of `autocnn.gradcheck`, each of which raises AssertionError unless the
+    report is ok.
+    """
 
     def __init__(self, module):
         self.module = module
@@ -31,7 +36,9 @@ class Checker:
 
 @pytest.fixture
 def gradcheck():
-    """Check backward passes: gradcheck(f, x=x), .pair, .vjp, .object; the report comes back, a wrong one raises."""
+    """Check backward passes: gradcheck(f, x=x), .pair, .vjp, .object; the report comes back, a
+    wrong one raises.
+    """
     from autocnn import gradcheck
 
     return Checker(gradcheck)

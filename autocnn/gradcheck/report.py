@@ -1,4 +1,6 @@
-"""What the checker found: a verdict for each leaf, the causes with their reasons, and how to see it again."""
+"""What the checker found: a verdict for each leaf, the causes with their reasons, and how to see
+it again.
+"""
 
 import json
 import math
@@ -40,7 +42,9 @@ CODES = {
 
 
 class Cause(NamedTuple):
-    """One explanation of a wrong gradient: `code` is a key of `CODES`, `factor` the constant of a scale."""
+    """One explanation of a wrong gradient: `code` is a key of `CODES`, `factor` the constant of
+    a scale.
+    """
 
     code: str
     leaf: str | None
@@ -59,7 +63,9 @@ class Entry(NamedTuple):
 
 @dataclass
 class Leaf:
-    """The verdict on one differentiated argument: "agree", "wrong" or "unresolved"; errors are of projections g . u."""
+    """The verdict on one differentiated argument: "agree", "wrong" or "unresolved"; errors are
+    of projections g . u.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -79,7 +85,9 @@ class Leaf:
 
 @dataclass
 class Report:
-    """All that one check found. Truth is in `ok`; `str(report)` is written for people, `to_json()` for machines."""
+    """All that one check found. Truth is in `ok`; `str(report)` is written for people,
+    `to_json()` for machines.
+    """
 
     label: str
     leaves: dict[str, Leaf]
@@ -101,7 +109,9 @@ class Report:
         return self.text()
 
     def text(self, width: int | None = None) -> str:
-        """The report as plain text, `width` columns wide (default: the terminal's, between 40 and 120)."""
+        """The report as plain text, `width` columns wide (default: the terminal's, between 40
+        and 120).
+        """
         width = width or shutil.get_terminal_size((100, 24)).columns
         width = max(40, min(width, 120))
         lines = []
@@ -115,16 +125,25 @@ class Report:
         if not self.ok:
             if self.ruled_out:
                 shown, more = self.ruled_out[:8], len(self.ruled_out) - 8
-                lines += _item("ruled out", ", ".join(shown) + (f" and {more} more" if more > 0 else ""), width)
+                lines += _item(
+                    "ruled out", ", ".join(shown) + (f" and {more} more" if more > 0 else ""), width
+                )
             if self.reproduce:
                 lines += _item("reproduce", _reproduce_text(self.reproduce), width)
         head = f"{'OK' if self.ok else 'WRONG'}  {self.label}: {self._summary()} ({self.seconds:.2g} s)"
         return "\n".join([*textwrap.wrap(head, width, subsequent_indent="    "), *lines])
 
     def _summary(self) -> str:
-        count = {v: sum(leaf.verdict == v for leaf in self.leaves.values()) for v in ("agree", "wrong", "unresolved")}
+        count = {
+            v: sum(leaf.verdict == v for leaf in self.leaves.values())
+            for v in ("agree", "wrong", "unresolved")
+        }
         words = {("agree", 1): "1 leaf agrees"}
-        parts = [words.get((v, n), f"{n} {'leaf' if n == 1 else 'leaves'} {v}") for v, n in count.items() if n]
+        parts = [
+            words.get((v, n), f"{n} {'leaf' if n == 1 else 'leaves'} {v}")
+            for v, n in count.items()
+            if n
+        ]
         return ", ".join(parts) or "nothing to differentiate"
 
     def to_json(self, indent: int | None = 2) -> str:
@@ -134,7 +153,11 @@ class Report:
             "ok": self.ok,
             "seconds": self.seconds,
             "leaves": {
-                name: {**vars(leaf), "digits": leaf.digits, "worst": [e._asdict() for e in leaf.worst]}
+                name: {
+                    **vars(leaf),
+                    "digits": leaf.digits,
+                    "worst": [e._asdict() for e in leaf.worst],
+                }
                 for name, leaf in self.leaves.items()
             },
             "causes": [cause._asdict() for cause in self.causes],
@@ -145,7 +168,9 @@ class Report:
         return json.dumps(_plain(data), indent=indent, allow_nan=False)
 
     def raise_if_wrong(self) -> "Report":
-        """Raise AssertionError with the report's text when it is not ok; otherwise return the report."""
+        """Raise AssertionError with the report's text when it is not ok; otherwise return the
+        report.
+        """
         if not self.ok:
             raise AssertionError("\n" + str(self))
         return self
@@ -154,7 +179,9 @@ class Report:
 def _leaf_lines(leaf: Leaf, causes: list[Cause], width: int) -> list[str]:
     word = {"agree": "ok", "wrong": "FAIL", "unresolved": "????"}[leaf.verdict]
     seen = ", ".join(f"{name} {digits:.1f} digits" for name, digits in leaf.witnesses.items())
-    head = f"{word:<4}  {leaf.name} {leaf.shape}  " + (f"yours against {seen}" if seen else "not compared")
+    head = f"{word:<4}  {leaf.name} {leaf.shape}  " + (
+        f"yours against {seen}" if seen else "not compared"
+    )
     lines = textwrap.wrap(head, width, initial_indent="  ", subsequent_indent=" " * 8)
     for cause in causes:
         residual = "" if cause.residual is None else f"  (residual {cause.residual:.0e})"
@@ -162,14 +189,20 @@ def _leaf_lines(leaf: Leaf, causes: list[Cause], width: int) -> list[str]:
     for entry in leaf.worst[:3]:
         place = ", ".join(map(str, entry.index))
         over = f"   {abs(entry.yours - entry.gradient):.2g} apart"
-        lines += _item("worst", f"{leaf.name}[{place}]  yours {entry.yours:.6g}  gradient {entry.gradient:.6g}{over}", width)
+        lines += _item(
+            "worst",
+            f"{leaf.name}[{place}]  yours {entry.yours:.6g}  gradient {entry.gradient:.6g}{over}",
+            width,
+        )
     for note in leaf.notes:
         lines += _item("note", note, width)
     return lines
 
 
 def _item(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=f"        {label:<10} ", subsequent_indent=" " * 19)
+    return textwrap.wrap(
+        text, width, initial_indent=f"        {label:<10} ", subsequent_indent=" " * 19
+    )
 
 
 def _reproduce_text(what: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""A smaller case that still fails: cut every axis of one length in all arguments at once, as long as the bug stays."""
+"""A smaller case that still fails: cut every axis of one length in all arguments at once, as
+long as the bug stays.
+"""
 
 import itertools
 import time
@@ -6,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .problem import CallError, Problem
+from autocnn.gradcheck.problem import CallError, Problem
 
 SECONDS = 15.0  # a last resort, for functions of which one call takes tens of milliseconds
 
@@ -22,7 +24,9 @@ def lengths(problem: Problem) -> list[int]:
 
 
 def cut(problem: Problem, length: int, new: int) -> Problem:
-    """Every axis of `length` cut to `new`: sizes that are equal are taken to mean the same thing."""
+    """Every axis of `length` cut to `new`: sizes that are equal are taken to mean the same
+    thing.
+    """
     arguments = {}
     for name, array in arrays_of(problem).items():
         index = tuple(slice(new) if n == length else slice(None) for n in array.shape)
@@ -31,10 +35,18 @@ def cut(problem: Problem, length: int, new: int) -> Problem:
 
 
 def variants(problem: Problem, most: int = 12) -> Iterator[Problem]:
-    """The problem with one axis, or one axis of each of two arguments, one shorter: equal sizes need not mean the same."""
-    places = [(n, k) for n, a in arrays_of(problem).items() for k, size in enumerate(a.shape) if size > 2]
+    """The problem with one axis, or one axis of each of two arguments, one shorter: equal sizes
+    need not mean the same.
+    """
+    places = [
+        (n, k) for n, a in arrays_of(problem).items() for k, size in enumerate(a.shape) if size > 2
+    ]
     chosen = [(p,) for p in places]
-    chosen += [(p, q) for p, q in itertools.combinations(places, 2) if p[0] != q[0] and _size(problem, p) == _size(problem, q)]
+    chosen += [
+        (p, q)
+        for p, q in itertools.combinations(places, 2)
+        if p[0] != q[0] and _size(problem, p) == _size(problem, q)
+    ]
     for which in chosen[:most]:
         arguments = {}
         for name, axis in which:
@@ -48,10 +60,11 @@ def _size(problem: Problem, place: tuple[str, int]) -> int:
 
 
 def shrink(problem: Problem, fails: Callable, enough: Callable, most: int = 200) -> Problem:
-    """Cut greedily until enough(problem), nothing more can be cut, or `most` cuts were tried, while fails(problem).
+    """Cut greedily until enough(problem), nothing more can be cut, or `most` cuts were tried, while
+    fails(problem).
 
-    Cuts are counted, and a clock of processor time stops only what would take far too long. Lengths stay distinct and
-    above 1 where they were, so that 1 / N and 1 / k can still be told apart.
+    Cuts are counted, and a clock of processor time stops only what would take far too long. Lengths
+    stay distinct and above 1 where they were, so that 1 / N and 1 / k can still be told apart.
     """
     stop = time.process_time() + SECONDS
     progress = True

@@ -1,16 +1,17 @@
-"""Inside a network: slopes by the complex step from the layer that moved on, and each layer on the input that it was fed."""
+"""Inside a network: slopes by the complex step from the layer that moved on, and each layer on
+the input that it was fed.
+"""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autocnn import trees
+from autocnn.gradcheck.examine import examine
+from autocnn.gradcheck.problem import Problem, guarded, make_problem
+from autocnn.gradcheck.report import Report
+from autocnn.gradcheck.witnesses import STEP, Slope, Witness, rms, slope
 from autocnn.keys import child
-
-from .examine import examine
-from .problem import Problem, guarded, make_problem
-from .report import Report
-from .witnesses import STEP, Slope, Witness, rms, slope
 
 MARGIN = 64
 
@@ -26,7 +27,9 @@ class Network(NamedTuple):
     key: tuple[int, ...]
 
     def rounded(self, rng: np.random.Generator) -> "Network":
-        """The same with every number moved by one rounding: how far the gradient moves is how well it is known."""
+        """The same with every number moved by one rounding: how far the gradient moves is how
+        well it is known.
+        """
 
         def nudge(a):
             return a * (1 + np.finfo(np.float64).eps * rng.choice([-1.0, 1.0], a.shape))
@@ -35,7 +38,9 @@ class Network(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A layer whose backward is wrong: its path in the network, the layer, and the checker's report on it alone."""
+    """A layer whose backward is wrong: its path in the network, the layer, and the checker's
+    report on it alone.
+    """
 
     path: str
     layer: Any
@@ -93,25 +98,35 @@ def moved_output(net: Network, inputs: list[np.ndarray], path: str, step: np.nda
 def numeric_slopes(
     networks: dict[str, Network], directions: dict[str, np.ndarray], v: np.ndarray
 ) -> tuple[dict[str, Slope], str]:
-    """v . J u for each leaf, by the complex step of the first interpretation whose forward keeps it, else differences."""
-    for net in sorted(networks.values(), key=lambda n: not type(n.model).__module__.startswith("reference")):
+    """v . J u for each leaf, by the complex step of the first interpretation whose forward keeps
+    it, else differences.
+    """
+    for net in sorted(
+        networks.values(), key=lambda n: not type(n.model).__module__.startswith("reference")
+    ):
         inputs = feeds(net)
         if not _keeps_complex(net, inputs, directions, v):
             continue
         slopes = {}
         for path, u in directions.items():
             jvp = moved_output(net, inputs, path, 1j * STEP * u).imag / STEP
-            slopes[path] = Slope(float(np.vdot(v, jvp)), 0.0, float(np.abs(v * jvp).sum()), 0.0, jvp.ravel())
+            slopes[path] = Slope(
+                float(np.vdot(v, jvp)), 0.0, float(np.abs(v * jvp).sum()), 0.0, jvp.ravel()
+            )
         return slopes, "complex step"
     net = next(iter(networks.values()))
     problem = whole(net)
     real = Witness("real differences", False)
     values = problem.values()
-    return {p: slope(problem, values, p, u, v.ravel(), real) for p, u in directions.items()}, "real differences"
+    return {
+        p: slope(problem, values, p, u, v.ravel(), real) for p, u in directions.items()
+    }, "real differences"
 
 
 def _keeps_complex(net: Network, inputs, directions, v) -> bool:
-    """Does the complex step agree with a real difference to 1e-5, for the input's direction and the last leaf's?"""
+    """Does the complex step agree with a real difference to 1e-5, for the input's direction and
+    the last leaf's?
+    """
     for path in {next(iter(directions)), list(directions)[-1]}:
         u = directions[path]
         try:
@@ -143,7 +158,11 @@ def whole(net: Network) -> Problem:
         for path in paths:
             params = replaced(params, path.split(".") if path else [], values[path or "params"])
         if any(np.iscomplexobj(a) for a in values.values()):
-            return net.model.forward(params, net.state, values["x"], net.train, net.key)[0], None, dict
+            return (
+                net.model.forward(params, net.state, values["x"], net.train, net.key)[0],
+                None,
+                dict,
+            )
         y, _, back = net.model.vjp(params, net.state, values["x"], train=net.train, key=net.key)
 
         def backward(dy):
@@ -165,9 +184,13 @@ class Gradients(NamedTuple):
 def gradients(net: Network, cotangent: np.ndarray) -> Gradients:
     """y and all gradients of one interpretation, in one backward pass."""
     point = (net.params, net.state, net.x)
-    y, _, backward = guarded(lambda: net.model.vjp(*point, train=net.train, key=net.key), f"{net.model.name}: forward")
+    y, _, backward = guarded(
+        lambda: net.model.vjp(*point, train=net.train, key=net.key), f"{net.model.name}: forward"
+    )
     dx, dparams = guarded(lambda: backward(cotangent.copy()), f"{net.model.name}: backward")
-    return Gradients(y, {"x": np.asarray(dx), **{path: np.asarray(g) for path, g in trees.leaves(dparams)}})
+    return Gradients(
+        y, {"x": np.asarray(dx), **{path: np.asarray(g) for path, g in trees.leaves(dparams)}}
+    )
 
 
 def shapes_of(net: Network) -> dict[str, tuple[int, ...]]:
@@ -175,8 +198,12 @@ def shapes_of(net: Network) -> dict[str, tuple[int, ...]]:
     return {"x": net.x.shape, **{path: a.shape for path, a in trees.leaves(net.params)}}
 
 
-def misses(g: np.ndarray, near: np.ndarray, u: np.ndarray, numeric: Slope) -> tuple[float, float, float]:
-    """(error, tolerance, S) of one gradient along u; `near` is the gradient after one rounding of every number."""
+def misses(
+    g: np.ndarray, near: np.ndarray, u: np.ndarray, numeric: Slope
+) -> tuple[float, float, float]:
+    """(error, tolerance, S) of one gradient along u; `near` is the gradient after one rounding
+    of every number.
+    """
     scale = float(np.abs(g * u).sum()) + numeric.spread
     blur = float(np.linalg.norm(near - g))  # what a random direction sees of it, on average
     error = abs(float(np.vdot(g, u)) - numeric.value)
@@ -184,9 +211,13 @@ def misses(g: np.ndarray, near: np.ndarray, u: np.ndarray, numeric: Slope) -> tu
 
 
 def wrong_leaves(net: Network, rng: np.random.Generator) -> list[str]:
-    """The leaves of one network or layer whose gradients miss their slopes, each along one direction."""
+    """The leaves of one network or layer whose gradients miss their slopes, each along one
+    direction.
+    """
     shapes = shapes_of(net)
-    v = rng.standard_normal(net.model.forward(net.params, net.state, net.x, net.train, net.key)[0].shape)
+    v = rng.standard_normal(
+        net.model.forward(net.params, net.state, net.x, net.train, net.key)[0].shape
+    )
     found, near = gradients(net, v).by_leaf, gradients(net.rounded(rng), v).by_leaf
     if any(found.get(path) is None or found[path].shape != s for path, s in shapes.items()):
         return list(shapes)
@@ -197,13 +228,17 @@ def wrong_leaves(net: Network, rng: np.random.Generator) -> list[str]:
 
 
 def broken_layer(net: Network, rng: np.random.Generator, path: str = "") -> Broken | None:
-    """The layer nearest the output whose own backward is wrong on the input that it was fed, looking into its parts first."""
+    """The layer nearest the output whose own backward is wrong on the input that it was fed,
+    looking into its parts first.
+    """
     for name, inner in reversed(list(_parts(net))):
         if wrong_leaves(inner, rng):
             found = broken_layer(inner, rng, f"{path}.{name}" if path else name)
             if found is not None:
                 return found
-    if sum(1 for _ in shapes_of(net)) > 12:  # a large composition, right in its parts: its own name is all there is to say
+    if (
+        sum(1 for _ in shapes_of(net)) > 12
+    ):  # a large composition, right in its parts: its own name is all there is to say
         return Broken(path, net.model, Report(net.model.name, {})) if path else None
     report = examine(whole(net))
     return None if report.ok else Broken(path or "0", net.model, report)
@@ -214,7 +249,15 @@ def _parts(net: Network):
     parts = net.model.parts
     if net.model.name == "serial" and parts:
         for i, (part, x) in enumerate(zip(parts, feeds(net), strict=True)):
-            yield str(i), Network(part, net.params[i], net.state[i], x, net.train, child(net.key, i))
+            yield (
+                str(i),
+                Network(part, net.params[i], net.state[i], x, net.train, child(net.key, i)),
+            )
     elif net.model.name == "residual" and len(parts) == 2:
         for i, (part, name) in enumerate(zip(parts, ("main", "shortcut"), strict=True)):
-            yield name, Network(part, net.params[name], net.state[name], net.x, net.train, child(net.key, i))
+            yield (
+                name,
+                Network(
+                    part, net.params[name], net.state[name], net.x, net.train, child(net.key, i)
+                ),
+            )

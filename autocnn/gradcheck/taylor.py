@@ -1,16 +1,20 @@
-"""How a gradient fails, seen as Taylor's theorem: a right slope leaves a remainder of order h^2, a wrong one of order h."""
+"""How a gradient fails, seen as Taylor's theorem: a right slope leaves a remainder of order h^2,
+a wrong one of order h.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .problem import run
-from .report import Report
-from .witnesses import choose, rms, slope
+from autocnn.gradcheck.problem import run
+from autocnn.gradcheck.report import Report
+from autocnn.gradcheck.witnesses import choose, rms, slope
 
 
 class Remainders(NamedTuple):
-    """|v . f(x + h u) - v . f(x) - h s| at the steps h, for your slope s = g . u and for the witness's."""
+    """|v . f(x + h u) - v . f(x) - h s| at the steps h, for your slope s = g . u and for the
+    witness's.
+    """
 
     leaf: str
     steps: np.ndarray
@@ -25,22 +29,30 @@ def worst_leaf(report: Report) -> str:
     return next(iter(drawable or wrong or report.leaves))
 
 
-def remainders(report: Report, leaf: str | None = None, steps: int = 24, seed: int = 0) -> Remainders:
+def remainders(
+    report: Report, leaf: str | None = None, steps: int = 24, seed: int = 0
+) -> Remainders:
     """Remainders along one random direction of one leaf, with steps from its rms down by halves.
 
     Raises ValueError when backward gives no gradient of the leaf's shape.
     """
     problem, leaf = report.problem, leaf or worst_leaf(report)
     if leaf not in problem.leaves:
-        raise ValueError(f"{leaf} is no leaf of {problem.label}; its leaves are {', '.join(problem.leaves)}")
+        raise ValueError(
+            f"{leaf} is no leaf of {problem.label}; its leaves are {', '.join(problem.leaves)}"
+        )
     rng, values = np.random.default_rng(seed), problem.values()
     out = run(problem, values)
     v, u = rng.standard_normal(out.flat.size), rng.standard_normal(values[leaf].shape)
     g = out.backward(v).get(leaf)
     if g is None or np.shape(g) != values[leaf].shape:
-        raise ValueError(f"backward gives no gradient of shape {values[leaf].shape} for {leaf}: there is no slope to draw")
+        raise ValueError(
+            f"backward gives no gradient of shape {values[leaf].shape} for {leaf}: there is no slope to draw"
+        )
     mine = float(np.vdot(np.array(g, dtype=np.float64), u))
     true = slope(problem, values, leaf, u, v, choose(problem, values, leaf, rng)).value
     h = rms(values[leaf]) * 2.0 ** -np.arange(steps)
-    moved = np.array([v @ (run(problem, {**values, leaf: values[leaf] + t * u}).flat - out.flat) for t in h])
+    moved = np.array(
+        [v @ (run(problem, {**values, leaf: values[leaf] + t * u}).flat - out.flat) for t in h]
+    )
     return Remainders(leaf, h, np.abs(moved - h * mine), np.abs(moved - h * true))

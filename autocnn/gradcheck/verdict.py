@@ -1,8 +1,10 @@
-"""The decision, leaf by leaf: agree, wrong, or unresolved, with a tolerance taken from rounding and nothing else.
+"""The decision, leaf by leaf: agree, wrong, or unresolved, with a tolerance taken from rounding and
+nothing else.
 
-Three random Gaussian directions u for each leaf on its own, each with its own cotangent v. With S = sum |g_i u_i| +
-sum |v_j (J u)_j| a right gradient is off by some eps S; a wrong entry i is off by |g_i - r_i| |u_i|. No absolute constant,
-no relative one: the rule holds for a leaf of one entry and of a million, at every scale.
+Three random Gaussian directions u for each leaf on its own, each with its own cotangent v. With S =
+sum |g_i u_i| + sum |v_j (J u)_j| a right gradient is off by some eps S; a wrong entry i is off by
+|g_i - r_i| |u_i|. No absolute constant, no relative one: the rule holds for a leaf of one entry and
+of a million, at every scale.
 """
 
 import contextlib
@@ -11,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .problem import CallError, Problem, run
-from .witnesses import Witness, rms, slope
+from autocnn.gradcheck.problem import CallError, Problem, run
+from autocnn.gradcheck.witnesses import Witness, rms, slope
 
 DIRECTIONS = 3
 MARGIN = 64  # tolerated error in units of eps S; a right gradient needs some sqrt(depth) of them
@@ -27,7 +29,9 @@ class Probe(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The worst of the directions: |yours - witness|, what rounding allows, S, and what was seen on the way."""
+    """The worst of the directions: |yours - witness|, what rounding allows, S, and what was seen
+    on the way.
+    """
 
     verdict: str
     error: float
@@ -42,18 +46,28 @@ class Comparison(NamedTuple):
         return min(16.0, -math.log10(max(self.error / self.scale, 1e-16))) if self.scale else 16.0
 
 
-def probe(problem: Problem, values: dict, rng: np.random.Generator, count: int = DIRECTIONS) -> list[Probe]:
+def probe(
+    problem: Problem, values: dict, rng: np.random.Generator, count: int = DIRECTIONS
+) -> list[Probe]:
     """`count` random cotangents with your gradients for them (each from a forward of its own)."""
     probes = []
     for _ in range(count):
         out = run(problem, values)
         v = rng.standard_normal(out.flat.size)
         grads = out.backward(v)
-        probes.append(Probe(v, {n: np.array(g, dtype=np.float64) for n, g in grads.items() if g is not None}, out.flat))
+        probes.append(
+            Probe(
+                v,
+                {n: np.array(g, dtype=np.float64) for n, g in grads.items() if g is not None},
+                out.flat,
+            )
+        )
     return probes
 
 
-def compare(problem: Problem, values: dict, name: str, witness: Witness, probes: list[Probe], rng) -> Comparison:
+def compare(
+    problem: Problem, values: dict, name: str, witness: Witness, probes: list[Probe], rng
+) -> Comparison:
     """Your gradient of one leaf against its witness, at one point."""
     eps = np.finfo(np.float64).eps
     worst, tied, vanishes = None, False, True
@@ -75,16 +89,31 @@ def compare(problem: Problem, values: dict, name: str, witness: Witness, probes:
         else:
             verdict = "wrong"
         rank = ("agree", "unresolved", "wrong").index(verdict)
-        this = (rank, error / tolerance if tolerance else float(error > 0) * math.inf, error, tolerance, scale, verdict)
+        this = (
+            rank,
+            error / tolerance if tolerance else float(error > 0) * math.inf,
+            error,
+            tolerance,
+            scale,
+            verdict,
+        )
         worst = this if worst is None or this[:2] > worst[:2] else worst
     _, _, error, tolerance, scale, verdict = worst
     return Comparison(verdict, error, tolerance, scale, tied, vanishes)
 
 
 def sensitivity(
-    problem: Problem, values: dict, name: str, witness: Witness, rng, eps: float, tries: int = 3, along=None
+    problem: Problem,
+    values: dict,
+    name: str,
+    witness: Witness,
+    rng,
+    eps: float,
+    tries: int = 3,
+    along=None,
 ) -> float:
-    """How far rounding the inputs and dy moves g . u or the witness, in parts of S: the accuracy that the point allows.
+    """How far rounding the inputs and dy moves g . u or the witness, in parts of S: the accuracy
+    that the point allows.
 
     `along` is (u, v); by default they are drawn.
     """
@@ -102,49 +131,81 @@ def sensitivity(
     return most / scale if scale else 0.0
 
 
-def rounding_explains(problem: Problem, values: dict, name: str, witness: Witness, result: Comparison, rng) -> bool:
-    """Is the error no larger than what rounding does where derivatives are small for the wrong reasons?
+def rounding_explains(
+    problem: Problem, values: dict, name: str, witness: Witness, result: Comparison, rng
+) -> bool:
+    """Is the error no larger than what rounding does where derivatives are small for the wrong
+    reasons?
 
-    Saturated units leave differences of large numbers that cancel, which S does not know of: the derivative's size with
-    this leaf scaled down (1/4 to 1/256) does. A mean far above its spread loses digits too: rounding the inputs shows it.
+    Saturated units leave differences of large numbers that cancel, which S does not know of: the
+    derivative's size with this leaf scaled down (1/4 to 1/256) does. A mean far above its spread
+    loses digits too: rounding the inputs shows it.
     """
     eps, elsewhere = float(np.finfo(np.float64).eps), 0.0
     out = run(problem, values)
     for shrink in (0.25, 2.0**-4, 2.0**-8):
         u, v = rng.standard_normal(values[name].shape), rng.standard_normal(out.flat.size)
         with contextlib.suppress(CallError):
-            elsewhere = max(elsewhere, slope(problem, {**values, name: shrink * values[name]}, name, u, v, witness).spread)
-    if np.isfinite(elsewhere) and result.error <= MARGIN * eps * elsewhere and result.scale < 1e-2 * elsewhere:
+            elsewhere = max(
+                elsewhere,
+                slope(problem, {**values, name: shrink * values[name]}, name, u, v, witness).spread,
+            )
+    if (
+        np.isfinite(elsewhere)
+        and result.error <= MARGIN * eps * elsewhere
+        and result.scale < 1e-2 * elsewhere
+    ):
         return True
     near = result.error < 1e-5 * result.scale
-    return near and result.error <= MARGIN * result.scale * sensitivity(problem, values, name, witness, rng, eps)
+    return near and result.error <= MARGIN * result.scale * sensitivity(
+        problem, values, name, witness, rng, eps
+    )
 
 
-def by_a_hair(problem: Problem, values: dict, name: str, witness: Witness, result: Comparison, rng) -> bool:
-    """Is the error just above what rounding allows here, and below it along all directions at two other points?
+def by_a_hair(
+    problem: Problem, values: dict, name: str, witness: Witness, result: Comparison, rng
+) -> bool:
+    """Is the error just above what rounding allows here, and below it along all directions at two
+    other points?
 
-    1 - s with s close to 1 loses digits inside the function, which neither S nor rounded inputs show. A mistake of that
-    size would stand out along some of the six directions.
+    1 - s with s close to 1 loses digits inside the function, which neither S nor rounded inputs
+    show. A mistake of that size would stand out along some of the six directions.
     """
     if result.error > 4 * result.tolerance:
         return False
     try:
         for attempt in (0, 1):
             point = redraw(values, rng, attempt)
-            if compare(problem, point, name, witness, probe(problem, point, rng), rng).verdict != "agree":
+            if (
+                compare(problem, point, name, witness, probe(problem, point, rng), rng).verdict
+                != "agree"
+            ):
                 return False
     except CallError:  # outside the function's domain: the given point decides
         return False
     return True
 
 
-def refuted(problem: Problem, values: dict, name: str, witness: Witness, other: Witness, probes: list[Probe], rng) -> bool:
-    """Does another witness side with you against the first along some direction, and against you along none?"""
+def refuted(
+    problem: Problem,
+    values: dict,
+    name: str,
+    witness: Witness,
+    other: Witness,
+    probes: list[Probe],
+    rng,
+) -> bool:
+    """Does another witness side with you against the first along some direction, and against you
+    along none?
+    """
     sides = 0
     for p in [*probes, *probes]:
         u = rng.standard_normal(values[name].shape)
         a, b = (slope(problem, values, name, u, p.v, w) for w in (witness, other))
-        mine, blur = float(np.vdot(p.grads[name], u)), 4 * b.error + MARGIN * np.finfo(np.float64).eps * b.spread
+        mine, blur = (
+            float(np.vdot(p.grads[name], u)),
+            4 * b.error + MARGIN * np.finfo(np.float64).eps * b.spread,
+        )
         if abs(mine - b.value) > blur:
             return False
         sides += abs(mine - a.value) > 2 * blur
@@ -166,10 +227,14 @@ def redraw(values: dict, rng: np.random.Generator, attempt: int) -> dict:
     return fresh
 
 
-def agrees_in_float32(problem: Problem, name: str, witness: Witness, rng) -> tuple[bool, float, float]:
-    """The same rule with float32's eps: your float32 gradient against your float64 one, which a witness has confirmed.
+def agrees_in_float32(
+    problem: Problem, name: str, witness: Witness, rng
+) -> tuple[bool, float, float]:
+    """The same rule with float32's eps: your float32 gradient against your float64 one, which a
+    witness has confirmed.
 
-    -> (agrees, error, tolerance). Where rounding the inputs to float32 moves a unit over a kink, that much is allowed.
+    -> (agrees, error, tolerance). Where rounding the inputs to float32 moves a unit over a kink,
+    that much is allowed.
     """
     eps = float(np.finfo(np.float32).eps)
     exact, given = problem.values(), problem.values(None)

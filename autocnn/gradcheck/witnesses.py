@@ -1,7 +1,9 @@
-"""Directional derivatives that do not share the user's code: the complex step and a ladder of real differences.
+"""Directional derivatives that do not share the user's code: the complex step and a ladder of real
+differences.
 
-A witness answers one question: how fast does v . f move when one leaf moves along u? Sources: Squire & Trapp 1998 (the
-complex step), Ridders 1982 (extrapolated differences), More & Wild 2011 (noise of a computed function).
+A witness answers one question: how fast does v . f move when one leaf moves along u? Sources:
+Squire & Trapp 1998 (the complex step), Ridders 1982 (extrapolated differences), More & Wild 2011
+(noise of a computed function).
 """
 
 import math
@@ -10,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .problem import CallError, Problem, run
+from autocnn.gradcheck.problem import CallError, Problem, run
 
 STEP = 1e-20  # of the complex step: below it nothing is lost, since nothing is subtracted
 RUNGS = 12
@@ -18,7 +20,9 @@ _COMPLEX_WARNING = getattr(np, "exceptions", np).ComplexWarning
 
 
 class Slope(NamedTuple):
-    """d/dt v . f(x + t u) at 0 from the right and from the left, sum |v_j (J u)_j|, an error estimate, f's values."""
+    """d/dt v . f(x + t u) at 0 from the right and from the left, sum |v_j (J u)_j|, an error
+    estimate, f's values.
+    """
 
     value: float
     left: float
@@ -28,7 +32,9 @@ class Slope(NamedTuple):
 
 
 class Witness(NamedTuple):
-    """How to measure one leaf: method "complex step" or "real differences", lifted or not, and why."""
+    """How to measure one leaf: method "complex step" or "real differences", lifted or not, and
+    why.
+    """
 
     method: str
     lifted: bool
@@ -41,22 +47,35 @@ def shifted(values: dict, name: str, step) -> dict:
 
 
 def imaginary(problem: Problem, values: dict, name: str, u: np.ndarray, lifted: bool) -> np.ndarray:
-    """J u by Im f(x + i h u) / h: exact to rounding, one-sided at a kink (complex numbers are ordered by real part)."""
+    """J u by Im f(x + i h u) / h: exact to rounding, one-sided at a kink (complex numbers are
+    ordered by real part).
+    """
     return _complex_run(problem, values, name, u, lifted)[0]
 
 
-def _complex_run(problem: Problem, values: dict, name: str, u: np.ndarray, lifted: bool) -> tuple[np.ndarray, np.ndarray]:
+def _complex_run(
+    problem: Problem, values: dict, name: str, u: np.ndarray, lifted: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """(J u, f's value)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", _COMPLEX_WARNING)
-        out = run(problem, shifted(values, name, 1j * STEP * u), f"forward (complex step of {name})", lifted)
+        out = run(
+            problem,
+            shifted(values, name, 1j * STEP * u),
+            f"forward (complex step of {name})",
+            lifted,
+        )
     imag = out.flat.imag / STEP if out.flat.dtype.kind == "c" else np.zeros(out.flat.size)
     return imag, out.flat.real
 
 
-def real_jvp(problem: Problem, values: dict, name: str, u: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """One-sided derivatives (right, left) along u, extrapolated from steps `step` and `step` / 2: error O(step^2)."""
+def real_jvp(
+    problem: Problem, values: dict, name: str, u: np.ndarray, step: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """One-sided derivatives (right, left) along u, extrapolated from steps `step` and `step` /
+    2: error O(step^2).
+    """
     y0 = run(problem, values).flat
     sides = []
     for h in (step, -step):
@@ -72,8 +91,12 @@ def rms(x: np.ndarray) -> float:
     return top * float(np.sqrt(np.mean((x / top) ** 2))) if top else 1.0
 
 
-def central_jvp(problem: Problem, values: dict, name: str, u: np.ndarray, step: float) -> np.ndarray:
-    """J u by central differences at `step`, `step` / 2 and `step` / 4, extrapolated twice: error O(step^6)."""
+def central_jvp(
+    problem: Problem, values: dict, name: str, u: np.ndarray, step: float
+) -> np.ndarray:
+    """J u by central differences at `step`, `step` / 2 and `step` / 4, extrapolated twice: error
+    O(step^6).
+    """
 
     def central(h):
         right, left = (run(problem, shifted(values, name, t * u)).flat for t in (h, -h))
@@ -92,13 +115,18 @@ def jvp(problem: Problem, values: dict, name: str, u: np.ndarray, witness: Witne
 
 
 def choose(problem: Problem, values: dict, name: str, rng: np.random.Generator) -> Witness:
-    """The complex step where it agrees with a real difference, on the user's function or on its lifted copy.
+    """The complex step where it agrees with a real difference, on the user's function or on its
+    lifted copy.
 
-    Agreement means 1e-10 where f is smooth along the way. Next to kinks, here or at another point, a real difference is
-    short and one-sided, and can only confirm 1e-5; `examine` asks the ladder again before it calls so near a miss wrong.
+    Agreement means 1e-10 where f is smooth along the way. Next to kinks, here or at another point,
+    a real difference is short and one-sided, and can only confirm 1e-5; `examine` asks the ladder
+    again before it calls so near a miss wrong.
     """
     why = ""
-    points = [values, {n: x + 0.1 * rms(x) * rng.standard_normal(x.shape) for n, x in values.items()}]
+    points = [
+        values,
+        {n: x + 0.1 * rms(x) * rng.standard_normal(x.shape) for n, x in values.items()},
+    ]
     for k, point in enumerate(points):
         u = rng.standard_normal(point[name].shape)
         y0 = run(problem, point).flat
@@ -117,8 +145,12 @@ def choose(problem: Problem, values: dict, name: str, rng: np.random.Generator) 
     return Witness("real differences", False, note)
 
 
-def _confirmed(problem: Problem, values: dict, name: str, u: np.ndarray, y0: np.ndarray, guesses: dict) -> bool | None:
-    """The first of the guesses {lifted: (right, left)} that real differences confirm at this point."""
+def _confirmed(
+    problem: Problem, values: dict, name: str, u: np.ndarray, y0: np.ndarray, guesses: dict
+) -> bool | None:
+    """The first of the guesses {lifted: (right, left)} that real differences confirm at this
+    point.
+    """
     unit = rms(values[name])
     smooth = central_jvp(problem, values, name, u, 2.0**-6 * unit)
     noise = 64 * np.finfo(float).eps * (np.abs(y0) + rms_or_zero(y0)) / (2.0**-6 * unit)
@@ -126,12 +158,16 @@ def _confirmed(problem: Problem, values: dict, name: str, u: np.ndarray, y0: np.
     for lifted, sides in guesses.items():
         if all(np.all(np.abs(side - smooth) <= size) for side in sides):
             return lifted
-    # Where the differences at half the step say the same, f is smooth (or kinked just here, and the mean of both sides is
-    # seen): a guess that is off there by less than short steps could tell is refuted. One that is off by far is left to
-    # the short steps: the long ones err where they step over many periods. The rest lies next to a kink.
+    # Where the differences at half the step say the same, f is smooth (or kinked just here, and the
+    # mean of both sides is seen): a guess that is off there by less than short steps could tell is
+    # refuted. One that is off by far is left to the short steps: the long ones err where they step
+    # over many periods. The rest lies next to a kink.
     settled = np.abs(central_jvp(problem, values, name, u, 2.0**-7 * unit) - smooth) <= size
     off = {k: settled & (np.abs((g[0] + g[1]) / 2 - smooth) > 4 * size) for k, g in guesses.items()}
-    far = {k: np.abs((g[0] + g[1]) / 2 - smooth) > 1e-3 * (np.abs(smooth) + rms_or_zero(smooth)) for k, g in guesses.items()}
+    far = {
+        k: np.abs((g[0] + g[1]) / 2 - smooth) > 1e-3 * (np.abs(smooth) + rms_or_zero(smooth))
+        for k, g in guesses.items()
+    }
     guesses = {k: g for k, g in guesses.items() if not np.any(off[k] & ~far[k])}
     for step in (2.0**-14, 2.0**-18, 2.0**-22, 2.0**-26, 2.0**-30, 2.0**-32) if guesses else ():
         right, left = real_jvp(problem, values, name, u, step * unit)
@@ -140,7 +176,8 @@ def _confirmed(problem: Problem, values: dict, name: str, u: np.ndarray, y0: np.
         for lifted, (plus, minus) in guesses.items():
             fits = (np.abs(plus - right) <= size) & (np.abs(minus - left) <= size)
             if np.mean(fits) >= 0.98 and np.all(fits | ~off[lifted]):
-                return lifted  # a real step may cross a kink on its way; one in fifty outputs may do so
+                # a real step may cross a kink on its way; one in fifty outputs may do so
+                return lifted
     return None
 
 
@@ -149,7 +186,9 @@ def _complex(lifted: bool) -> Witness:
 
 
 def _guess(problem: Problem, values: dict, name: str, u: np.ndarray, y0: np.ndarray, lifted: bool):
-    """J u from the right and from the left by the complex step, if the function keeps its value in complex numbers."""
+    """J u from the right and from the left by the complex step, if the function keeps its value
+    in complex numbers.
+    """
     plus, value = _complex_run(problem, values, name, u, lifted)
     if value.shape != y0.shape or not np.allclose(value, y0, rtol=1e-9, atol=1e-12 * rms(y0)):
         raise CallError("complex arithmetic changes its value")
@@ -161,7 +200,9 @@ def rms_or_zero(x: np.ndarray) -> float:
     return rms(x) if np.any(x) else 0.0
 
 
-def slope(problem: Problem, values: dict, name: str, u: np.ndarray, v: np.ndarray, witness: Witness) -> Slope:
+def slope(
+    problem: Problem, values: dict, name: str, u: np.ndarray, v: np.ndarray, witness: Witness
+) -> Slope:
     """How fast v . f moves along u in one leaf, by the given witness."""
     if witness.method == "complex step":
         plus = imaginary(problem, values, name, u, witness.lifted)
@@ -171,7 +212,9 @@ def slope(problem: Problem, values: dict, name: str, u: np.ndarray, v: np.ndarra
 
 
 def ladder(problem: Problem, values: dict, name: str, u: np.ndarray, v: np.ndarray) -> Slope:
-    """Central differences at h0 2^-k with Richardson extrapolation to order 4, and how far they can be trusted."""
+    """Central differences at h0 2^-k with Richardson extrapolation to order 4, and how far they
+    can be trusted.
+    """
     unit, zero = rms(values[name]), run(problem, values).flat
     table: list[list[float]] = []
     best = (math.inf, 0.0, zero * 0)
@@ -201,8 +244,9 @@ def ladder(problem: Problem, values: dict, name: str, u: np.ndarray, v: np.ndarr
 
 
 def _jump(bends: np.ndarray, noise: np.ndarray) -> float:
-    """The jump of the slope at 0: v . (f(h) + f(-h) - 2 f(0)) / h halves from rung to rung where f is smooth, and stays
-    where it is at a kink. It must stay over the three shortest steps that stand well above the noise.
+    """The jump of the slope at 0: v . (f(h) + f(-h) - 2 f(0)) / h halves from rung to rung where f
+    is smooth, and stays where it is at a kink. It must stay over the three shortest steps that
+    stand well above the noise.
     """
     clear = np.flatnonzero(np.abs(bends) > 30 * noise)
     if len(clear) < 3 or clear[-1] != clear[-3] + 2 or clear[-1] < len(bends) - 8:
@@ -212,9 +256,13 @@ def _jump(bends: np.ndarray, noise: np.ndarray) -> float:
 
 
 def _noise(problem, values, name, u, v, unit) -> float:
-    """Standard deviation of the computed v . f, from sixth differences of seven points close together."""
+    """Standard deviation of the computed v . f, from sixth differences of seven points close
+    together.
+    """
     spacing = unit * 2.0**-30
-    points = [float(v @ run(problem, shifted(values, name, k * spacing * u)).flat) for k in range(-3, 4)]
+    points = [
+        float(v @ run(problem, shifted(values, name, k * spacing * u)).flat) for k in range(-3, 4)
+    ]
     levels = []
     differences = np.array(points)
     for order in range(1, 7):

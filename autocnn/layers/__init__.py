@@ -1,4 +1,6 @@
-"""The vocabulary, interpreted by autograd: each word returns a ``Layer``, and the automatic path derives its gradient."""
+"""The vocabulary, interpreted by autograd: each word returns a ``Layer``, and the automatic path
+derives its gradient.
+"""
 
 from autocnn.layers.combine import residual, serial
 from autocnn.layers.flat import dense, dropout, flatten, identity, relu, tanh

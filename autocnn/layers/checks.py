@@ -1,4 +1,6 @@
-"""Checks at a network's door: every bad argument gets one ValueError that says what was got and what is needed."""
+"""Checks at a network's door: every bad argument gets one ValueError that says what was got and
+what is needed.
+"""
 
 import math
 import numbers
@@ -25,14 +27,20 @@ __all__ = [
 
 
 def call(layer, params, state, x, kinds="fc"):
-    """Check that x is a finite batch that the network accepts and that the trees are its own. Returns the output's shape.
+    """Check that x is a finite batch that the network accepts and that the trees are its own.
+    Returns the output's shape.
 
-    ``kinds`` are the kinds of numbers that will do: f real, c complex ones, of which a loss has no gradient.
+    ``kinds`` are the kinds of numbers that will do: f real, c complex ones, of which a loss has no
+    gradient.
     """
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
-        raise ValueError(f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)")
+        raise ValueError(
+            f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)"
+        )
     if len(x.shape) < 2 or x.shape[0] == 0:
-        raise ValueError(f"a batch is (N, C, H, W) with N at least 1, got shape {x.shape}; one image goes in as image[None]")
+        raise ValueError(
+            f"a batch is (N, C, H, W) with N at least 1, got shape {x.shape}; one image goes in as image[None]"
+        )
     floats("x", x, kinds)
     out_shape, expected, expected_state = _layout(layer.init, tuple(x.shape[1:]))
     finite("x", x)
@@ -45,9 +53,15 @@ def call(layer, params, state, x, kinds="fc"):
 
 
 def _fits(tree, need, kinds):
-    """Say quickly whether a tree has the structure of ``need`` and finite arrays of its shapes: most do, at every step."""
+    """Say quickly whether a tree has the structure of ``need`` and finite arrays of its shapes:
+    most do, at every step.
+    """
     if type(need) is list:
-        return type(tree) is list and len(tree) == len(need) and all(map(_fits, tree, need, repeat(kinds)))
+        return (
+            type(tree) is list
+            and len(tree) == len(need)
+            and all(map(_fits, tree, need, repeat(kinds)))
+        )
     if type(need) is dict:
         alike = type(tree) is dict and tree.keys() == need.keys()
         return alike and all(map(_fits, map(tree.get, need), need.values(), repeat(kinds)))
@@ -57,7 +71,9 @@ def _fits(tree, need, kinds):
 
 @lru_cache(maxsize=256)
 def _layout(init, shape):
-    """The output shape and the trees' layout for one image shape, of no memory; kept, since training asks at every step."""
+    """The output shape and the trees' layout for one image shape, of no memory; kept, since
+    training asks at every step.
+    """
     return init(None, shape)
 
 
@@ -65,25 +81,32 @@ def floats(name, a, kinds="fc"):
     """Raise ValueError unless ``a`` is an array of floating-point numbers."""
     if getattr(getattr(a, "dtype", None), "kind", "O") not in kinds:
         kind = getattr(a, "dtype", type(a).__name__)
-        raise ValueError(f"{name} must be an array of floats, got {kind}; convert it by numpy.asarray(..., float)")
+        raise ValueError(
+            f"{name} must be an array of floats, got {kind}; convert it by numpy.asarray(..., float)"
+        )
     value = a if type(a) is np.ndarray else getval(a)
     if not isinstance(value, (np.ndarray, np.generic)) or isinstance(value, np.ma.MaskedArray):
-        raise ValueError(f"{name} must be a numpy array, got {type(value).__name__}; convert it by numpy.asarray(..., float)")
+        raise ValueError(
+            f"{name} must be a numpy array, got {type(value).__name__}; convert it by numpy.asarray(..., float)"
+        )
 
 
 def finite(name, a):
     """Raise ValueError when ``a`` holds NaN or infinity."""
     a = getval(a)
-    # The sum of squares settles nearly every case in one pass without a temporary. It may overflow, so that a bad one is
-    # looked into.
+    # The sum of squares settles nearly every case in one pass without a temporary. It may overflow,
+    # so that a bad one is looked into.
     if not math.isfinite(np.vdot(a, a).real) and not np.isfinite(a).all():
         bad = np.argwhere(~np.isfinite(a))
         where = tuple(int(i) for i in bad[0])
-        raise ValueError(f"{name or 'the array'} must be finite, got {a[where]} at {list(where)} ({len(bad)} such of {a.size})")
+        raise ValueError(
+            f"{name or 'the array'} must be finite, got {a[where]} at {list(where)} ({len(bad)} such of {a.size})"
+        )
 
 
 def same_layout(name, tree, need, path="", kinds="fc"):
-    """Raise ValueError unless ``tree`` has the structure of ``need``, and leaves of its shapes that are arrays of floats.
+    """Raise ValueError unless ``tree`` has the structure of ``need``, and leaves of its shapes that
+    are arrays of floats.
 
     The order of a dict's keys does not matter, nor whether a sequence is a list or a tuple.
     """
@@ -120,24 +143,34 @@ def _other(name, path, needed, got):
 
 
 def batch(parts):
-    """Return (x, labels) or (x, labels, weights) of what is to be a batch; ValueError when it is neither, or x no array."""
+    """Return (x, labels) or (x, labels, weights) of what is to be a batch; ValueError when it is
+    neither, or x no array.
+    """
     try:
         x, y, *weights = parts
         if len(weights) > 1:
             raise ValueError
     except (TypeError, ValueError):
         got = f"{type(parts).__name__}{f' of {len(parts)}' if isinstance(parts, (tuple, list)) else ''}"
-        raise ValueError(f"a batch is a pair (x, labels), got {got}; call loss_and_grad(params, state, (x, labels))") from None
+        raise ValueError(
+            f"a batch is a pair (x, labels), got {got}; call loss_and_grad(params, state, (x, labels))"
+        ) from None
     if not getattr(x, "shape", ()):
-        raise ValueError(f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)")
+        raise ValueError(
+            f"a batch of images must be an array, got {type(x).__name__}; pass numpy.asarray(images, float)"
+        )
     return x, y, *weights
 
 
 def cotangent(dy, y):
-    """Return ``dy`` as an array of the shape and kind of the output ``y``; ValueError when it is none."""
+    """Return ``dy`` as an array of the shape and kind of the output ``y``; ValueError when it is
+    none.
+    """
     found = dy if isbox(dy) else np.asarray(dy)
     if found.shape != y.shape or found.dtype.kind not in "fciub":
-        raise ValueError(f"backward takes dy, floats of the output's shape {y.shape}; got {found.dtype} of shape {found.shape}")
+        raise ValueError(
+            f"backward takes dy, floats of the output's shape {y.shape}; got {found.dtype} of shape {found.shape}"
+        )
     return found
 
 
@@ -146,31 +179,47 @@ def labels(y, n, out_shape):
     try:
         y = np.asarray(y)
     except ValueError:  # lists of several lengths
-        raise ValueError(f"labels must be {n} integers, one for each image; got {y!r:.60}") from None
+        raise ValueError(
+            f"labels must be {n} integers, one for each image; got {y!r:.60}"
+        ) from None
     if len(out_shape) != 1:
-        raise ValueError(f"a loss needs logits (N, K), but the network ends in {out_shape}; end it with dense(classes)")
+        raise ValueError(
+            f"a loss needs logits (N, K), but the network ends in {out_shape}; end it with dense(classes)"
+        )
     if y.dtype.kind not in "iu" or y.shape != (n,):
-        raise ValueError(f"labels must be {n} integers, one for each image; got {y.dtype} of shape {y.shape}")
+        raise ValueError(
+            f"labels must be {n} integers, one for each image; got {y.dtype} of shape {y.shape}"
+        )
     if y.min() < 0 or y.max() >= out_shape[0]:
-        raise ValueError(f"labels must lie in 0..{out_shape[0] - 1} for {out_shape[0]} outputs; got {y.min()}..{y.max()}")
+        raise ValueError(
+            f"labels must lie in 0..{out_shape[0] - 1} for {out_shape[0]} outputs; got {y.min()}..{y.max()}"
+        )
 
 
 def share(weights, n):
-    """Return each image's share w / sum w of the loss, (N,), from what follows the labels in a batch; None for nothing."""
+    """Return each image's share w / sum w of the loss, (N,), from what follows the labels in a
+    batch; None for nothing.
+    """
     if not weights:
         return None
     w = np.asarray(weights[0])
     if len(weights) > 1 or w.shape != (n,) or w.dtype.kind not in "iuf":
         got = f"{w.dtype} of shape {w.shape}"
-        raise ValueError(f"a batch is (x, labels) or (x, labels, weights), the weights being {n} numbers; got {got}")
+        raise ValueError(
+            f"a batch is (x, labels) or (x, labels, weights), the weights being {n} numbers; got {got}"
+        )
     total = w.sum(dtype=np.float64)
     if not (math.isfinite(total) and (w >= 0).all() and total > 0):
-        raise ValueError(f"weights must be finite, 0 or more, and not all 0; got {w.min()}..{w.max()} with the sum {total}")
+        raise ValueError(
+            f"weights must be finite, 0 or more, and not all 0; got {w.min()}..{w.max()} with the sum {total}"
+        )
     return w / total
 
 
 def checked_init(init):
-    """Wrap a layer's ``init`` so that the shape that it gets is a tuple of ints, 1 or more, and the dtype one of floats."""
+    """Wrap a layer's ``init`` so that the shape that it gets is a tuple of ints, 1 or more, and
+    the dtype one of floats.
+    """
 
     if getattr(init, "checks_shape", False):
         return init
@@ -184,16 +233,22 @@ def checked_init(init):
 
 
 def image_shape(shape):
-    """Return the shape of one image or vector, without the batch, as a tuple of ints; ValueError when it is none."""
+    """Return the shape of one image or vector, without the batch, as a tuple of ints; ValueError
+    when it is none.
+    """
     given = shape.tolist() if isinstance(shape, np.ndarray) else shape
     sizes = given if isinstance(given, (tuple, list)) else ()
-    if not sizes or not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 1 for n in sizes):
+    if not sizes or not all(
+        isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 1 for n in sizes
+    ):
         raise ValueError(
             f"got the shape {shape!r}; it must be that of one image, (C, H, W), or of one vector, (D,), without the batch: "
             "a tuple of ints, 1 or more, as in model.init(0, (1, 28, 28))"
         )
     if math.prod(map(int, sizes)) >= 2**48:
-        raise ValueError(f"got the shape {tuple(sizes)}, more numbers than fit into memory; a shape is (C, H, W)")
+        raise ValueError(
+            f"got the shape {tuple(sizes)}, more numbers than fit into memory; a shape is (C, H, W)"
+        )
     return tuple(map(int, sizes))
 
 

@@ -1,4 +1,6 @@
-"""Networks from layers: serial runs its parts one after another, residual adds a shortcut around its main part."""
+"""Networks from layers: serial runs its parts one after another, residual adds a shortcut around
+its main part.
+"""
 
 from autocnn.keys import child, layer_key
 from autocnn.layers.flat import identity
@@ -9,7 +11,9 @@ __all__ = ["residual", "serial"]
 
 
 def serial(*layers):
-    """Compose layers, the first one first. Params and state are lists with one entry a part: paths read ``3.main.0.w``."""
+    """Compose layers, the first one first. Params and state are lists with one entry a part:
+    paths read ``3.main.0.w``.
+    """
     parts = _layers("serial", layers)
 
     def init(key, shape, dtype="float64"):
@@ -34,9 +38,12 @@ def serial(*layers):
 def residual(main, shortcut=None):
     """Add two paths, y = main(x) + shortcut(x); without a shortcut the input itself is added.
 
-    He et al. 2016, Deep residual learning, equations 1 and 2. Params and state are {"main": ..., "shortcut": ...}.
+    He et al. 2016, Deep residual learning, equations 1 and 2. Params and state are {"main": ...,
+    "shortcut": ...}.
     """
-    main, shortcut = parts = _layers("residual", (main, identity() if shortcut is None else shortcut))
+    main, shortcut = parts = _layers(
+        "residual", (main, identity() if shortcut is None else shortcut)
+    )
 
     def init(key, shape, dtype="float64"):
         out, p, s = main.init(key, shape, dtype)
@@ -60,6 +67,12 @@ def _layers(word, layers):
     for layer in layers:
         if not isinstance(layer, Layer):
             name = getattr(layer, "__name__", None)
-            hint = f"call it: {name}()" if callable(layer) and name else "parts are layers of autocnn.layers, such as relu()"
-            raise ValueError(f"{word} got {name or repr(layer)[:60]}, which is no layer of this vocabulary; {hint}")
+            hint = (
+                f"call it: {name}()"
+                if callable(layer) and name
+                else "parts are layers of autocnn.layers, such as relu()"
+            )
+            raise ValueError(
+                f"{word} got {name or repr(layer)[:60]}, which is no layer of this vocabulary; {hint}"
+            )
     return tuple(layers)

@@ -14,12 +14,16 @@ __all__ = ["dense", "dropout", "flatten", "identity", "pointwise", "relu", "tanh
 
 
 def dense(units, bias=True):
-    """Map linearly: y = x w + b, (D,) -> (units,). Parameters w (D, units) ~ N(0, 2 / D) and b (units,) = 0."""
+    """Map linearly: y = x w + b, (D,) -> (units,). Parameters w (D, units) ~ N(0, 2 / D) and b
+    (units,) = 0.
+    """
     units = whole(units, "dense: units")
 
     def init(key, shape, dtype="float64"):
         if len(shape) != 1:
-            raise ValueError(f"dense needs vectors (D,), got shape {tuple(shape)} without the batch; put flatten() before it")
+            raise ValueError(
+                f"dense needs vectors (D,), got shape {tuple(shape)} without the batch; put flatten() before it"
+            )
         params = {"w": he_normal(key, (shape[0], units), shape[0], dtype)}
         if bias:
             params["b"] = zeros(key, (units,), dtype)
@@ -34,7 +38,9 @@ def dense(units, bias=True):
 
 def pointwise(name, f, options=None):
     """Make a layer without parameters from a function that keeps the shape."""
-    return Layer(name, options or {}, _same_shape, lambda params, state, x, train, key: (f(x), state))
+    return Layer(
+        name, options or {}, _same_shape, lambda params, state, x, train, key: (f(x), state)
+    )
 
 
 def _same_shape(key, shape, dtype="float64"):
@@ -65,11 +71,17 @@ def flatten():
             size *= n
         return (size,), {}, {}
 
-    return Layer("flatten", {}, init, lambda params, state, x, train, key: (np.reshape(x, (x.shape[0], -1)), state))
+    return Layer(
+        "flatten",
+        {},
+        init,
+        lambda params, state, x, train, key: (np.reshape(x, (x.shape[0], -1)), state),
+    )
 
 
 def dropout(p):
-    """In training, set each number to 0 with probability p and divide the rest by 1 - p; in evaluation do nothing.
+    """In training, set each number to 0 with probability p and divide the rest by 1 - p; in
+    evaluation do nothing.
 
     The mask comes from the key alone, so that equal keys give equal masks in every interpretation.
     """
@@ -80,7 +92,9 @@ def dropout(p):
         if not train or p == 0:
             return x, state
         if key is None:
-            raise ValueError("dropout needs a key in training; pass one: loss_and_grad(params, state, batch, key=0)")
+            raise ValueError(
+                "dropout needs a key in training; pass one: loss_and_grad(params, state, batch, key=0)"
+            )
         return x * ops.dropout_mask(rng(key), x.shape, p).astype(x.dtype), state
 
     return Layer("dropout", dict(p=p), _same_shape, forward)

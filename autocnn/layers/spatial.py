@@ -9,10 +9,11 @@ __all__ = ["avg_pool", "conv", "global_avg_pool", "max_pool"]
 
 
 def conv(filters, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True):
-    """Convolve with learned kernels: (C, H, W) -> (filters, Ho, Wo); see ``ops.conv2d`` for the formula.
+    """Convolve with learned kernels: (C, H, W) -> (filters, Ho, Wo); see ``ops.conv2d`` for the
+    formula.
 
-    Parameters w (filters, C / groups, kh, kw) ~ N(0, 2 / fan_in) with fan_in = C / groups * kh * kw, and b (filters,) = 0.
-    Ints stand for pairs in kernel, stride, padding and dilation.
+    Parameters w (filters, C / groups, kh, kw) ~ N(0, 2 / fan_in) with fan_in = C / groups * kh *
+    kw, and b (filters,) = 0. Ints stand for pairs in kernel, stride, padding and dilation.
     """
     filters, groups = whole(filters, "conv: filters"), whole(groups, "conv: groups")
     kh, kw = pair(kernel, "conv: kernel")
@@ -22,7 +23,9 @@ def conv(filters, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True):
     def init(key, shape, dtype="float64"):
         c, h, w = image_shape("conv", shape)
         if c % groups or filters % groups:
-            raise ValueError(f"conv: groups={groups} must divide both {c} input channels and {filters} filters")
+            raise ValueError(
+                f"conv: groups={groups} must divide both {c} input channels and {filters} filters"
+            )
         size = window_shape((h, w), (kh, kw), stride, padding, dilation, op="conv")
         params = {"w": he_normal(key, (filters, c // groups, kh, kw), c // groups * kh * kw, dtype)}
         if bias:
@@ -37,7 +40,9 @@ def conv(filters, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True):
 
 
 def max_pool(size, stride=None, padding=0):
-    """Take each window's maximum; the first of equal maxima takes all the gradient. (C, H, W) -> (C, Ho, Wo), rounded down."""
+    """Take each window's maximum; the first of equal maxima takes all the gradient. (C, H, W) ->
+    (C, Ho, Wo), rounded down.
+    """
     return _pool("max_pool", ops.max_pool2d, size, stride, padding)
 
 
@@ -78,5 +83,7 @@ def _pool(name, op, size, stride, padding):
 def image_shape(name, shape):
     """Return ``shape`` as (C, H, W); ValueError when it is not an image's."""
     if len(shape) != 3:
-        raise ValueError(f"{name} needs images (C, H, W), got shape {tuple(shape)} (no batch); a grey image is (1, H, W)")
+        raise ValueError(
+            f"{name} needs images (C, H, W), got shape {tuple(shape)} (no batch); a grey image is (1, H, W)"
+        )
     return shape

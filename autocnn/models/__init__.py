@@ -1,7 +1,7 @@
 """Networks, each written once: ``nn`` chooses the package that interprets the vocabulary.
 
-tiny_cnn and tiny_mlp are the chapter's own. lenet5, alexnet, vgg16 and resnet50 are those of its section 25.6, as published,
-and ``width`` thins them at their true depth.
+tiny_cnn and tiny_mlp are the chapter's own. lenet5, alexnet, vgg16 and resnet50 are those of its
+section 25.6, as published, and ``width`` thins them at their true depth.
 """
 
 from autocnn.models.alexnet import alexnet
@@ -14,8 +14,12 @@ __all__ = ["alexnet", "lenet5", "rebuild", "resnet50", "tiny_cnn", "tiny_mlp", "
 
 
 def rebuild(model, nn):
-    """Build the same network in another vocabulary: ``rebuild(model, reference)`` is the model with gradients by hand."""
+    """Build the same network in another vocabulary: ``rebuild(model, reference)`` is the model
+    with gradients by hand.
+    """
     word = getattr(nn, model.name, None)
     if word is None:
-        raise ValueError(f"{getattr(nn, '__name__', nn)} has no word '{model.name}'; it cannot interpret {model!r}")
+        raise ValueError(
+            f"{getattr(nn, '__name__', nn)} has no word '{model.name}'; it cannot interpret {model!r}"
+        )
     return word(*(rebuild(part, nn) for part in model.parts), **model.options)

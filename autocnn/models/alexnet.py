@@ -7,17 +7,21 @@ __all__ = ["alexnet"]
 
 
 def alexnet(classes=1000, width=1.0, towers=2, dropout=0.5, nn=layers):
-    """Build AlexNet. ``towers=2``, for images (3, 227, 227): 60,965,224 parameters; feature maps of 55, 27, 13, 6.
+    """Build AlexNet. ``towers=2``, for images (3, 227, 227): 60,965,224 parameters; feature maps of
+    55, 27, 13, 6.
 
-    Krizhevsky, Sutskever and Hinton 2012, ImageNet classification with deep convolutional neural networks, section 3. Two
-    towers, on a graphics card each, are two groups in convolutions 2, 4 and 5. (The paper says 224x224; its 55x55 maps
-    need 227.) Their response normalisation does not divide alpha = 1e-4 by n = 5, so that ours is 5e-4.
+    Krizhevsky, Sutskever and Hinton 2012, ImageNet classification with deep convolutional neural
+    networks, section 3. Two towers, on a graphics card each, are two groups in convolutions 2, 4
+    and 5. (The paper says 224x224; its 55x55 maps need 227.) Their response normalisation does not
+    divide alpha = 1e-4 by n = 5, so that ours is 5e-4.
 
-    ``towers=1``, for images (3, 224, 224): 61,100,840 parameters, no groups and no response normalisation, the network of
-    Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks, that torchvision ships.
+    ``towers=1``, for images (3, 224, 224): 61,100,840 parameters, no groups and no response
+    normalisation, the network of Krizhevsky 2014, One weird trick for parallelizing convolutional
+    neural networks, that torchvision ships.
 
-    ``width`` thins it: see ``models.width``. Initial weights follow this project's rule N(0, 2 / fan_in) with biases 0; the
-    paper drew N(0, 0.01^2) and set the biases of convolutions 2, 4, 5 and the hidden dense layers to 1.
+    ``width`` thins it: see ``models.width``. Initial weights follow this project's rule N(0, 2 /
+    fan_in) with biases 0; the paper drew N(0, 0.01^2) and set the biases of convolutions 2, 4, 5
+    and the hidden dense layers to 1.
     """
     if towers not in (1, 2):
         raise ValueError(f"alexnet: towers is 2 (2012) or 1 (2014); got {towers!r}")

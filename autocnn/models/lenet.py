@@ -13,7 +13,8 @@ TABLE = (
     (0, 1, 2, 3, 4, 5),
 )  # fmt: skip
 
-# What F6 is to paint for each class: a digit of 7 x 12 pixels, # for +1 and . for -1. Drawn anew in the paper's manner.
+# What F6 is to paint for each class: a digit of 7 x 12 pixels, # for +1 and . for -1. Drawn anew in
+# the paper's manner.
 DIGITS = """
     ..###.. ...#... ..###.. ..###.. .....#. ####### ...###. ####### ..###.. ..###..
     .#...#. ..##... .#...#. .#...#. ....##. #...... ..#.... ......# .#...#. .#...#.
@@ -31,20 +32,24 @@ DIGITS = """
 
 
 def lenet5(classes=10, width=1.0, activation="relu", original=False, nn=layers):
-    """Build LeNet-5, for images (1, 28, 28): 61,706 parameters. ``activation`` is "relu" or "tanh"; pooling takes maxima.
+    """Build LeNet-5, for images (1, 28, 28): 61,706 parameters. ``activation`` is "relu" or "tanh";
+    pooling takes maxima.
 
-    conv 6@5x5 (padded) - pool - conv 16@5x5 - pool - dense 120 - dense 84 - dense: 28, 14, 10, 5. ``width`` thins it:
-    see ``models.width``.
+    conv 6@5x5 (padded) - pool - conv 16@5x5 - pool - dense 120 - dense 84 - dense: 28, 14, 10, 5.
+    ``width`` thins it: see ``models.width``.
 
-    ``original=True`` is LeCun, Bottou, Bengio and Haffner 1998, section II.B, for images (1, 32, 32): the connection table,
-    trainable subsampling, 1.7159 tanh(2/3 x) after each layer up to F6, and outputs that compare F6 with fixed codes. 60,000
-    trainable parameters; at most 10 classes, since each has a drawn code; no other width. The outputs are minus the squared
-    distances, so that cross-entropy trains with the paper's equation 9 (see ``layers.rbf``). Initial weights follow this
-    project's rule N(0, 2 / fan_in), where the paper draws from U(-2.4, 2.4) / fan_in.
+    ``original=True`` is LeCun, Bottou, Bengio and Haffner 1998, section II.B, for images (1, 32,
+    32): the connection table, trainable subsampling, 1.7159 tanh(2/3 x) after each layer up to F6,
+    and outputs that compare F6 with fixed codes. 60,000 trainable parameters; at most 10 classes,
+    since each has a drawn code; no other width. The outputs are minus the squared distances, so
+    that cross-entropy trains with the paper's equation 9 (see ``layers.rbf``). Initial weights
+    follow this project's rule N(0, 2 / fan_in), where the paper draws from U(-2.4, 2.4) / fan_in.
     """
     if original:
         if width != 1.0 or isinstance(width, int) or activation != "relu":
-            raise ValueError("lenet5: the original has one width and one activation; leave width and activation out")
+            raise ValueError(
+                "lenet5: the original has one width and one activation; leave width and activation out"
+            )
         return _lenet5_1998(classes, nn)
     if activation not in ("relu", "tanh"):
         raise ValueError(f'lenet5: activation is "relu" or "tanh"; got {activation!r}')
@@ -61,7 +66,9 @@ def lenet5(classes=10, width=1.0, activation="relu", original=False, nn=layers):
 
 def _lenet5_1998(classes, nn):
     if classes not in range(1, 11):
-        raise ValueError(f"lenet5: the original knows codes for 10 digits, 1 to 10 classes; got {classes!r}")
+        raise ValueError(
+            f"lenet5: the original knows codes for 10 digits, 1 to 10 classes; got {classes!r}"
+        )
     return nn.serial(
         nn.conv(6, 5), nn.scaled_tanh(),  # C1: 6 @ 28 x 28
         nn.subsample(2), nn.scaled_tanh(),  # S2: 6 @ 14 x 14

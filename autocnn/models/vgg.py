@@ -5,15 +5,23 @@ from autocnn.models.width import thinned
 
 __all__ = ["vgg16"]
 
-BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions; a 2x2 max-pool ends each block
+BLOCKS = (
+    (64, 2),
+    (128, 2),
+    (256, 3),
+    (512, 3),
+    (512, 3),
+)  # channels, convolutions; a 2x2 max-pool ends each block
 
 
 def vgg16(classes=1000, width=1.0, dropout=0.5, nn=layers):
-    """Build VGG-16, for images (3, 224, 224): 138,357,544 parameters; the blocks end at 112, 56, 28, 14, 7.
+    """Build VGG-16, for images (3, 224, 224): 138,357,544 parameters; the blocks end at 112, 56,
+    28, 14, 7.
 
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition, configuration D. Other
-    image sizes change what the first dense layer sees, hence its parameters (torchvision averages to 7x7 first, which at
-    224 is the identity). ``width`` thins it: see ``models.width``.
+    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition,
+    configuration D. Other image sizes change what the first dense layer sees, hence its parameters
+    (torchvision averages to 7x7 first, which at 224 is the identity). ``width`` thins it: see
+    ``models.width``.
     """
     channels = thinned(width, 64)
 

@@ -22,26 +22,40 @@ def real(value, name):
 
 
 def pair(value, name="argument", least=1):
-    """Return an int or a pair of ints as (vertical, horizontal); ValueError unless both are at least ``least``."""
-    if type(value) is tuple and len(value) == 2:  # nearly always, inside the project; asking abstract classes is slow
+    """Return an int or a pair of ints as (vertical, horizontal); ValueError unless both are at
+    least ``least``.
+    """
+    if (
+        type(value) is tuple and len(value) == 2
+    ):  # nearly always, inside the project; asking abstract classes is slow
         a, b = value
         if type(a) is int and type(b) is int and a >= least and b >= least:
             return value
     if not isinstance(value, (tuple, list)):
         value = (value, value)
     if len(value) != 2:
-        raise ValueError(f"{name} must be an int or a pair of ints (vertical, horizontal); got {value!r}")
+        raise ValueError(
+            f"{name} must be an int or a pair of ints (vertical, horizontal); got {value!r}"
+        )
     return whole(value[0], name, least), whole(value[1], name, least)
 
 
 def window_shape(size, kernel_size, stride=1, padding=0, dilation=1, op="windows", ceil_mode=False):
-    """Return how many windows (Ho, Wo) fit into images of ``size`` (H, W): (H + 2 p - d (k - 1) - 1) // s + 1, rounded down.
+    """Return how many windows (Ho, Wo) fit into images of ``size`` (H, W): (H + 2 p - d (k - 1) -
+    1) // s + 1, rounded down.
 
-    With ``ceil_mode`` the division is rounded up, as in torch: a last window may hang over the lower or right edge, if it
-    starts inside the image or its upper or left padding. Raises ValueError when no window fits.
+    With ``ceil_mode`` the division is rounded up, as in torch: a last window may hang over the
+    lower or right edge, if it starts inside the image or its upper or left padding. Raises
+    ValueError when no window fits.
     """
     return _window_shape(
-        tuple(size), pair(kernel_size), pair(stride), pair(padding, least=0), pair(dilation), op, bool(ceil_mode)
+        tuple(size),
+        pair(kernel_size),
+        pair(stride),
+        pair(padding, least=0),
+        pair(dilation),
+        op,
+        bool(ceil_mode),
     )
 
 

@@ -1,4 +1,6 @@
-"""Normalisation: by the batch's statistics, and by neighbouring channels; names and arguments of torch.nn.functional."""
+"""Normalisation: by the batch's statistics, and by neighbouring channels; names and arguments of
+torch.nn.functional.
+"""
 
 import math
 
@@ -11,27 +13,37 @@ from autocnn.ops.arguments import whole
 __all__ = ["batch_norm", "batch_norm_and_statistics", "local_response_norm"]
 
 
-def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
-    """Normalise each channel: y = (x - mean) / sqrt(var + eps) * weight + bias, for x (N, C) or (N, C, ...) and the rest (C,).
+def batch_norm(
+    x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
+    """Normalise each channel: y = (x - mean) / sqrt(var + eps) * weight + bias, for x (N, C) or (N,
+    C, ...) and the rest (C,).
 
-    In training mean and var are those of the batch (var divided by the number n of values a channel), in evaluation the
-    running ones. Unlike torch's, this function is pure: ``batch_norm_and_statistics`` takes the same arguments and returns
-    the new running statistics too. Raises ValueError in training when a channel has one value only.
+    In training mean and var are those of the batch (var divided by the number n of values a
+    channel), in evaluation the running ones. Unlike torch's, this function is pure:
+    ``batch_norm_and_statistics`` takes the same arguments and returns the new running statistics
+    too. Raises ValueError in training when a channel has one value only.
 
     Ioffe and Szegedy 2015, Batch normalization, algorithms 1 and 2.
     """
-    return batch_norm_and_statistics(x, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+    return batch_norm_and_statistics(
+        x, running_mean, running_var, weight, bias, training, momentum, eps
+    )[0]
 
 
 def batch_norm_and_statistics(
     x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
 ):
-    """Return (y, running_mean, running_var): ``batch_norm`` and the running statistics that it leaves behind.
+    """Return (y, running_mean, running_var): ``batch_norm`` and the running statistics that it
+    leaves behind.
 
-    In training running <- (1 - momentum) running + momentum batch, with the batch's variance times n / (n - 1), unbiased;
-    in evaluation they stay. They are constants: no gradient flows through them. None stays None.
+    In training running <- (1 - momentum) running + momentum batch, with the batch's variance times
+    n / (n - 1), unbiased; in evaluation they stay. They are constants: no gradient flows through
+    them. None stays None.
     """
-    _check_batch_norm(x, training, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_batch_norm(
+        x, training, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
     axes, column = (0, *range(2, len(x.shape))), (-1,) + (1,) * (len(x.shape) - 2)
     if training:
         n = math.prod(x.shape[axis] for axis in axes)
@@ -41,11 +53,14 @@ def batch_norm_and_statistics(
         if running_mean is not None:
             running_mean = (1 - momentum) * getval(running_mean) + momentum * getval(mean)
         if running_var is not None:
-            running_var = (1 - momentum) * getval(running_var) + momentum * (n / (n - 1)) * getval(var)
+            running_var = (1 - momentum) * getval(running_var) + momentum * (n / (n - 1)) * getval(
+                var
+            )
     else:
         centred, var = x - np.reshape(running_mean, column), running_var
     scale = 1 / np.sqrt(var + eps)
-    # One product with one scale a channel: of the arrays as large as x, the tape keeps ``centred`` alone.
+    # One product with one scale a channel: of the arrays as large as x, the tape keeps ``centred``
+    # alone.
     y = centred * np.reshape(scale if weight is None else scale * weight, column)
     return y if bias is None else y + np.reshape(bias, column), running_mean, running_var
 
@@ -55,9 +70,13 @@ def _check_batch_norm(x, training, **channels):
         raise ValueError(f"batch_norm needs x (N, C) or (N, C, H, W); got {x.shape}")
     for name, a in channels.items():
         if a is not None and a.shape != (x.shape[1],):
-            raise ValueError(f"batch_norm: {name} must be ({x.shape[1]},), one for each channel of x {x.shape}; got {a.shape}")
+            raise ValueError(
+                f"batch_norm: {name} must be ({x.shape[1]},), one for each channel of x {x.shape}; got {a.shape}"
+            )
     if not training and (channels["running_mean"] is None or channels["running_var"] is None):
-        raise ValueError("batch_norm: evaluation needs running_mean and running_var; pass them, or training=True")
+        raise ValueError(
+            "batch_norm: evaluation needs running_mean and running_var; pass them, or training=True"
+        )
     if training and math.prod(x.shape) == x.shape[1]:
         raise ValueError(
             f"batch_norm: in training a channel needs more than one value to have a variance, got x {x.shape}; use a larger "
@@ -66,18 +85,24 @@ def _check_batch_norm(x, training, **channels):
 
 
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
-    """Divide each number by its neighbours' strength across channels: y_c = x_c / (k + alpha / size * sum x_c'^2)^beta.
+    """Divide each number by its neighbours' strength across channels: y_c = x_c / (k + alpha / size
+    * sum x_c'^2)^beta.
 
-    The sum goes over ``size`` channels c' around c, from c - size // 2 to c + (size - 1) // 2, cut at the edges. x is
-    (N, C, ...). Krizhevsky et al. 2012, section 3.3, write alpha without the division by ``size``, which is torch's: their
-    k = 2, n = 5, alpha = 1e-4, beta = 0.75 is ``local_response_norm(x, 5, alpha=5e-4, beta=0.75, k=2)``.
+    The sum goes over ``size`` channels c' around c, from c - size // 2 to c + (size - 1) // 2, cut
+    at the edges. x is (N, C, ...). Krizhevsky et al. 2012, section 3.3, write alpha without the
+    division by ``size``, which is torch's: their k = 2, n = 5, alpha = 1e-4, beta = 0.75 is
+    ``local_response_norm(x, 5, alpha=5e-4, beta=0.75, k=2)``.
     """
     if len(x.shape) < 2:
         raise ValueError(f"local_response_norm needs x (N, C, ...); got {x.shape}")
     size = whole(size, "local_response_norm: size")
     c = onp.arange(x.shape[1])
     away = c - c[:, None]
-    near = ((-(size // 2) <= away) & (away <= (size - 1) // 2)).astype(getval(x).dtype)  # the band matrix (C, C')
-    strength = np.swapaxes(np.tensordot(near, x * x, axes=([1], [1])), 0, 1)  # (C, C') . (N, C', ...) -> (N, C, ...)
+    near = ((-(size // 2) <= away) & (away <= (size - 1) // 2)).astype(
+        getval(x).dtype
+    )  # the band matrix (C, C')
+    strength = np.swapaxes(
+        np.tensordot(near, x * x, axes=([1], [1])), 0, 1
+    )  # (C, C') . (N, C', ...) -> (N, C, ...)
     # exp and log instead of a power, whose derivative in autograd turns float32 into float64.
     return x * np.exp(-beta * np.log(k + alpha / size * strength))

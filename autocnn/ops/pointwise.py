@@ -1,6 +1,7 @@
 """Pointwise ops, softmax and linear maps, in the names and arguments of torch.nn.functional.
 
-relu'(0) = 0. float32 stays float32: sum / n and x * (x > 0) keep it where autograd's mean, maximum and where do not.
+relu'(0) = 0. float32 stays float32: sum / n and x * (x > 0) keep it where autograd's mean, maximum
+and where do not.
 """
 
 import math
@@ -15,7 +16,9 @@ __all__ = ["dropout", "dropout_mask", "flatten", "linear", "log_softmax", "relu"
 
 
 def relu(x):
-    """Return max(x, 0) for finite x, with derivative 0 at 0. (At minus infinity the product is NaN.)"""
+    """Return max(x, 0) for finite x, with derivative 0 at 0. (At minus infinity the product is
+    NaN.)
+    """
     return x * (getval(x) > 0)
 
 
@@ -31,13 +34,18 @@ def linear(x, weight, bias=None):
 
 
 def flatten(x, start_dim=0, end_dim=-1):
-    """Lay the axes from ``start_dim`` to ``end_dim`` in one, the last fastest. ``start_dim=1`` keeps the batch apart."""
+    """Lay the axes from ``start_dim`` to ``end_dim`` in one, the last fastest. ``start_dim=1``
+    keeps the batch apart.
+    """
     first, last = start_dim % len(x.shape), end_dim % len(x.shape)
-    return np.reshape(x, (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
+    return np.reshape(
+        x, (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
+    )
 
 
 def log_softmax(x, dim=-1):
-    """Return x - log sum exp x along axis ``dim``, shifted by the maximum so that nothing overflows.
+    """Return x - log sum exp x along axis ``dim``, shifted by the maximum so that nothing
+    overflows.
 
     The shift is a constant: its derivative cancels identically.
     """
@@ -52,7 +60,8 @@ def softmax(x, dim=-1):
 
 
 def dropout(x, p=0.5, training=True, key=None):
-    """In training, set each number to 0 with probability p and divide the rest by 1 - p; else return x.
+    """In training, set each number to 0 with probability p and divide the rest by 1 - p; else
+    return x.
 
     The mask is a function of ``key`` (an int seed or a tuple of ints), which training needs.
     """
@@ -63,13 +72,16 @@ def dropout(x, p=0.5, training=True, key=None):
     if p == 1:
         return x * 0
     if key is None:
-        raise ValueError("dropout needs a key in training, an int seed such as dropout(x, 0.5, key=0)")
+        raise ValueError(
+            "dropout needs a key in training, an int seed such as dropout(x, 0.5, key=0)"
+        )
     return x * dropout_mask(rng(key), x.shape, p).astype(getval(x).dtype)
 
 
 def dropout_mask(generator, shape, p):
     """Draw a mask of 0 (with probability p) and 1 / (1 - p): inverted dropout, off in evaluation.
 
-    Srivastava et al. 2014, Dropout: a simple way to prevent neural networks from overfitting, JMLR 15.
+    Srivastava et al. 2014, Dropout: a simple way to prevent neural networks from overfitting, JMLR
+    15.
     """
     return (generator.random(shape) >= p) / (1.0 - p)

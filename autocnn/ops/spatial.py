@@ -11,7 +11,8 @@ __all__ = ["conv2d", "pad2d"]
 def pad2d(x, padding, value=0.0):
     """Surround images (N, C, H, W) by rows and columns of a constant.
 
-    ``padding`` is an int, a pair (vertical, horizontal), or a pair of pairs ((top, bottom), (left, right)).
+    ``padding`` is an int, a pair (vertical, horizontal), or a pair of pairs ((top, bottom), (left,
+    right)).
     """
     vertical, horizontal = _edges(padding)
     if not any(vertical + horizontal):
@@ -26,11 +27,13 @@ def _edges(padding):
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Cross-correlate images with kernels: y[n, f, i, j] = b[f] + sum_{c, u, v} w[f, c, u, v] x[n, c, i s + u d, j s + v d].
+    """Cross-correlate images with kernels: y[n, f, i, j] = b[f] + sum_{c, u, v} w[f, c, u, v] x[n,
+    c, i s + u d, j s + v d].
 
-    x (N, C, H, W), weight (F, C / groups, kh, kw), bias (F,) -> (N, F, Ho, Wo). With groups, the g-th F / groups kernels
-    see the g-th C / groups channels only. ``padding`` may be "valid" (none) or, at stride 1, "same" (Ho, Wo = H, W; an odd
-    row or column goes below and to the right). Raises ValueError for ranks, channels, groups or kernels that do not fit.
+    x (N, C, H, W), weight (F, C / groups, kh, kw), bias (F,) -> (N, F, Ho, Wo). With groups, the
+    g-th F / groups kernels see the g-th C / groups channels only. ``padding`` may be "valid" (none)
+    or, at stride 1, "same" (Ho, Wo = H, W; an odd row or column goes below and to the right).
+    Raises ValueError for ranks, channels, groups or kernels that do not fit.
     """
     _check_conv(x, weight, bias, groups)
     stride, dilation = pair(stride, "conv2d: stride"), pair(dilation, "conv2d: dilation")
@@ -50,10 +53,13 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 def _correlate(x, weight, stride, dilation):
     """Contract all kernels with all windows, filters first: (F, N, Ho, Wo).
 
-    The tape keeps the windows as a view of x. The matrix of patches, kh kw times as large, lives inside tensordot only.
+    The tape keeps the windows as a view of x. The matrix of patches, kh kw times as large, lives
+    inside tensordot only.
     """
     p = windows(x, weight.shape[2:], stride, dilation)
-    return np.tensordot(weight, p, axes=([2, 3, 1], [0, 1, 3]))  # (F, C, kh, kw) . (kh, kw, N, C, Ho, Wo)
+    return np.tensordot(
+        weight, p, axes=([2, 3, 1], [0, 1, 3])
+    )  # (F, C, kh, kw) . (kh, kw, N, C, Ho, Wo)
 
 
 def _conv_padding(padding, kernel_size, stride, dilation):
@@ -64,17 +70,23 @@ def _conv_padding(padding, kernel_size, stride, dilation):
     if padding != "same":
         raise ValueError(f'conv2d: padding is an int, a pair, "valid" or "same"; got {padding!r}')
     if stride != (1, 1):
-        raise ValueError(f'conv2d: padding="same" needs stride 1, got {stride}; give the padding in numbers')
+        raise ValueError(
+            f'conv2d: padding="same" needs stride 1, got {stride}; give the padding in numbers'
+        )
     both = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
     return tuple((total // 2, total - total // 2) for total in both)
 
 
 def _check_conv(x, weight, bias, groups):
     if len(x.shape) != 4 or len(weight.shape) != 4:
-        raise ValueError(f"conv2d needs x (N, C, H, W) and weight (F, C/groups, kh, kw); got {x.shape} and {weight.shape}")
+        raise ValueError(
+            f"conv2d needs x (N, C, H, W) and weight (F, C/groups, kh, kw); got {x.shape} and {weight.shape}"
+        )
     c, f = x.shape[1], weight.shape[0]
     if groups < 1 or c % groups or f % groups:
-        raise ValueError(f"conv2d: groups={groups} must divide both {c} input channels and {f} filters")
+        raise ValueError(
+            f"conv2d: groups={groups} must divide both {c} input channels and {f} filters"
+        )
     if weight.shape[1] != c // groups:
         raise ValueError(
             f"conv2d: x {x.shape} has {c} channels in groups of {c // groups}, weight {weight.shape} needs "

@@ -1,9 +1,11 @@
-"""Windows and unwindows: the one adjoint pair under convolution and pooling, each the other's derivative.
+"""Windows and unwindows: the one adjoint pair under convolution and pooling, each the other's
+derivative.
 
-``windows`` looks at an image through a sliding kernel-sized window, as a strided view without a copy; ``unwindows`` adds
-every cell of every window back to where it came from. For all x and p, <windows(x), p> = <x, unwindows(p)>, so the vjp of
-either is the other, at every order. autograd has no gradient for strided views; everything else that the package computes is
-composed of autograd's own primitives.
+``windows`` looks at an image through a sliding kernel-sized window, as a strided view without a
+copy; ``unwindows`` adds every cell of every window back to where it came from. For all x and p,
+<windows(x), p> = <x, unwindows(p)>, so the vjp of either is the other, at every order. autograd has
+no gradient for strided views; everything else that the package computes is composed of autograd's
+own primitives.
 """
 
 import numpy as np
@@ -16,10 +18,12 @@ __all__ = ["unwindows", "windows"]
 
 @primitive
 def windows(x, kernel_size, stride=1, dilation=1):
-    """View images (N, C, H, W) as windows (kh, kw, N, C, Ho, Wo): ``w[u, v, n, c, i, j] = x[n, c, i s + u d, j s + v d]``.
+    """View images (N, C, H, W) as windows (kh, kw, N, C, Ho, Wo): ``w[u, v, n, c, i, j] = x[n, c, i
+    s + u d, j s + v d]``.
 
-    Rows and columns that the last full window does not reach are left out (Ho is rounded down). The view is read-only. The
-    kernel's axes come first because a sum over leading axes adds whole planes, ten times faster than over short last axes.
+    Rows and columns that the last full window does not reach are left out (Ho is rounded down). The
+    view is read-only. The kernel's axes come first because a sum over leading axes adds whole
+    planes, ten times faster than over short last axes.
     """
     (kh, kw), (sh, sw), (dh, dw) = pair(kernel_size), pair(stride), pair(dilation)
     n, c, h, w = x.shape
@@ -32,7 +36,9 @@ def windows(x, kernel_size, stride=1, dilation=1):
 
 @primitive
 def unwindows(p, size, stride=1, dilation=1):
-    """Add windows (kh, kw, N, C, Ho, Wo) into images (N, C, *size): x[n, c, i s + u d, j s + v d] += p[u, v, n, c, i, j]."""
+    """Add windows (kh, kw, N, C, Ho, Wo) into images (N, C, *size): x[n, c, i s + u d, j s + v
+    d] += p[u, v, n, c, i, j].
+    """
     (sh, sw), (dh, dw) = pair(stride), pair(dilation)
     kh, kw, n, c, ho, wo = p.shape
     x = np.zeros((n, c, *size), p.dtype)
@@ -43,7 +49,8 @@ def unwindows(p, size, stride=1, dilation=1):
     return x
 
 
-# The closures keep sizes, not arrays: a tape that holds x alive only to know its shape holds a network's worth of memory.
+# The closures keep sizes, not arrays: a tape that holds x alive only to know its shape holds a
+# network's worth of memory.
 def _windows_vjp(ans, x, kernel_size, stride=1, dilation=1):
     size = x.shape[2:]
     return lambda g: unwindows(g, size, stride, dilation)

@@ -56,18 +56,28 @@ def _curves(axes, histories, title="Validation accuracy"):
 
 @styled
 def repetitions(groups):
-    """Validation accuracies of repeated runs: every run a dot, the mean with its 95 % interval beside them."""
-    from autocnn.experiments.statistics import mean_interval
+    """Validation accuracies of repeated runs: every run a dot, the mean with its 95 % interval
+    beside them.
+    """
+    from autocnn.sweeps.statistics import mean_interval
 
     fig = figure(6.5, 3.6)
     axes = fig.subplots()
     for i, values in enumerate(groups.values()):
         # Equal accuracies lie side by side instead of on top of each other.
-        offsets = [0.05 * (sum(v == w for w in values[:j]) - (values.count(v) - 1) / 2) for j, v in enumerate(values)]
+        offsets = [
+            0.05 * (sum(v == w for w in values[:j]) - (values.count(v) - 1) / 2)
+            for j, v in enumerate(values)
+        ]
         axes.plot(i - 0.12 + np.array(offsets), values, "o", color=COLOURS[i], alpha=0.75)
         interval = mean_interval(values)
-        spread = [[interval.mean - max(interval.low, 0)], [min(interval.high, 1) - interval.mean]]  # a share stays in [0, 1]
-        axes.errorbar(i + 0.28, interval.mean, yerr=spread, fmt="D", color=COLOURS[i], capsize=5, linewidth=2)
+        spread = [
+            [interval.mean - max(interval.low, 0)],
+            [min(interval.high, 1) - interval.mean],
+        ]  # a share stays in [0, 1]
+        axes.errorbar(
+            i + 0.28, interval.mean, yerr=spread, fmt="D", color=COLOURS[i], capsize=5, linewidth=2
+        )
     axes.set_xticks(range(len(groups)), list(groups))
     axes.set_title(f"{len(values)} repetitions each; diamonds: mean, 95 % interval")
     axes.set(ylabel="validation accuracy", ylim=(0, 1.06))
@@ -78,12 +88,21 @@ def repetitions(groups):
 
 @styled
 def sweep(points, label):
-    """Accuracies above, parameters below, against one option on a logarithmic axis. points: {option: {...}}."""
+    """Accuracies above, parameters below, against one option on a logarithmic axis. points:
+    {option: {...}}.
+    """
     fig = figure(6.5, 4.8)
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     at = list(points)
     above.plot(at, [p["val_acc"] for p in points.values()], "o-", label="validation")
-    above.plot(at, [p["train_acc"] for p in points.values()], "s", linestyle=(0, (4, 1.5)), label="training", mfc="white")
+    above.plot(
+        at,
+        [p["train_acc"] for p in points.values()],
+        "s",
+        linestyle=(0, (4, 1.5)),
+        label="training",
+        mfc="white",
+    )
     above.set(ylabel="accuracy", title="Accuracy", ylim=(0, 1.05))
     above.legend(loc="lower right")
     below.plot(at, [p["parameters"] for p in points.values()], "o-", color=COLOURS[2])
@@ -97,20 +116,26 @@ def sweep(points, label):
 def side_by_side(panels):
     """Validation accuracy by epoch, one panel for each of {title: {network: history}}."""
     fig = figure(8.5, 3.4)
-    for axes, (title, histories) in zip(fig.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+    for axes, (title, histories) in zip(
+        fig.subplots(1, len(panels), sharey=True), panels.items(), strict=True
+    ):
         _curves(axes, histories, title)
     return fig
 
 
 @styled
 def stages(taps, classes):
-    """One picture's way through the network: one row a stage, one column a filter, the probabilities as bars."""
+    """One picture's way through the network: one row a stage, one column a filter, the
+    probabilities as bars.
+    """
     maps = {name: tap for name, tap in taps.items() if tap.ndim == 3}
     columns = max(len(tap) for tap in maps.values())
     fig = figure(2.0 * columns + 1.2, 1.75 * (len(maps) + 1))
     grid = fig.add_gridspec(len(maps) + 1, columns)
     for i, (name, tap) in enumerate(maps.items()):
-        row = [fig.add_subplot(grid[i, j if len(tap) > 1 else slice(None)]) for j in range(len(tap))]
+        row = [
+            fig.add_subplot(grid[i, j if len(tap) > 1 else slice(None)]) for j in range(len(tap))
+        ]
         limit = np.abs(tap).max() or 1.0
         for j, (axes, plane) in enumerate(zip(row, tap, strict=True)):
             if name == "input":
@@ -120,7 +145,9 @@ def stages(taps, classes):
             if i == 1:
                 axes.set_title(f"filter {j + 1}", fontsize=9, fontweight="normal", loc="center")
         size = " x ".join(map(str, tap.shape[1:]))
-        row[0].set_ylabel(f"{_STAGES.get(name, name)}\n{size}", rotation=0, ha="right", va="center", labelpad=10)
+        row[0].set_ylabel(
+            f"{_STAGES.get(name, name)}\n{size}", rotation=0, ha="right", va="center", labelpad=10
+        )
         if name != "input":
             fig.colorbar(image, ax=row, shrink=0.9, pad=0.02)
     bars = fig.add_subplot(grid[-1, :])
@@ -133,7 +160,9 @@ def stages(taps, classes):
 
 @styled
 def depths(depths):
-    """Channels of every layer with weights against its depth; the dots' area grows with the side of the feature map."""
+    """Channels of every layer with weights against its depth; the dots' area grows with the side
+    of the feature map.
+    """
     fig = figure(8.5, 4.2)
     axes = fig.subplots()
     for i, (name, shapes) in enumerate(depths.items()):
@@ -141,7 +170,13 @@ def depths(depths):
         sides = [shape[1] if len(shape) == 3 else 1 for shape in shapes]
         axes.plot(at, channels, linewidth=1.2, color=COLOURS[i], label=name)
         axes.scatter(at, channels, s=[8 + 0.7 * side for side in sides], color=COLOURS[i])
-    axes.set(xscale="log", yscale="log", xlabel="layer", ylabel="channels, or units", title="Depth and filters")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="layer",
+        ylabel="channels, or units",
+        title="Depth and filters",
+    )
     axes.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
     axes.set_yticks([6, 16, 64, 256, 1000, 4096], ["6", "16", "64", "256", "1000", "4096"])
     axes.minorticks_off()
@@ -154,21 +189,32 @@ _STAGES = {"conv": "convolution", "relu": "ReLU", "max_pool": "max-pool"}
 
 @styled
 def kernels(kernels):
-    """Kernels (F, k, k) with every weight written into its cell, on one diverging colour scale for all."""
+    """Kernels (F, k, k) with every weight written into its cell, on one diverging colour scale
+    for all.
+    """
     fig = figure(2.6 * len(kernels) + 0.8, 2.9)
     row, limit = fig.subplots(1, len(kernels), squeeze=False)[0], np.abs(kernels).max()
     for i, (axes, kernel) in enumerate(zip(row, kernels, strict=True)):
         image = picture_axes(axes).imshow(kernel, cmap=DIVERGING, vmin=-limit, vmax=limit)
         axes.set_title(f"filter {i + 1}")
         for (y, x), w in np.ndenumerate(kernel):
-            axes.text(x, y, f"{w:.2f}", ha="center", va="center", color="white" if abs(w) > 0.6 * limit else "black")
+            axes.text(
+                x,
+                y,
+                f"{w:.2f}",
+                ha="center",
+                va="center",
+                color="white" if abs(w) > 0.6 * limit else "black",
+            )
     fig.colorbar(image, ax=list(row), shrink=0.85, pad=0.02, label="weight")
     return fig
 
 
 @styled
 def development(snapshots):
-    """How kernels developed: one column an epoch, one row a filter, one colour scale. snapshots: {epoch: (F, k, k)}."""
+    """How kernels developed: one column an epoch, one row a filter, one colour scale. snapshots:
+    {epoch: (F, k, k)}.
+    """
     epochs, filters = list(snapshots), len(next(iter(snapshots.values())))
     limit = max(np.abs(k).max() for k in snapshots.values())
     fig = figure(1.25 * len(epochs) + 1.3, 1.25 * filters + 0.4)

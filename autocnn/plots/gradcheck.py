@@ -12,7 +12,9 @@ __all__ = ["error_map", "mosaic", "overview", "taylor_slopes"]
 
 
 def mosaic(a):
-    """Lay an array of up to four axes out as one picture: (A, B, h, w) -> A x B tiles of (h, w), gaps of nan between."""
+    """Lay an array of up to four axes out as one picture: (A, B, h, w) -> A x B tiles of (h, w),
+    gaps of nan between.
+    """
     a = np.asarray(a, dtype=float)
     if a.ndim <= 2:
         return np.atleast_2d(a)
@@ -20,7 +22,9 @@ def mosaic(a):
     rows, columns, h, w = a.shape
     if rows == 1 and columns > 8:  # a long row of tiles is folded
         width = math.ceil(math.sqrt(columns))
-        a = np.concatenate([a[0], np.full((-columns % width, h, w), np.nan)]).reshape(-1, width, h, w)
+        a = np.concatenate([a[0], np.full((-columns % width, h, w), np.nan)]).reshape(
+            -1, width, h, w
+        )
         rows, columns = a.shape[:2]
     picture = np.full((rows * (h + 1) - 1, columns * (w + 1) - 1), np.nan)
     for i in range(rows):
@@ -33,10 +37,16 @@ def _map_axes(fig, report: Report, leaf: str, spec):
     yours, gradient = report.arrays[leaf]
     gap = yours - gradient
     top = float(np.max(np.abs([yours, gradient]))) or 1.0
-    parts = [("yours", yours, top), ("gradient", gradient, top), ("difference", gap, float(np.max(np.abs(gap))) or 1.0)]
+    parts = [
+        ("yours", yours, top),
+        ("gradient", gradient, top),
+        ("difference", gap, float(np.max(np.abs(gap))) or 1.0),
+    ]
     for k, (title, values, limit) in enumerate(parts):
         axes = fig.add_subplot(spec[k])
-        picture = axes.imshow(mosaic(values), cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="equal")
+        picture = axes.imshow(
+            mosaic(values), cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="equal"
+        )
         axes.set(xticks=[], yticks=[], title=title)
         axes.grid(False)
         axes.spines[:].set_visible(False)
@@ -48,14 +58,17 @@ def _map_axes(fig, report: Report, leaf: str, spec):
 
 @styled
 def error_map(report: Report, leaf: str | None = None):
-    """Draw your gradient, the witness's and their difference over one leaf (default: the worst), as tiles.
+    """Draw your gradient, the witness's and their difference over one leaf (default: the worst), as
+    tiles.
 
-    The first two share one scale; the difference has its own. Raises ValueError when the leaf was not compared entry by
-    entry (it agrees, has a wrong shape, or is too large).
+    The first two share one scale; the difference has its own. Raises ValueError when the leaf was
+    not compared entry by entry (it agrees, has a wrong shape, or is too large).
     """
     leaf = leaf or worst_leaf(report)
     if leaf not in report.arrays:
-        raise ValueError(f"{leaf} was not compared entry by entry; there are maps of: {', '.join(report.arrays) or 'none'}")
+        raise ValueError(
+            f"{leaf} was not compared entry by entry; there are maps of: {', '.join(report.arrays) or 'none'}"
+        )
     fig = figure(11, 4)
     fig.suptitle(_title(report, leaf), x=0.01, ha="left", fontsize=11)
     _map_axes(fig, report, leaf, fig.add_gridspec(1, 3))
@@ -64,31 +77,48 @@ def error_map(report: Report, leaf: str | None = None):
 
 def _title(report: Report, leaf: str) -> str:
     cause = next((c for c in report.causes if c.leaf == leaf), None)
-    return f"{report.label}: {leaf} {report.leaves[leaf].shape}" + (f" – {cause.code}" if cause else "")
+    return f"{report.label}: {leaf} {report.leaves[leaf].shape}" + (
+        f" – {cause.code}" if cause else ""
+    )
 
 
 def _taylor_axes(axes, report: Report, leaf: str):
     r = remainders(report, leaf)
     h, floor = r.steps, np.finfo(float).tiny
     axes.loglog(h, np.maximum(r.yours, floor), "o-", color=COLOURS[1], label="with your gradient")
-    axes.loglog(h, np.maximum(r.witness, floor), "s-", color=COLOURS[0], label="with the witness", markersize=4)
+    axes.loglog(
+        h,
+        np.maximum(r.witness, floor),
+        "s-",
+        color=COLOURS[0],
+        label="with the witness",
+        markersize=4,
+    )
     top = max(r.yours[0], r.witness[0], floor)
     for order in (1, 2):
         line = top * 3 * (h / h[0]) ** order
         axes.loglog(h, line, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         k = 6 + 2 * (order == 1)
-        axes.annotate(f"$h^{order}$", (h[k], line[k]), color=GREY, fontsize=9, ha="right", va="bottom")
+        axes.annotate(
+            f"$h^{order}$", (h[k], line[k]), color=GREY, fontsize=9, ha="right", va="bottom"
+        )
     seen = np.concatenate([r.yours, r.witness])
     seen = seen[seen > floor]
     if seen.size:
         axes.set_ylim(seen.min() / 3, top * 10)
-    axes.set(xlabel="step h", ylabel="remainder of the linear model", title=f"{leaf}: $h^2$ is right, $h^1$ is wrong")
+    axes.set(
+        xlabel="step h",
+        ylabel="remainder of the linear model",
+        title=f"{leaf}: $h^2$ is right, $h^1$ is wrong",
+    )
     axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.35))
 
 
 @styled
 def taylor_slopes(report: Report, leaf: str | None = None):
-    """Draw |f(x + h u) - f(x) - h g . u| against h for your g and the witness's: slope 2 is right, slope 1 is wrong."""
+    """Draw |f(x + h u) - f(x) - h g . u| against h for your g and the witness's: slope 2 is
+    right, slope 1 is wrong.
+    """
     fig = figure(6, 4.4)
     _taylor_axes(fig.add_subplot(), report, leaf or worst_leaf(report))
     return fig
@@ -96,7 +126,9 @@ def taylor_slopes(report: Report, leaf: str | None = None):
 
 @styled
 def overview(report: Report):
-    """Draw both figures of the worst leaf in one; of a gradient that agrees, the Taylor slopes only."""
+    """Draw both figures of the worst leaf in one; of a gradient that agrees, the Taylor slopes
+    only.
+    """
     leaf = worst_leaf(report)
     if leaf not in report.arrays:
         return taylor_slopes(report, leaf)

@@ -1,4 +1,6 @@
-"""Figures of a trained network: one picture's way through it, and the filters of its first layer."""
+"""Figures of a trained network: one picture's way through it, and the filters of its first
+layer.
+"""
 
 import math
 
@@ -14,24 +16,36 @@ MAPS = 8  # of a stage's feature maps, the most active ones
 
 @styled
 def activations(taps, classes, top=5):
-    """Draw what each stage makes of one picture: {name: (C, H, W) or (D,)}, from "input" to "probs".
+    """Draw what each stage makes of one picture: {name: (C, H, W) or (D,)}, from "input" to
+    "probs".
 
-    Of many feature maps the eight with the largest mean |activation| are shown, in their order, each stage on its own
-    scale; vectors and maps of one pixel are strips. The last row holds the largest probabilities.
+    Of many feature maps the eight with the largest mean |activation| are shown, in their order,
+    each stage on its own scale; vectors and maps of one pixel are strips. The last row holds the
+    largest probabilities.
     """
     stages = _stages(taps)
     columns = min(MAPS, max(len(tap) for tap in stages.values() if not _is_strip(tap)))
-    heights = [0.45 if _is_strip(tap) else 1.0 for tap in stages.values()] + [0.24 * min(top, len(classes)) + 0.3]
+    heights = [0.45 if _is_strip(tap) else 1.0 for tap in stages.values()] + [
+        0.24 * min(top, len(classes)) + 0.3
+    ]
     width, height = 1.1 * columns + 2.0, 1.15 * sum(heights) + 0.6
     fig = figure(width, height)
-    fig.set_layout_engine("none")  # a hundred axes take seconds to arrange; the margins are in inches
-    margins = dict(left=1.75 / width, right=1 - 0.25 / width, bottom=0.5 / height, top=1 - 0.1 / height)
-    grid = fig.add_gridspec(len(stages) + 1, columns, height_ratios=heights, hspace=0.22, wspace=0.1, **margins)
+    fig.set_layout_engine(
+        "none"
+    )  # a hundred axes take seconds to arrange; the margins are in inches
+    margins = dict(
+        left=1.75 / width, right=1 - 0.25 / width, bottom=0.5 / height, top=1 - 0.1 / height
+    )
+    grid = fig.add_gridspec(
+        len(stages) + 1, columns, height_ratios=heights, hspace=0.22, wspace=0.1, **margins
+    )
     for i, (name, tap) in enumerate(stages.items()):
         label = f"{name}\n{' x '.join(map(str, tap.shape))}"
         if name == "input":
             axes = picture_axes(fig.add_subplot(grid[i, 0]))
-            axes.imshow(tap[0] if len(tap) != 3 else np.clip(tap.transpose(1, 2, 0), 0, 1), cmap=IMAGE)
+            axes.imshow(
+                tap[0] if len(tap) != 3 else np.clip(tap.transpose(1, 2, 0), 0, 1), cmap=IMAGE
+            )
         elif _is_strip(tap):
             limit = np.abs(tap).max() or 1.0
             axes = picture_axes(fig.add_subplot(grid[i, :]))
@@ -43,7 +57,9 @@ def activations(taps, classes, top=5):
             for axes, channel in zip(row, chosen, strict=True):
                 axes.imshow(tap[channel], cmap=DIVERGING, vmin=-limit, vmax=limit)
                 if len(tap) > columns:
-                    axes.set_title(f"{channel + 1}", fontsize=7, fontweight="normal", loc="center", pad=2)
+                    axes.set_title(
+                        f"{channel + 1}", fontsize=7, fontweight="normal", loc="center", pad=2
+                    )
             axes = row[0]
         axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=10, fontsize=9)
     _bars(fig.add_subplot(grid[-1, :]), taps["probs"], classes, top)
@@ -56,11 +72,17 @@ def _is_strip(tap):
 
 
 def _stages(taps):
-    """The stages worth a row: without those that change nothing, and of very many one of each size of feature map.
+    """The stages worth a row: without those that change nothing, and of very many one of each size
+    of feature map.
 
-    That is the last of those with the most channels, which leaves out what happens inside a block on the way to the next size.
+    That is the last of those with the most channels, which leaves out what happens inside a block
+    on the way to the next size.
     """
-    kept = {n: t for n, t in taps.items() if n != "probs" and not n.startswith(("flatten", "dropout", "identity"))}
+    kept = {
+        n: t
+        for n, t in taps.items()
+        if n != "probs" and not n.startswith(("flatten", "dropout", "identity"))
+    }
     if len(kept) <= ROWS:
         return kept
     chosen = {}
@@ -81,10 +103,11 @@ def _bars(axes, probs, classes, top):
 
 @styled
 def filters(weights, title, most=64):
-    """Draw the filters (F, C, h, w) of a first layer: in colour for three channels, as the mean of the channels otherwise.
+    """Draw the filters (F, C, h, w) of a first layer: in colour for three channels, as the mean of
+    the channels otherwise.
 
-    Colour filters are each scaled to their own range around mid-grey, the others share one diverging scale with 0 in its
-    middle.
+    Colour filters are each scaled to their own range around mid-grey, the others share one
+    diverging scale with 0 in its middle.
     """
     shown = weights[:most]
     rows = -(-len(shown) // max(8, math.ceil(math.sqrt(2 * len(shown)))))
@@ -99,8 +122,13 @@ def filters(weights, title, most=64):
             reach = 2 * np.abs(shown[i]).max() or 1.0
             picture_axes(axes).imshow(shown[i].transpose(1, 2, 0) / reach + 0.5)
         else:
-            image = picture_axes(axes).imshow(shown[i].mean(axis=0), cmap=DIVERGING, vmin=-limit, vmax=limit)
+            image = picture_axes(axes).imshow(
+                shown[i].mean(axis=0), cmap=DIVERGING, vmin=-limit, vmax=limit
+            )
     if not colour:
         fig.colorbar(image, ax=list(grid.ravel()), shrink=0.9, pad=0.02, label="weight")
-    fig.suptitle(title + (f"; the first {most} of {len(weights)}" if len(weights) > most else ""), fontsize=11)
+    fig.suptitle(
+        title + (f"; the first {most} of {len(weights)}" if len(weights) > most else ""),
+        fontsize=11,
+    )
     return fig

@@ -1,4 +1,6 @@
-"""Figures of what was repeated over seeds: mean curves with bands, means with intervals, and how often kernels are edges."""
+"""Figures of what was repeated over seeds: mean curves with bands, means with intervals, and how
+often kernels are edges.
+"""
 
 import numpy as np
 
@@ -12,9 +14,13 @@ MARKERS = "oDs^v"
 
 @styled
 def mean_curves(panels, label="validation accuracy"):
-    """Draw {title: {name: shares (trials, epochs + 1)}}: one panel a title, the mean by epoch with a 95 % band."""
+    """Draw {title: {name: shares (trials, epochs + 1)}}: one panel a title, the mean by epoch
+    with a 95 % band.
+    """
     fig = figure(8.5 if len(panels) > 1 else 6.5, 3.4)
-    for axes, (title, lines) in zip(fig.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True):
+    for axes, (title, lines) in zip(
+        fig.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
+    ):
         for i, (name, values) in enumerate(lines.items()):
             mean, low, high = _intervals(np.transpose(values))
             axes.plot(mean, color=COLOURS[i], linestyle=DASHES[i % len(DASHES)], label=name)
@@ -27,7 +33,9 @@ def mean_curves(panels, label="validation accuracy"):
 
 @styled
 def against(groups, label, low=0.0, measure="validation accuracy"):
-    """Draw {name: {size: shares (trials,)}}: the mean against the size with its 95 % interval, one line a name."""
+    """Draw {name: {size: shares (trials,)}}: the mean against the size with its 95 % interval,
+    one line a name.
+    """
     fig = figure(7, 3.9)
     axes = fig.subplots()
     at = sorted({size for points in groups.values() for size in points})
@@ -36,11 +44,21 @@ def against(groups, label, low=0.0, measure="validation accuracy"):
         shift = 0.0 if wide else 0.06 * (i - (len(groups) - 1) / 2)
         mean, *ends = _intervals(list(points.values()))
         x, spread = np.array(list(points)) + shift, [mean - ends[0], ends[1] - mean]
-        style = dict(color=COLOURS[i], linestyle=DASHES[i % len(DASHES)], linewidth=1.3, elinewidth=1.6, capsize=3)
+        style = dict(
+            color=COLOURS[i],
+            linestyle=DASHES[i % len(DASHES)],
+            linewidth=1.3,
+            elinewidth=1.6,
+            capsize=3,
+        )
         axes.errorbar(x, mean, yerr=spread, marker=MARKERS[i % len(MARKERS)], label=name, **style)
     axes.set(xlabel=label, ylabel=measure, ylim=(low, 1 + 0.05 * (1 - low)))
     if wide:
-        ticks = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096) if at[0] / 1.5 <= n <= at[-1] * 1.5]
+        ticks = [
+            n
+            for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+            if at[0] / 1.5 <= n <= at[-1] * 1.5
+        ]
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
         axes.minorticks_off()
@@ -54,24 +72,45 @@ def against(groups, label, low=0.0, measure="validation accuracy"):
 
 @styled
 def edge_shares(after, before):
-    """Draw how the shares that an oriented edge explains are distributed: after training, before it, and by chance."""
+    """Draw how the shares that an oriented edge explains are distributed: after training, before
+    it, and by chance.
+    """
     fig = figure(6.5, 3.6)
     axes = fig.subplots()
     bins = np.linspace(0, 1, 11)
     axes.hist(after, bins, density=True, color=COLOURS[0], alpha=0.75, label="after training")
-    axes.hist(before, bins, density=True, histtype="step", color=COLOURS[1], linewidth=2, label="before training")
+    axes.hist(
+        before,
+        bins,
+        density=True,
+        histtype="step",
+        color=COLOURS[1],
+        linewidth=2,
+        label="before training",
+    )
     x = np.linspace(0, 1, 101)
-    axes.plot(x, 3 * (1 - x) ** 2, color="black", linestyle=(0, (4, 1.5)), linewidth=1.3, label="chance: Beta(1, 3)")
+    axes.plot(
+        x,
+        3 * (1 - x) ** 2,
+        color="black",
+        linestyle=(0, (4, 1.5)),
+        linewidth=1.3,
+        label="chance: Beta(1, 3)",
+    )
     axes.axvline(0.5, color=GREY, linewidth=1)
     axes.text(0.51, 0.6, "an edge", color=GREY, transform=axes.get_xaxis_transform())
-    axes.set(xlabel="share of the kernel's variation that an edge explains", ylabel="density", title="Are the kernels edges?")
+    axes.set(
+        xlabel="share of the kernel's variation that an edge explains",
+        ylabel="density",
+        title="Are the kernels edges?",
+    )
     axes.legend(loc="upper right")
     return fig
 
 
 def _intervals(rows):
     """Means and the ends of the 95 % intervals of each row of shares, as three arrays."""
-    from autocnn.experiments.statistics import share_interval
+    from autocnn.sweeps.statistics import share_interval
 
     found = np.array([share_interval(row)[:3] for row in rows])
     return found.T

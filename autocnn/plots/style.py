@@ -1,4 +1,6 @@
-"""One visual language for every figure: colours that colour-blind readers can tell apart, thin axes, legible labels."""
+"""One visual language for every figure: colours that colour-blind readers can tell apart, thin
+axes, legible labels.
+"""
 
 import functools
 
@@ -7,10 +9,13 @@ from matplotlib.figure import Figure
 
 __all__ = ["COLOURS", "DIVERGING", "GREY", "IMAGE", "figure", "styled"]
 
-# Okabe and Ito 2008, Color universal design: eight colours, of which these six stand apart on white.
+# Okabe and Ito 2008, Color universal design: eight colours, of which these six stand apart on
+# white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREY = "#6b6b6b"
-DIVERGING = "RdBu_r"  # red and blue of equal lightness: told apart by every common kind of colour vision
+DIVERGING = (
+    "RdBu_r"  # red and blue of equal lightness: told apart by every common kind of colour vision
+)
 IMAGE = "gray"
 
 STYLE = {
@@ -50,7 +55,9 @@ def styled(draw):
 
 
 def figure(width, height):
-    """Make a Figure of so many inches that arranges its axes by itself. It belongs to no window and needs no display."""
+    """Make a Figure of so many inches that arranges its axes by itself. It belongs to no window
+    and needs no display.
+    """
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -1,4 +1,6 @@
-"""Figure of a sweep: every trial a dot, the mean of each point with its 95 % interval, and the parameters below."""
+"""Figure of a sweep: every trial a dot, the mean of each point with its 95 % interval, and the
+parameters below.
+"""
 
 import numpy as np
 
@@ -11,9 +13,11 @@ DASHES = ("-", (0, (4, 1.5)), ":", (0, (5, 1, 1, 1)))
 
 @styled
 def points(summary, trials, names, measure="val_acc", label="validation accuracy", share=True):
-    """Draw a ``Sweep``'s summary over its first option, one line for each combination of the others.
+    """Draw a ``Sweep``'s summary over its first option, one line for each combination of the
+    others.
 
-    ``share``: the measure is a share, so that intervals are cut at 0 and 1 and the axis shows all of them.
+    ``share``: the measure is a share, so that intervals are cut at 0 and 1 and the axis shows all
+    of them.
     """
     fig = figure(7, 4.8)
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
@@ -28,17 +32,40 @@ def points(summary, trials, names, measure="val_acc", label="validation accuracy
         shift = 0.5 * ((i + 0.5) / len(lines) - 0.5) if len(lines) > 1 else 0.0
         x = np.array([at[str(row[first])] for row in rows]) + shift
         mean = np.array([row["mean"] for row in rows])
-        low, high = (np.array([row["mean"] if row[k] is None else row[k] for row in rows]) for k in ("low", "high"))
+        low, high = (
+            np.array([row["mean"] if row[k] is None else row[k] for row in rows])
+            for k in ("low", "high")
+        )
         low, high = (np.clip(low, 0, 1), np.clip(high, 0, 1)) if share else (low, high)
         for place, row in zip(x, rows, strict=True):
-            values = [t[measure] for t in trials if "error" not in t and all(t[k] == row[k] for k in names)]
-            spread = np.linspace(-1, 1, len(values)) * 0.16 / len(lines) if len(values) > 1 else [0.0]
+            values = [
+                t[measure]
+                for t in trials
+                if "error" not in t and all(t[k] == row[k] for k in names)
+            ]
+            spread = (
+                np.linspace(-1, 1, len(values)) * 0.16 / len(lines) if len(values) > 1 else [0.0]
+            )
             above.plot(place + spread, sorted(values), ".", color=colour, alpha=0.35, markersize=5)
         above.plot(x, mean, linestyle=dash, color=colour, linewidth=1.4, label=name)
-        above.errorbar(x, mean, yerr=[mean - low, high - mean], fmt="D", color=colour, capsize=4, linewidth=1.8)
-        below.plot(x - shift, [row["parameters"] for row in rows], "o", linestyle=dash, color=colour, linewidth=1.2)
+        above.errorbar(
+            x, mean, yerr=[mean - low, high - mean], fmt="D", color=colour, capsize=4, linewidth=1.8
+        )
+        below.plot(
+            x - shift,
+            [row["parameters"] for row in rows],
+            "o",
+            linestyle=dash,
+            color=colour,
+            linewidth=1.2,
+        )
     most = max((row["n"] for row in summary), default=0)
-    above.set(ylabel=label, title=f"Mean and 95 % interval of {most} trials, and every trial" if most > 1 else "One trial each")
+    above.set(
+        ylabel=label,
+        title=f"Mean and 95 % interval of {most} trials, and every trial"
+        if most > 1
+        else "One trial each",
+    )
     if share:
         above.set_ylim(0, 1.05)
     if any(lines) and len(lines) > 1:

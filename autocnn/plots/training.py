@@ -11,12 +11,22 @@ __all__ = ["confusion", "counts", "curves", "mistakes"]
 def curves(history):
     """Draw loss and accuracy by epoch, training beside validation, from a ``Run``'s history."""
     fig = figure(9, 3.6)
-    for axes, what, title in zip(fig.subplots(1, 2), ("loss", "acc"), ("Loss", "Accuracy"), strict=True):
+    for axes, what, title in zip(
+        fig.subplots(1, 2), ("loss", "acc"), ("Loss", "Accuracy"), strict=True
+    ):
         train, val = history[f"train_{what}"], history[f"val_{what}"]
-        axes.plot(history["epoch"], train, color=COLOURS[1], linestyle=(0, (4, 1.5)), label="training")
+        axes.plot(
+            history["epoch"], train, color=COLOURS[1], linestyle=(0, (4, 1.5)), label="training"
+        )
         axes.plot(history["epoch"], val, color=COLOURS[0], label="validation")
-        axes.set(xlabel="epoch", title=f"{title}: {val[-1]:.2%}" if what == "acc" else f"{title}: {val[-1]:.4f}")
-        trained = [*train[1:], *val[1:]] or [*train, *val]  # before training both are far off and would squash the rest
+        axes.set(
+            xlabel="epoch",
+            title=f"{title}: {val[-1]:.2%}" if what == "acc" else f"{title}: {val[-1]:.4f}",
+        )
+        trained = [*train[1:], *val[1:]] or [
+            *train,
+            *val,
+        ]  # before training both are far off and would squash the rest
         low, high = min(trained), max(trained)
         margin = 0.06 * (high - low) + 1e-3
         axes.set_ylim(low - margin, high + margin)
@@ -26,12 +36,16 @@ def curves(history):
 
 def counts(labels, predicted, classes):
     """Count how often each class (rows) was taken for each (columns): ints (classes, classes)."""
-    return np.bincount(np.asarray(labels) * classes + np.asarray(predicted), minlength=classes**2).reshape(classes, classes)
+    return np.bincount(
+        np.asarray(labels) * classes + np.asarray(predicted), minlength=classes**2
+    ).reshape(classes, classes)
 
 
 @styled
 def confusion(matrix, classes):
-    """Draw a confusion matrix: rows are the true classes, columns what was answered; the colour tells the share of the row."""
+    """Draw a confusion matrix: rows are the true classes, columns what was answered; the colour
+    tells the share of the row.
+    """
     n = len(classes)
     fig = figure(0.55 * n + 2.4, 0.5 * n + 1.8)
     axes = fig.subplots()
@@ -39,7 +53,9 @@ def confusion(matrix, classes):
     # The right answers would outshine everything; the scale ends where the worst confusion is dark.
     wrong = share[~np.eye(n, dtype=bool)]
     top = max(float(wrong.max(initial=0)), 0.01)
-    axes.imshow(np.where(np.eye(n, dtype=bool), np.nan, share), cmap="Blues", vmin=0, vmax=1.25 * top)
+    axes.imshow(
+        np.where(np.eye(n, dtype=bool), np.nan, share), cmap="Blues", vmin=0, vmax=1.25 * top
+    )
     for i, j in np.ndindex(n, n):
         if i == j or matrix[i, j]:
             colour = "white" if i != j and share[i, j] > 0.7 * top else "black" if i != j else GREY
@@ -54,13 +70,19 @@ def confusion(matrix, classes):
 
 @styled
 def mistakes(x, labels, probs, classes, rows=3, columns=8):
-    """Show the images (N, C, H, W) whose true class got the smallest probability, and what was answered, worst first."""
+    """Show the images (N, C, H, W) whose true class got the smallest probability, and what was
+    answered, worst first.
+    """
     labels = np.asarray(labels)
     wrong = np.flatnonzero(probs.argmax(axis=1) != labels)
     worst = wrong[np.argsort(probs[wrong, labels[wrong]], kind="stable")][: rows * columns]
     rows = max(1, -(-len(worst) // columns))
     fig = figure(1.25 * columns, 1.75 * rows + 0.5)
-    fig.suptitle(f"The worst of {len(wrong):,} mistakes: the answer, and what it is" if len(wrong) else "No mistakes")
+    fig.suptitle(
+        f"The worst of {len(wrong):,} mistakes: the answer, and what it is"
+        if len(wrong)
+        else "No mistakes"
+    )
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for axes, i in zip(grid, worst, strict=False):
         image = x[i, 0] if x.shape[1] == 1 else np.clip(x[i].transpose(1, 2, 0), 0, 1)

@@ -1,4 +1,6 @@
-"""Sweeps: the same training at every point of a grid and for several seeds, over processes or machines."""
+"""Sweeps: the same training at every point of a grid and for several seeds, over processes or
+machines.
+"""
 
 from autocnn.sweeps.sweep import Sweep, sweep
 

@@ -1,4 +1,6 @@
-"""Names for functions and data sets: the same in every process, and different for those that may give other results."""
+"""Names for functions and data sets: the same in every process, and different for those that may
+give other results.
+"""
 
 import dis
 import functools
@@ -11,10 +13,12 @@ __all__ = ["fingerprint", "name_of"]
 
 
 def name_of(build):
-    """Return a builder's name. A partial's arguments are part of it, as is what an object that can be called holds.
+    """Return a builder's name. A partial's arguments are part of it, as is what an object that can
+    be called holds.
 
-    A function from a notebook, a script or another function may be another one the next time, under the same name. So a
-    hash of what it does is part of its name: its code, its defaults, what it closes over and the global values it reads.
+    A function from a notebook, a script or another function may be another one the next time, under
+    the same name. So a hash of what it does is part of its name: its code, its defaults, what it
+    closes over and the global values it reads.
     """
     return _name(build, ())
 
@@ -41,10 +45,18 @@ def _name(build, above):
         return f"{_plain(build.__self__, above)}.{_name(build.__func__, above)}"
     if not hasattr(build, "__qualname__"):  # an object with __call__
         return _plain(build, above)
-    name, code, module = build.__qualname__, getattr(build, "__code__", None), getattr(build, "__module__", None)
-    if module and module != "__main__" and module.partition(".")[0] != "autocnn":  # two files may have a function of one name
+    name, code, module = (
+        build.__qualname__,
+        getattr(build, "__code__", None),
+        getattr(build, "__module__", None),
+    )
+    if (
+        module and module != "__main__" and module.partition(".")[0] != "autocnn"
+    ):  # two files may have a function of one name
         name = f"{module}.{name}"
-    if code is not None and ("<" in f"{name} {code.co_qualname}" or build.__globals__.get("__name__") == "__main__"):
+    if code is not None and (
+        "<" in f"{name} {code.co_qualname}" or build.__globals__.get("__name__") == "__main__"
+    ):
         if build in above:  # it calls itself
             return name
         name += f" {hashlib.sha256(_does(build, code, (*above, build)).encode()).hexdigest()[:8]}"
@@ -54,7 +66,11 @@ def _name(build, above):
 def _does(function, code, above):
     """What a function does, in words that are equal for equal functions only."""
     cells = [_cell(cell, above) for cell in function.__closure__ or ()]
-    reads = {name: function.__globals__[name] for name in sorted(_globals(code)) if name in function.__globals__}
+    reads = {
+        name: function.__globals__[name]
+        for name in sorted(_globals(code))
+        if name in function.__globals__
+    }
     return _plain((code, function.__defaults__, function.__kwdefaults__, cells, reads), above)
 
 
@@ -66,9 +82,17 @@ def _cell(cell, above):
 
 
 def _globals(code):
-    """The names of the globals that a function's code reads, that of the functions within it included."""
-    found = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return found.union(*(_globals(part) for part in code.co_consts if isinstance(part, types.CodeType)))
+    """The names of the globals that a function's code reads, that of the functions within it
+    included.
+    """
+    found = {
+        step.argval
+        for step in dis.get_instructions(code)
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
+    return found.union(
+        *(_globals(part) for part in code.co_consts if isinstance(part, types.CodeType))
+    )
 
 
 def _plain(value, above):
@@ -76,7 +100,9 @@ def _plain(value, above):
     if any(value is one for one in above):
         return "..."
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        return f"array {value.shape} {value.dtype} {hashlib.sha256(value.tobytes()).hexdigest()[:16]}"
+        return (
+            f"array {value.shape} {value.dtype} {hashlib.sha256(value.tobytes()).hexdigest()[:16]}"
+        )
     inside = (*above, value)
     if isinstance(value, dict):
         return f"{{{', '.join(f'{_plain(k, inside)}: {_plain(v, inside)}' for k, v in value.items())}}}"

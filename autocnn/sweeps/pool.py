@@ -1,7 +1,9 @@
-"""Trials over workers: whichever executor runs them, each comes back once, also when a worker dies on the way.
+"""Trials over workers: whichever executor runs them, each comes back once, also when a worker dies
+on the way.
 
-By default the workers are processes of this machine, from loky, which unlike the standard library's start fresh (no fork of
-a process that holds threads) and take functions from notebooks and scripts without a main guard.
+By default the workers are processes of this machine, from loky, which unlike the standard library's
+start fresh (no fork of a process that holds threads) and take functions from notebooks and scripts
+without a main guard.
 """
 
 import asyncio
@@ -20,11 +22,18 @@ from autocnn.ops.arguments import whole
 __all__ = ["DEATHS", "cores", "dask", "finished"]
 
 DEATHS = 3  # of its workers until a trial is given up
-ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ONE_THREAD = {
+    "NUMBA_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
 
 
 class Portable:
-    """A function that any executor can take to another process, lambdas and those of notebooks included."""
+    """A function that any executor can take to another process, lambdas and those of notebooks
+    included.
+    """
 
     def __init__(self, f):
         """Wrap ``f``."""
@@ -57,21 +66,28 @@ def cores():
 
 
 def finished(work, trials, executor=None, workers=None):
-    """Yield (index, work(trial)) in the order in which the trials finish; ``work`` must be a pure function.
+    """Yield (index, work(trial)) in the order in which the trials finish; ``work`` must be a pure
+    function.
 
-    executor: any ``concurrent.futures.Executor``; None for ``workers`` processes (one a core) with one BLAS thread each.
-    An exception of ``work``, or a trial whose workers died ``DEATHS`` times, comes back as {"error": words}.
+    executor: any ``concurrent.futures.Executor``; None for ``workers`` processes (one a core) with
+    one BLAS thread each. An exception of ``work``, or a trial whose workers died ``DEATHS`` times,
+    comes back as {"error": words}.
     """
     work, left, deaths = Portable(work), dict(enumerate(trials)), Counter()
     if executor is not None:
         try:
             yield from _through(executor, work, left, left, set(), len(left))
         except BrokenExecutor as error:
-            words = "%s broke with %d of %d trials to do (%s); they go on in processes of this machine"
-            logging.getLogger(__name__).warning(words, type(executor).__name__, len(left), len(trials), error)
+            words = (
+                "%s broke with %d of %d trials to do (%s); they go on in processes of this machine"
+            )
+            logging.getLogger(__name__).warning(
+                words, type(executor).__name__, len(left), len(trials), error
+            )
     workers = cores() if workers is None else whole(workers, "workers")
     while left:
-        # When workers die, no one knows of which trial: each that was under way is then tried alone, to find the one.
+        # When workers die, no one knows of which trial: each that was under way is then tried
+        # alone, to find the one.
         suspects = [i for i in left if deaths[i]][:1]
         running = set()
         with _processes(workers) as pool:
@@ -81,11 +97,16 @@ def finished(work, trials, executor=None, workers=None):
                 deaths.update(running)
         for i in [i for i in left if deaths[i] >= DEATHS]:
             del left[i]
-            yield i, {"error": f"its worker process died, {DEATHS} times over; is there enough memory?"}
+            yield (
+                i,
+                {"error": f"its worker process died, {DEATHS} times over; is there enough memory?"},
+            )
 
 
 def _through(executor, work, left, chosen, running, most):
-    """Yield what the executor finishes of the ``chosen``, taking it off ``left``; at most ``most`` are ``running`` at once."""
+    """Yield what the executor finishes of the ``chosen``, taking it off ``left``; at most
+    ``most`` are ``running`` at once.
+    """
     waiting, futures = iter(list(chosen)), {}
     try:
         while True:
@@ -98,14 +119,23 @@ def _through(executor, work, left, chosen, running, most):
                 return
             broken = None
             for future in sorted(wait(futures, return_when=FIRST_COMPLETED).done, key=futures.get):
-                error = CancelledError("the executor gave it up") if future.cancelled() else future.exception()
+                error = (
+                    CancelledError("the executor gave it up")
+                    if future.cancelled()
+                    else future.exception()
+                )
                 if isinstance(error, BrokenExecutor):
                     broken = error  # raised after the results that came in with it
                     continue
                 i = futures.pop(future)
                 running.discard(i)
                 del left[i]
-                yield i, future.result() if error is None else {"error": f"{type(error).__name__}: {error}"}
+                yield (
+                    i,
+                    future.result()
+                    if error is None
+                    else {"error": f"{type(error).__name__}: {error}"},
+                )
             if broken is not None:
                 raise broken
     finally:
@@ -114,7 +144,9 @@ def _through(executor, work, left, chosen, running, most):
 
 
 def _prepare():
-    """Begin a worker: tqdm would make a lock for many processes, which a worker that is killed leaves behind."""
+    """Begin a worker: tqdm would make a lock for many processes, which a worker that is killed
+    leaves behind.
+    """
     tqdm.set_lock(threading.RLock())
 
 
@@ -123,7 +155,9 @@ def _processes(workers):
     """Give loky's processes, kept for the next sweep; whoever stops early leaves none behind."""
     import loky
 
-    pool = loky.get_reusable_executor(max_workers=workers, env=ONE_THREAD, timeout=60, initializer=_prepare)
+    pool = loky.get_reusable_executor(
+        max_workers=workers, env=ONE_THREAD, timeout=60, initializer=_prepare
+    )
     try:
         yield pool
     except BaseException:
@@ -133,30 +167,39 @@ def _processes(workers):
 
 @contextlib.contextmanager
 def dask(address, workers=None):
-    """Give an executor on the Dask cluster at ``address``, or for "local" on one of processes of this machine.
+    """Give an executor on the Dask cluster at ``address``, or for "local" on one of processes of
+    this machine.
 
     ValueError, within 10 seconds, when dask is not installed or no scheduler answers.
     """
     try:
         import distributed
     except ImportError:
-        raise ValueError("a scheduler needs Dask; install it: pip install 'autocnn[dask]'") from None
+        raise ValueError(
+            "a scheduler needs Dask; install it: pip install 'autocnn[dask]'"
+        ) from None
     with contextlib.ExitStack() as stack:
         if address == "local":
             local = dict(n_workers=workers or cores(), threads_per_worker=1, dashboard_address=None)
             address = stack.enter_context(distributed.LocalCluster(**local))
         _knock(address)
-        client = stack.enter_context(distributed.Client(address, timeout="5s", set_as_default=False))
+        client = stack.enter_context(
+            distributed.Client(address, timeout="5s", set_as_default=False)
+        )
         yield client.get_executor(pure=False)
 
 
 def _knock(address):
-    """See whether a scheduler answers. What else may listen there can answer anything, so that any error counts."""
+    """See whether a scheduler answers. What else may listen there can answer anything, so that
+    any error counts.
+    """
     from distributed.comm import connect
     from distributed.security import Security
 
     async def greet():
-        comm = await asyncio.wait_for(connect(address, timeout=3, **Security().get_connection_args("client")), 3.5)
+        comm = await asyncio.wait_for(
+            connect(address, timeout=3, **Security().get_connection_args("client")), 3.5
+        )
         comm.abort()
 
     try:

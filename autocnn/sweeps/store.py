@@ -1,8 +1,9 @@
-"""The result file of a sweep: one JSON line a trial, added whole as the trial finishes, so that a stopped sweep can go on.
+"""The result file of a sweep: one JSON line a trial, added whole as the trial finishes, so that a
+stopped sweep can go on.
 
-The first line says which sweep this is; every further line is {"trial": {...}, "result": {...}}. A line goes to the disk by
-one write to the end of the file, followed by a sync. What can be left of a crash is half a last line: it is cut off, and
-that trial is done again.
+The first line says which sweep this is; every further line is {"trial": {...}, "result": {...}}. A
+line goes to the disk by one write to the end of the file, followed by a sync. What can be left of a
+crash is half a last line: it is cut off, and that trial is done again.
 """
 
 import errno
@@ -16,25 +17,33 @@ __all__ = ["Store", "line_of"]
 
 
 def line_of(value):
-    """Return plain values as one line of JSON: keys in order, floats at full precision. Equal values give equal lines."""
+    """Return plain values as one line of JSON: keys in order, floats at full precision. Equal
+    values give equal lines.
+    """
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 class Store:
-    """The results on file, a dict ``found`` from a trial's ``line_of`` to its result. Closes with ``with``.
+    """The results on file, a dict ``found`` from a trial's ``line_of`` to its result. Closes with
+    ``with``.
 
-    ValueError when the file is damaged, belongs to another sweep, or is being written by one that runs at this moment.
+    ValueError when the file is damaged, belongs to another sweep, or is being written by one that
+    runs at this moment.
     """
 
     def __init__(self, path, sweep):
-        """Open ``path`` for the sweep that the plain dict ``sweep`` describes, creating the file if there is none."""
+        """Open ``path`` for the sweep that the plain dict ``sweep`` describes, creating the file
+        if there is none.
+        """
         self.path, self.found = Path(path), {}
         self.sweep = {name: json.loads(line_of(value)) for name, value in sweep.items()}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise ValueError(f"cannot write to {path}: {error.strerror}; name another place for the results") from None
+            raise ValueError(
+                f"cannot write to {path}: {error.strerror}; name another place for the results"
+            ) from None
         try:
             self._lock()
             self._read()
@@ -59,7 +68,9 @@ class Store:
 
     def _lock(self):
         if not locks.take(self.file):
-            raise ValueError(f"{self.path} is being written by another sweep; wait for it, or name another file")
+            raise ValueError(
+                f"{self.path} is being written by another sweep; wait for it, or name another file"
+            )
 
     def _append(self, value):
         line = (line_of(value) + "\n").encode()
@@ -69,7 +80,10 @@ class Store:
 
     def _read(self):
         content = self.path.read_bytes()
-        head, whole = (line_of({"sweep": self.sweep}) + "\n").encode(), content[: content.rfind(b"\n") + 1]
+        head, whole = (
+            (line_of({"sweep": self.sweep}) + "\n").encode(),
+            content[: content.rfind(b"\n") + 1],
+        )
         if not whole and not head.startswith(content):
             raise ValueError(f"{self.path} holds no sweep's results; name another file")
         os.truncate(self.path, len(whole))
@@ -83,9 +97,13 @@ class Store:
                 entry = json.loads(line)
                 trial, result = line_of(entry["trial"]), dict(entry["result"])
             except (KeyError, TypeError, ValueError):
-                raise ValueError(f"line {number} of {self.path} is damaged: {line[:60]!r}; delete that line") from None
+                raise ValueError(
+                    f"line {number} of {self.path} is damaged: {line[:60]!r}; delete that line"
+                ) from None
             if trial in self.found:
-                raise ValueError(f"line {number} of {self.path} repeats a trial, {trial}; delete one of the two")
+                raise ValueError(
+                    f"line {number} of {self.path} repeats a trial, {trial}; delete one of the two"
+                )
             self.found[trial] = result
 
     def _check(self, first):

@@ -1,4 +1,6 @@
-"""What the tests hold against the catalogue itself, without the checker: hygiene in a dozen lines, and slopes."""
+"""What the tests hold against the catalogue itself, without the checker: hygiene in a dozen
+lines, and slopes.
+"""
 
 import itertools
 import warnings
@@ -22,7 +24,9 @@ def call(f, arrays):
 
 
 def unclean(f, arrays, dy):
-    """What is wrong with this backward pass apart from its values: a list of words, empty if it is clean."""
+    """What is wrong with this backward pass apart from its values: a list of words, empty if it
+    is clean.
+    """
     found, names = [], differentiable(arrays)
     mine, dy_mine = copies(arrays), dy.copy()
     with np.errstate(all="ignore"):
@@ -43,21 +47,29 @@ def unclean(f, arrays, dy):
         found += ["shape"] * (g.shape != a.shape) + ["dtype"] * (g.dtype != a.dtype)
         found += ["nonfinite"] * (not np.isfinite(g).all()) + ["second call"] * (not same(twice))
         found += ["second forward"] * (not same(anew))
-        found += ["not linear"] * (not np.allclose(double[name], 2 * g, rtol=1e-9, atol=0, equal_nan=True))
+        found += ["not linear"] * (
+            not np.allclose(double[name], 2 * g, rtol=1e-9, atol=0, equal_nan=True)
+        )
         others = [*handed.values(), dy_given, *(v for k, v in out.items() if k != name)]
         found += ["aliased"] * any(np.shares_memory(out[name], other) for other in others)
     found += ["input changed"] * any(not np.array_equal(mine[k], arrays[k]) for k in arrays)
-    found += ["dy changed"] * (not np.array_equal(dy, dy_mine)) + ["y changed"] * (not np.array_equal(y, y_before))
+    found += ["dy changed"] * (not np.array_equal(dy, dy_mine)) + ["y changed"] * (
+        not np.array_equal(y, y_before)
+    )
     return found + ["forward differs"] * (not np.array_equal(y, again))
 
 
 def slopes(f, arrays, name, u, dy):
-    """The two one-sided derivatives of <dy, y> along u in one argument: Richardson on steps h / 2^k, h = 1e-3."""
+    """The two one-sided derivatives of <dy, y> along u in one argument: Richardson on steps h /
+    2^k, h = 1e-3.
+    """
 
     def one_sided(sign):
         F0 = np.sum(dy * call(f, arrays)[0])
         steps = sign * 1e-3 / 2.0 ** np.arange(5)
-        table = [(np.sum(dy * call(f, arrays | {name: arrays[name] + h * u})[0]) - F0) / h for h in steps]
+        table = [
+            (np.sum(dy * call(f, arrays | {name: arrays[name] + h * u})[0]) - F0) / h for h in steps
+        ]
         for order in range(1, 5):
             table = [(2**order * b - a) / (2**order - 1) for a, b in itertools.pairwise(table)]
         return table[0]
@@ -66,11 +78,15 @@ def slopes(f, arrays, name, u, dy):
 
 
 def wrong_leaves(f, arrays, dy, seed=0, tries=5, relative=1e-6):
-    """The arguments whose gradient lies outside the one-sided slopes along some direction, by `relative`."""
+    """The arguments whose gradient lies outside the one-sided slopes along some direction, by
+    `relative`.
+    """
     rng, wrong = np.random.default_rng(seed), []
     gradients = call(f, arrays)[1](dy.copy())
     for name in differentiable(arrays):
-        for attempt in range(tries):  # first all ones: along it the tied maxima of a window move together
+        for attempt in range(
+            tries
+        ):  # first all ones: along it the tied maxima of a window move together
             u = rng.standard_normal(arrays[name].shape) if attempt else np.ones(arrays[name].shape)
             low, high = sorted(slopes(f, arrays, name, u, dy))
             margin = relative * np.sqrt(np.sum(gradients[name] ** 2) * np.sum(u * u)) + 1e-9

@@ -57,7 +57,11 @@ def conv_stride_ignored_in_dw(x, w, b):
     """The forward pass moves by 3, dw reads the windows as if it had moved by 1."""
 
     def backward(dy):
-        return {"x": conv_dx(x, dy, w, stride=3), "w": conv_dw(x, dy, w, stride=1), "b": conv_db(dy)}
+        return {
+            "x": conv_dx(x, dy, w, stride=3),
+            "w": conv_dw(x, dy, w, stride=1),
+            "b": conv_db(dy),
+        }
 
     return conv_forward(x, w, b, stride=3), backward
 
@@ -77,7 +81,9 @@ def conv_groups_all_read_the_first(x, w, b, groups=2):
 
 @bug("conv", grouped_arrays, "group")
 def conv_groups_dx_first_kernels(x, w, b, groups=2):
-    """dx of every group is computed with the kernels of group 0: the offset into w was forgotten."""
+    """dx of every group is computed with the kernels of group 0: the offset into w was
+    forgotten.
+    """
 
     def backward(dy):
         O, C = len(w) // groups, x.shape[1] // groups
@@ -110,12 +116,18 @@ def conv_db_not_returned(x, w, b):
 def conv_im2col_column_order(x, w, b):
     """im2col with columns (kh, kw, C), and dw reshaped as if they were (C, kh, kw)."""
     O, C, kh, kw = w.shape
-    patches = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(2, 3))  # (N, C, Ho, Wo, kh, kw)
+    patches = np.lib.stride_tricks.sliding_window_view(
+        x, (kh, kw), axis=(2, 3)
+    )  # (N, C, Ho, Wo, kh, kw)
     cols = patches.transpose(0, 2, 3, 4, 5, 1).reshape(-1, kh * kw * C)
 
     def backward(dy):
         dy_flat = dy.transpose(1, 0, 2, 3).reshape(O, -1)
-        return {"x": conv_dx(x, dy, w), "w": (dy_flat @ cols).reshape(O, C, kh, kw), "b": conv_db(dy)}
+        return {
+            "x": conv_dx(x, dy, w),
+            "w": (dy_flat @ cols).reshape(O, C, kh, kw),
+            "b": conv_db(dy),
+        }
 
     return conv_forward(x, w, b), backward
 
@@ -152,6 +164,10 @@ def conv_dx_channels_not_swapped(x, w, b):
     """dx with w[c, o] for w[o, c]; as many channels in as out, so the shape does not tell."""
 
     def backward(dy):
-        return {"x": conv_dx(x, dy, w.transpose(1, 0, 2, 3)), "w": conv_dw(x, dy, w), "b": conv_db(dy)}
+        return {
+            "x": conv_dx(x, dy, w.transpose(1, 0, 2, 3)),
+            "w": conv_dw(x, dy, w),
+            "b": conv_db(dy),
+        }
 
     return conv_forward(x, w, b), backward

@@ -28,14 +28,18 @@ def dense_mean_layer_without_the_mean(x, w, b):
 
 @bug("dense", dense_arrays, "broadcast", "shape")
 def dense_db_a_scalar(x, w, b):
-    """db = np.sum(dy): the axis is missing, and the sum over all outputs comes back as one number."""
+    """db = np.sum(dy): the axis is missing, and the sum over all outputs comes back as one
+    number.
+    """
     return x @ w + b, lambda dy: {"x": dy @ w.T, "w": x.T @ dy, "b": np.sum(dy)}
 
 
 @bug("dense", dense_arrays, "additive", "missing-path")
 def dense_regulariser_forgotten(x, w, b, decay=0.1):
     """The loss has a weight penalty, 0.5 decay |w|^2; its gradient, decay w, is not in dw."""
-    y = np.sum((x @ w + b) ** 2) + 0.5 * decay * np.sum(w * w)  # -decay w is added, or the penalty's route is absent
+    y = np.sum((x @ w + b) ** 2) + 0.5 * decay * np.sum(
+        w * w
+    )  # -decay w is added, or the penalty's route is absent
 
     def backward(dy):
         d = dy * 2 * (x @ w + b)
@@ -70,6 +74,12 @@ def mlp_first_layer_forgotten(x, w1, b1, w2, b2):
 
     def backward(dy):
         dh = dy @ w2.T * (h > 0)
-        return {"x": dh @ w1.T, "w1": np.zeros_like(w1), "b1": dh.sum(axis=0), "w2": a.T @ dy, "b2": dy.sum(axis=0)}
+        return {
+            "x": dh @ w1.T,
+            "w1": np.zeros_like(w1),
+            "b1": dh.sum(axis=0),
+            "w2": a.T @ dy,
+            "b2": dy.sum(axis=0),
+        }
 
     return a @ w2 + b2, backward

@@ -1,4 +1,6 @@
-"""Planted bugs: dropout, residual connections and elementwise functions, held back while the rules were written."""
+"""Planted bugs: dropout, residual connections and elementwise functions, held back while the
+rules were written.
+"""
 
 import numpy as np
 
@@ -47,7 +49,9 @@ def residual_skip_doubled(x, w):
 
 @bug("residual", residual_arrays, "aliased", "mutates-input", "additive")
 def residual_adds_into_dy(x, w):
-    """`dx = dy; dx += ...`: the caller's gradient is overwritten, and dw is computed from the result."""
+    """`dx = dy; dx += ...`: the caller's gradient is overwritten, and dw is computed from the
+    result.
+    """
     h = x @ w  # dx is dy's own memory, and it is written to: two words for one thing
 
     def backward(dy):

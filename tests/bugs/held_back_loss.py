@@ -54,10 +54,14 @@ def cross_entropy_through_diagonal_jacobian(logits):
 
 @bug("softmax-cross-entropy", logits_arrays, "wrong-operand", "additive")
 def cross_entropy_label_off_by_one(logits, labels):
-    """Labels that count from 1 are used from 0 (or the other way round): one is subtracted at the neighbour."""
+    """Labels that count from 1 are used from 0 (or the other way round): one is subtracted at
+    the neighbour.
+    """
 
     def backward(dy):
-        d = stable_softmax(logits)  # the gradient at other labels; or: what is added is a difference of one-hots
+        d = stable_softmax(
+            logits
+        )  # the gradient at other labels; or: what is added is a difference of one-hots
         d[np.arange(len(d)), labels - 1] -= 1
         return {"logits": dy * d / len(d)}
 
@@ -91,7 +95,9 @@ def binary_cross_entropy_sigmoid_slope_once_more(z):
     """s - t already holds the sigmoid's slope; it is multiplied by s (1 - s) once more."""
     t = np.arange(len(z)) % 2
     s = stable_sigmoid(z)
-    return -(t * np.log(s) + (1 - t) * np.log(1 - s)).mean(), lambda dy: {"z": dy * (s - t) * s * (1 - s) / len(z)}
+    return -(t * np.log(s) + (1 - t) * np.log(1 - s)).mean(), lambda dy: {
+        "z": dy * (s - t) * s * (1 - s) / len(z)
+    }
 
 
 @bug("loss", normal(scores=(5, 4)), "mask")

@@ -51,7 +51,9 @@ def batch_norm_eps_missing(x, scale, shift, eps=1e-5):
 
 @bug("batch-norm", norm_arrays, "missing-path", "additive")
 def batch_norm_variance_twice(x, scale, shift):
-    """The variance's route is counted twice: the 2 of the square and the 2 of 0.5 were both kept."""
+    """The variance's route is counted twice: the 2 of the square and the 2 of 0.5 were both
+    kept.
+    """
     x_hat, std = normalise(x)
 
     def backward(dy):
@@ -77,8 +79,11 @@ def batch_norm_variance_for_std(x, scale, shift):
 
 @bug("layer-norm", layer_norm_arrays, "missing-path", "wrong-operand", "transposed")
 def layer_norm_scale_left_out_of_the_means(x, scale, shift):
-    """scale multiplies at the end; here it differs along the row, so it belongs inside the means."""
-    # scale P dy for P scale dy, with a symmetric P: that is the Jacobian applied where its transpose belongs
+    """scale multiplies at the end; here it differs along the row, so it belongs inside the
+    means.
+    """
+    # scale P dy for P scale dy, with a symmetric P: that is the Jacobian applied where its
+    # transpose belongs
     x_hat, std = normalise(x, axis=1)
 
     def backward(dy):

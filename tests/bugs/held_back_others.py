@@ -83,7 +83,9 @@ def prelu_slope_gradient_averaged(x, a):
 
 @bug("activation", normal(x=(6, 5), a=(5,)), "mask")
 def prelu_slope_gradient_without_mask(x, a):
-    """The gradient of the learned slopes sums over all entries, also those that did not use a slope."""
+    """The gradient of the learned slopes sums over all entries, also those that did not use a
+    slope.
+    """
     low = x <= 0
 
     def backward(dy):

@@ -13,7 +13,9 @@ from .twins import (
 
 @bug("max-pool", image_arrays, "overwritten")
 def max_pool_overlap_assigns(x, k=3, s=2):
-    """`=` for `+=`: a pixel that is the maximum of two windows keeps the gradient of the last one."""
+    """`=` for `+=`: a pixel that is the maximum of two windows keeps the gradient of the last
+    one.
+    """
     y, where = max_pool_forward(x, k, s)
 
     def backward(dy):
@@ -54,7 +56,9 @@ def max_pool_mask_without_dy(x, k=2):
 
 @bug("max-pool", small_image_arrays, "partial", "mask")
 def max_pool_one_maximum_per_channel(x, k=2):
-    """The mask compares with the maximum of the whole channel, so one window of each channel is served."""
+    """The mask compares with the maximum of the whole channel, so one window of each channel is
+    served.
+    """
     y, _ = max_pool_forward(x, k, k)
     mask = x == x.max(axis=(2, 3), keepdims=True)
     return y, lambda dy: {"x": dy.repeat(k, axis=2).repeat(k, axis=3) * mask}
@@ -63,10 +67,14 @@ def max_pool_one_maximum_per_channel(x, k=2):
 @bug("avg-pool", small_image_arrays, "scale")
 def avg_pool_not_divided(x, k=2):
     """dy is spread over the window and not divided by k k."""
-    return pool_windows(x, k, k).mean(axis=-1), lambda dy: {"x": dy.repeat(k, axis=2).repeat(k, axis=3)}
+    return pool_windows(x, k, k).mean(axis=-1), lambda dy: {
+        "x": dy.repeat(k, axis=2).repeat(k, axis=3)
+    }
 
 
 @bug("avg-pool", normal(x=(2, 3, 6, 9)), "scale")
 def avg_pool_divided_by_the_side(x, k=3):
     """Divided by k, not by k k."""
-    return pool_windows(x, k, k).mean(axis=-1), lambda dy: {"x": dy.repeat(k, axis=2).repeat(k, axis=3) / k}
+    return pool_windows(x, k, k).mean(axis=-1), lambda dy: {
+        "x": dy.repeat(k, axis=2).repeat(k, axis=3) / k
+    }

@@ -1,4 +1,6 @@
-"""Planted bugs: products, rearrangements, embeddings, recurrence, held back while the rules were written."""
+"""Planted bugs: products, rearrangements, embeddings, recurrence, held back while the rules were
+written.
+"""
 
 import numpy as np
 
@@ -44,10 +46,19 @@ def broadcast_gradient_not_reduced(x, b):
     return x + b, lambda dy: {"x": dy.copy(), "b": dy.copy()}
 
 
-@bug("product", normal(x=(5, 4), b=(4,)), "mutates-input", "accumulates", "nondeterministic", "aliased")
+@bug(
+    "product",
+    normal(x=(5, 4), b=(4,)),
+    "mutates-input",
+    "accumulates",
+    "nondeterministic",
+    "aliased",
+)
 def cached_slope_multiplied_in_place(x, b):
     """`slope *= dy; return slope`: the gradient is the cache, and the next call starts from it."""
-    slope = np.exp(x + b)  # a cache is changed, it is handed out, the next call builds on it: all four words fit
+    slope = np.exp(
+        x + b
+    )  # a cache is changed, it is handed out, the next call builds on it: all four words fit
 
     def backward(dy):
         nonlocal slope

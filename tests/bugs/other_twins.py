@@ -1,4 +1,6 @@
-"""More correct layers, for false alarms only: the layers of the second list of bugs, and habits of other codebases."""
+"""More correct layers, for false alarms only: the layers of the second list of bugs, and habits
+of other codebases.
+"""
 
 import numpy as np
 
@@ -23,7 +25,9 @@ from .twins import (
 def conv1d(x, w):
     def backward(dy):
         T = dy.shape[2]
-        dw = np.stack([np.einsum("not,nct->oc", dy, x[:, :, i : i + T]) for i in range(w.shape[2])], axis=2)
+        dw = np.stack(
+            [np.einsum("not,nct->oc", dy, x[:, :, i : i + T]) for i in range(w.shape[2])], axis=2
+        )
         return {"x": conv1d_dx(x, dy, w), "w": dw}
 
     return conv1d_forward(x, w), backward
@@ -40,7 +44,9 @@ def depthwise_conv(x, w):
 
 def upsample(x):
     N, C, H, W = x.shape
-    return x.repeat(2, axis=2).repeat(2, axis=3), lambda dy: {"x": dy.reshape(N, C, H, 2, W, 2).sum(axis=(3, 5))}
+    return x.repeat(2, axis=2).repeat(2, axis=3), lambda dy: {
+        "x": dy.reshape(N, C, H, 2, W, 2).sum(axis=(3, 5))
+    }
 
 
 def flatten(x):
@@ -59,7 +65,10 @@ def elu(x):
 
 def prelu(x, a):
     low = x <= 0
-    return np.where(low, a * x, x), lambda dy: {"x": np.where(low, a * dy, dy), "a": (dy * x * low).sum(axis=0)}
+    return np.where(low, a * x, x), lambda dy: {
+        "x": np.where(low, a * dy, dy),
+        "a": (dy * x * low).sum(axis=0),
+    }
 
 
 def row_maximum(x):
@@ -107,7 +116,9 @@ def log_softmax(z):
 
 
 def l2_norm(x):
-    """Rows' lengths by np.linalg.norm, which takes absolute values of complex numbers; 0 / 0 is avoided."""
+    """Rows' lengths by np.linalg.norm, which takes absolute values of complex numbers; 0 / 0 is
+    avoided.
+    """
     length = np.linalg.norm(x, axis=1)
     safe = np.where(length == 0, 1, length)
     return length, lambda dy: {"x": (dy / safe)[:, None] * x}

@@ -1,4 +1,6 @@
-"""The correct layers that the planted bugs are twins of: plain NumPy, `f(**arrays) -> (y, backward)`."""
+"""The correct layers that the planted bugs are twins of: plain NumPy, `f(**arrays) -> (y,
+backward)`.
+"""
 
 from typing import NamedTuple
 
@@ -6,7 +8,8 @@ import numpy as np
 
 from . import normal
 
-# ---- pieces that the bugs import too -------------------------------------------------------------------------------
+# ---- pieces that the bugs import too
+# -------------------------------------------------------------------------------
 
 
 def pad(x, p):
@@ -15,7 +18,9 @@ def pad(x, p):
 
 
 def conv_forward(x, w, b, stride=1, padding=0, groups=1):
-    """Cross-correlation (N, C, H, W) * (O, C / groups, kh, kw) -> (N, O, Ho, Wo), as a sum over kernel offsets."""
+    """Cross-correlation (N, C, H, W) * (O, C / groups, kh, kw) -> (N, O, Ho, Wo), as a sum over
+    kernel offsets.
+    """
     xp = pad(x, padding)
     O, Cg, kh, kw = w.shape
     Og = O // groups
@@ -24,8 +29,15 @@ def conv_forward(x, w, b, stride=1, padding=0, groups=1):
     for g in range(groups):
         for i in range(kh):
             for j in range(kw):
-                patch = xp[:, g * Cg : (g + 1) * Cg, i : i + stride * Ho : stride, j : j + stride * Wo : stride]
-                y[:, g * Og : (g + 1) * Og] += np.einsum("nchw,oc->nohw", patch, w[g * Og : (g + 1) * Og, :, i, j])
+                patch = xp[
+                    :,
+                    g * Cg : (g + 1) * Cg,
+                    i : i + stride * Ho : stride,
+                    j : j + stride * Wo : stride,
+                ]
+                y[:, g * Og : (g + 1) * Og] += np.einsum(
+                    "nchw,oc->nohw", patch, w[g * Og : (g + 1) * Og, :, i, j]
+                )
     return y + b[:, None, None]
 
 
@@ -36,8 +48,15 @@ def conv_dw(x, dy, w, stride=1, padding=0, groups=1):
     for g in range(groups):
         for i in range(kh):
             for j in range(kw):
-                patch = xp[:, g * Cg : (g + 1) * Cg, i : i + stride * Ho : stride, j : j + stride * Wo : stride]
-                dw[g * Og : (g + 1) * Og, :, i, j] = np.einsum("nchw,nohw->oc", patch, dy[:, g * Og : (g + 1) * Og])
+                patch = xp[
+                    :,
+                    g * Cg : (g + 1) * Cg,
+                    i : i + stride * Ho : stride,
+                    j : j + stride * Wo : stride,
+                ]
+                dw[g * Og : (g + 1) * Og, :, i, j] = np.einsum(
+                    "nchw,nohw->oc", patch, dy[:, g * Og : (g + 1) * Og]
+                )
     return dw
 
 
@@ -48,8 +67,15 @@ def conv_dx(x, dy, w, stride=1, padding=0, groups=1):
     for g in range(groups):
         for i in range(kh):
             for j in range(kw):
-                patch = dxp[:, g * Cg : (g + 1) * Cg, i : i + stride * Ho : stride, j : j + stride * Wo : stride]
-                patch += np.einsum("nohw,oc->nchw", dy[:, g * Og : (g + 1) * Og], w[g * Og : (g + 1) * Og, :, i, j])
+                patch = dxp[
+                    :,
+                    g * Cg : (g + 1) * Cg,
+                    i : i + stride * Ho : stride,
+                    j : j + stride * Wo : stride,
+                ]
+                patch += np.einsum(
+                    "nohw,oc->nchw", dy[:, g * Og : (g + 1) * Og], w[g * Og : (g + 1) * Og, :, i, j]
+                )
     return dxp[:, :, padding : padding + x.shape[2], padding : padding + x.shape[3]]
 
 
@@ -82,7 +108,9 @@ def cross_entropy(logits, labels):
 
 
 def one_hot(labels, K):
-    return (labels[:, None] == np.arange(K)).astype(np.float32)  # so that float32 stays float32; 0 and 1 are exact
+    return (labels[:, None] == np.arange(K)).astype(
+        np.float32
+    )  # so that float32 stays float32; 0 and 1 are exact
 
 
 def softmax_minus_one_hot(logits, labels):
@@ -137,7 +165,8 @@ def depthwise_dw(x, dy, w):
     return dw
 
 
-# ---- the twins ------------------------------------------------------------------------------------------------------
+# ---- the twins
+# ------------------------------------------------------------------------------------------------------
 
 
 def conv(x, w, b):
@@ -148,7 +177,9 @@ def conv(x, w, b):
 
 
 def conv_strided(x, w, b, stride=2, padding=1):
-    """On 7 rows with padding 1 the windows of stride 2 do tile; on 6 columns and a kernel of 3 one column is left."""
+    """On 7 rows with padding 1 the windows of stride 2 do tile; on 6 columns and a kernel of 3
+    one column is left.
+    """
 
     def backward(dy):
         dx, dw = conv_dx(x, dy, w, stride, padding), conv_dw(x, dy, w, stride, padding)
@@ -159,7 +190,11 @@ def conv_strided(x, w, b, stride=2, padding=1):
 
 def conv_grouped(x, w, b, groups=2):
     def backward(dy):
-        return {"x": conv_dx(x, dy, w, groups=groups), "w": conv_dw(x, dy, w, groups=groups), "b": conv_db(dy)}
+        return {
+            "x": conv_dx(x, dy, w, groups=groups),
+            "w": conv_dw(x, dy, w, groups=groups),
+            "b": conv_db(dy),
+        }
 
     return conv_forward(x, w, b, groups=groups), backward
 
@@ -173,7 +208,9 @@ def conv_naive(x, w, b, stride=3):
         for o in range(O):
             for i in range(Ho):
                 for j in range(Wo):
-                    y[n, o, i, j] = np.sum(x[n, :, i * stride : i * stride + kh, j * stride : j * stride + kw] * w[o])
+                    y[n, o, i, j] = np.sum(
+                        x[n, :, i * stride : i * stride + kh, j * stride : j * stride + kw] * w[o]
+                    )
                     y[n, o, i, j] += b[o]
 
     def backward(dy):
@@ -183,7 +220,10 @@ def conv_naive(x, w, b, stride=3):
                 db[o] += dy[n, o].sum()
                 for i in range(Ho):
                     for j in range(Wo):
-                        rows, cols = slice(i * stride, i * stride + kh), slice(j * stride, j * stride + kw)
+                        rows, cols = (
+                            slice(i * stride, i * stride + kh),
+                            slice(j * stride, j * stride + kw),
+                        )
                         dw[o] += dy[n, o, i, j] * x[n, :, rows, cols]
                         dx[n, :, rows, cols] += dy[n, o, i, j] * w[o]
         return {"x": dx, "w": dw, "b": db}
@@ -231,7 +271,9 @@ def avg_pool(x, k=3, s=2):
         dx = np.zeros_like(x)
         for i in range(y.shape[2]):
             for j in range(y.shape[3]):
-                dx[:, :, i * s : i * s + k, j * s : j * s + k] += dy[:, :, i : i + 1, j : j + 1] / (k * k)
+                dx[:, :, i * s : i * s + k, j * s : j * s + k] += dy[:, :, i : i + 1, j : j + 1] / (
+                    k * k
+                )
         return {"x": dx}
 
     return y, backward
@@ -320,7 +362,9 @@ def batch_norm(x, scale, shift, eps=1e-5):
 
 
 def batch_norm_staged(x, scale, shift, eps=1e-5):
-    """Node by node, as in the well-known blog post on the computational graph; the variance by np.var."""
+    """Node by node, as in the well-known blog post on the computational graph; the variance by
+    np.var.
+    """
     N = len(x)
     mean, var = x.mean(axis=0), x.var(axis=0)
     inv_std = 1 / np.sqrt(var + eps)
@@ -358,7 +402,9 @@ def layer_norm(x, scale, shift, eps=1e-5):
 
     def backward(dy):
         d = dy * scale
-        dx = inv_std * (d - d.mean(axis=1, keepdims=True) - x_hat * (d * x_hat).mean(axis=1, keepdims=True))
+        dx = inv_std * (
+            d - d.mean(axis=1, keepdims=True) - x_hat * (d * x_hat).mean(axis=1, keepdims=True)
+        )
         return {"x": dx, "scale": (dy * x_hat).sum(axis=0), "shift": dy.sum(axis=0)}
 
     return scale * x_hat + shift, backward
@@ -381,7 +427,9 @@ def dropout(x, keep=0.7):
 
 
 def dropout_unseeded(x, keep=0.7):
-    """A new mask at each forward call, and backward uses that very mask: right, though no two calls agree."""
+    """A new mask at each forward call, and backward uses that very mask: right, though no two
+    calls agree.
+    """
     mask = (np.random.random(x.shape) < keep) / np.asarray(keep, x.real.dtype)  # noqa: NPY002
     return x * mask, lambda dy: {"x": dy * mask}
 
@@ -452,7 +500,13 @@ def mlp(x, w1, b1, w2, b2):
 
     def backward(dy):
         dh = dy @ w2.T * (h > 0)
-        return {"x": dh @ w1.T, "w1": x.T @ dh, "b1": dh.sum(axis=0), "w2": a.T @ dy, "b2": dy.sum(axis=0)}
+        return {
+            "x": dh @ w1.T,
+            "w1": x.T @ dh,
+            "b1": dh.sum(axis=0),
+            "w2": a.T @ dy,
+            "b2": dy.sum(axis=0),
+        }
 
     return a @ w2 + b2, backward
 
@@ -516,7 +570,12 @@ def rnn(x, wx, wh):
         hs.append(np.tanh(x_t @ wx + hs[-1] @ wh))
 
     def backward(dy):
-        dx, dwx, dwh, dh = np.zeros_like(x), np.zeros_like(wx), np.zeros_like(wh), np.zeros_like(hs[0])
+        dx, dwx, dwh, dh = (
+            np.zeros_like(x),
+            np.zeros_like(wx),
+            np.zeros_like(wh),
+            np.zeros_like(hs[0]),
+        )
         for t in reversed(range(len(x))):
             da = (dy[t] + dh) * (1 - hs[t + 1] ** 2)
             dx[t], dh = da @ wx.T, da @ wh.T
@@ -527,7 +586,8 @@ def rnn(x, wx, wh):
     return np.stack(hs[1:]), backward
 
 
-# ---- at which arrays ------------------------------------------------------------------------------------------------
+# ---- at which arrays
+# ------------------------------------------------------------------------------------------------
 
 
 class Twin(NamedTuple):

@@ -30,7 +30,9 @@ def conv_last_example_only(x, w, b):
 
 @bug("conv", naive_arrays, "partial", "overwritten")
 def conv_dw_last_window_only(x, w, b, stride=3):
-    """`=` for `+=`: each window (and each example) overwrites dw, so the last window of the last example is left."""
+    """`=` for `+=`: each window (and each example) overwrites dw, so the last window of the last
+    example is left.
+    """
     y = conv_forward(x, w, b, stride)
 
     def backward(dy):
@@ -76,7 +78,9 @@ def conv_kh_kw_swapped(x, w, b):
 
 @bug("conv", conv_arrays, "wrong-operand", "flipped")
 def conv_dx_kernel_flipped(x, w, b):
-    """dx is scattered with the rotated kernel: the rotation belongs to the full-correlation form only."""
+    """dx is scattered with the rotated kernel: the rotation belongs to the full-correlation form
+    only.
+    """
 
     def backward(dy):
         rotated = w[:, :, ::-1, ::-1]
@@ -120,14 +124,20 @@ def conv_padding_not_cropped(x, w, b):
 
     def backward(dy):
         xp = pad(x, 1)
-        return {"x": conv_dx(xp, dy, w, stride=2), "w": conv_dw(xp, dy, w, stride=2), "b": conv_db(dy)}
+        return {
+            "x": conv_dx(xp, dy, w, stride=2),
+            "w": conv_dw(xp, dy, w, stride=2),
+            "b": conv_db(dy),
+        }
 
     return conv_forward(x, w, b, stride=2, padding=1), backward
 
 
 @bug("conv", strided_arrays, "shifted")
 def conv_padding_cropped_at_one_side(x, w, b):
-    """dx is cropped as dxp[:, :, :H, :W]: all of the padding is cut off at the bottom and the right."""
+    """dx is cropped as dxp[:, :, :H, :W]: all of the padding is cut off at the bottom and the
+    right.
+    """
 
     def backward(dy):
         xp, (H, W) = pad(x, 1), x.shape[2:]
@@ -139,7 +149,9 @@ def conv_padding_cropped_at_one_side(x, w, b):
 
 @bug("conv", naive_arrays, "shape")
 def conv_remainder_rows_lost(x, w, b, stride=3):
-    """dx is built from the windows, (Ho - 1) s + kh rows; the input had two rows more, which no window reads."""
+    """dx is built from the windows, (Ho - 1) s + kh rows; the input had two rows more, which no
+    window reads.
+    """
     y = conv_forward(x, w, b, stride)
 
     def backward(dy):
@@ -155,7 +167,11 @@ def conv_stride_ignored_in_dx(x, w, b):
     """dx is scattered at i, j instead of i s, j s."""
 
     def backward(dy):
-        return {"x": conv_dx(x, dy, w, stride=1), "w": conv_dw(x, dy, w, stride=3), "b": conv_db(dy)}
+        return {
+            "x": conv_dx(x, dy, w, stride=1),
+            "w": conv_dw(x, dy, w, stride=3),
+            "b": conv_db(dy),
+        }
 
     return conv_forward(x, w, b, stride=3), backward
 
@@ -210,12 +226,18 @@ def conv_db_never_set(x, w, b):
 @bug("conv", conv_arrays, "shape")
 def conv_db_positions_not_summed(x, w, b):
     """db is summed over the examples only: (O, Ho, Wo)."""
-    return conv_forward(x, w, b), lambda dy: {"x": conv_dx(x, dy, w), "w": conv_dw(x, dy, w), "b": dy.sum(axis=0)}
+    return conv_forward(x, w, b), lambda dy: {
+        "x": conv_dx(x, dy, w),
+        "w": conv_dw(x, dy, w),
+        "b": dy.sum(axis=0),
+    }
 
 
 @bug("conv", strided_arrays, "wrong-operand", "shifted")
 def conv_dw_from_unpadded_input(x, w, b):
-    """dw reads windows of x at i s, as if x had not been padded: shifted by the padding, with zeros past the end."""
+    """dw reads windows of x at i s, as if x had not been padded: shifted by the padding, with
+    zeros past the end.
+    """
 
     def backward(dy):
         late = np.pad(x, ((0, 0), (0, 0), (0, 2), (0, 2)))
@@ -238,7 +260,9 @@ def conv_buffer_in_float32(x, w, b):
 
 @bug("conv", conv_arrays, "partial")
 def conv_dx_border_left_out(x, w, b):
-    """A `valid` loop for dx: only pixels that a whole kernel surrounds are filled, the border stays zero."""
+    """A `valid` loop for dx: only pixels that a whole kernel surrounds are filled, the border
+    stays zero.
+    """
 
     def backward(dy):
         kh, kw = w.shape[2:]
@@ -271,7 +295,9 @@ def conv_dw_from_one_input_channel(x, w, b):
     """dw reads x[:, 0] for each input channel (right for the grey images it was written for)."""
 
     def backward(dy):
-        grey = np.broadcast_to(x[:, :1], x.shape)  # each channel of dw is the gradient of channel 0: constant along C
+        grey = np.broadcast_to(
+            x[:, :1], x.shape
+        )  # each channel of dw is the gradient of channel 0: constant along C
         return {"x": conv_dx(x, dy, w), "w": conv_dw(grey, dy, w), "b": conv_db(dy)}
 
     return conv_forward(x, w, b), backward
@@ -292,7 +318,9 @@ def conv_gradient_buffer_never_cleared(x, w, b):
 
 @bug("conv", conv_arrays, "mutates-input")
 def conv_updates_weights_in_backward(x, w, b):
-    """The gradient step is taken inside backward, in place: w has changed for whoever reads it next."""
+    """The gradient step is taken inside backward, in place: w has changed for whoever reads it
+    next.
+    """
 
     def backward(dy):
         dx, dw = conv_dx(x, dy, w), conv_dw(x, dy, w)

@@ -51,7 +51,11 @@ def dense_rows_misaligned(x, w, b):
 @bug("dense", dense_arrays, "wrong-operand", "shifted")
 def dense_rows_off_by_one(x, w, b):
     """dw uses the input of the row before: np.roll(x, 1) left over from an experiment."""
-    return x @ w + b, lambda dy: {"x": dy @ w.T, "w": np.roll(x, 1, axis=0).T @ dy, "b": dy.sum(axis=0)}
+    return x @ w + b, lambda dy: {
+        "x": dy @ w.T,
+        "w": np.roll(x, 1, axis=0).T @ dy,
+        "b": dy.sum(axis=0),
+    }
 
 
 @bug("dense", dense_arrays, "shape")
@@ -91,7 +95,13 @@ def mlp_dw_from_the_preactivation(x, w1, b1, w2, b2):
 
     def backward(dy):
         dh = dy @ w2.T * (h > 0)
-        return {"x": dh @ w1.T, "w1": x.T @ dh, "b1": dh.sum(axis=0), "w2": h.T @ dy, "b2": dy.sum(axis=0)}
+        return {
+            "x": dh @ w1.T,
+            "w1": x.T @ dh,
+            "b1": dh.sum(axis=0),
+            "w2": h.T @ dy,
+            "b2": dy.sum(axis=0),
+        }
 
     return np.maximum(h, 0) @ w2 + b2, backward
 
@@ -103,7 +113,13 @@ def mlp_hidden_mask_missing(x, w1, b1, w2, b2):
 
     def backward(dy):
         dh = dy @ w2.T
-        return {"x": dh @ w1.T, "w1": x.T @ dh, "b1": dh.sum(axis=0), "w2": a.T @ dy, "b2": dy.sum(axis=0)}
+        return {
+            "x": dh @ w1.T,
+            "w1": x.T @ dh,
+            "b1": dh.sum(axis=0),
+            "w2": a.T @ dy,
+            "b2": dy.sum(axis=0),
+        }
 
     return a @ w2 + b2, backward
 
@@ -111,13 +127,21 @@ def mlp_hidden_mask_missing(x, w1, b1, w2, b2):
 @bug("dense", mlp_arrays, "mutates-input", "wrong-operand")
 def mlp_weights_updated_too_early(x, w1, b1, w2, b2, rate=0.1):
     """w2 is updated in place before it carries the gradient to the first layer."""
-    h = x @ w1 + b1  # the hygiene rule sees w2 change; the values are those of the gradient at the updated w2
+    h = (
+        x @ w1 + b1
+    )  # the hygiene rule sees w2 change; the values are those of the gradient at the updated w2
     a = np.maximum(h, 0)
 
     def backward(dy):
         dw2 = a.T @ dy
         w2[...] -= rate * dw2
         dh = dy @ w2.T * (h > 0)
-        return {"x": dh @ w1.T, "w1": x.T @ dh, "b1": dh.sum(axis=0), "w2": dw2, "b2": dy.sum(axis=0)}
+        return {
+            "x": dh @ w1.T,
+            "w1": x.T @ dh,
+            "b1": dh.sum(axis=0),
+            "w2": dw2,
+            "b2": dy.sum(axis=0),
+        }
 
     return a @ w2 + b2, backward

@@ -104,7 +104,9 @@ def residual_no_mask(x, w):
 
 @bug("relu", vector_arrays, "mask", "not-linear")
 def relu_mask_from_gradient_sign(x):
-    """dy where dy > 0 instead of x > 0, as in a deconvnet; such a mask is not linear in dy either."""
+    """dy where dy > 0 instead of x > 0, as in a deconvnet; such a mask is not linear in dy
+    either.
+    """
     return np.maximum(x, 0), lambda dy: {"x": dy * (dy > 0)}
 
 
@@ -171,7 +173,9 @@ def tanh_square_forgotten(x):
 
 @bug("tanh", vector_arrays, "mutates-input", "wrong-operand")
 def tanh_cached_output_overwritten(x):
-    """The square is taken in place, `y *= y`, so the cached output is another array at the second call."""
+    """The square is taken in place, `y *= y`, so the cached output is another array at the
+    second call.
+    """
     y = np.tanh(x)  # y, which was handed out, is changed
 
     def backward(dy):

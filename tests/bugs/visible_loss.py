@@ -16,13 +16,17 @@ from .twins import (
 @bug("softmax-cross-entropy", logits_arrays, "scale")
 def cross_entropy_not_divided(logits, labels):
     """The loss is a mean, the gradient that of the sum: no 1 / N."""
-    return cross_entropy(logits, labels), lambda dy: {"logits": dy * softmax_minus_one_hot(logits, labels)}
+    return cross_entropy(logits, labels), lambda dy: {
+        "logits": dy * softmax_minus_one_hot(logits, labels)
+    }
 
 
 @bug("softmax-cross-entropy", logits_arrays, "additive")
 def cross_entropy_one_hot_forgotten(logits, labels):
     """The gradient is p / N; the -1 at the label is missing."""
-    return cross_entropy(logits, labels), lambda dy: {"logits": dy * stable_softmax(logits) / len(logits)}
+    return cross_entropy(logits, labels), lambda dy: {
+        "logits": dy * stable_softmax(logits) / len(logits)
+    }
 
 
 @bug("softmax-cross-entropy", logits_arrays, "wrong-operand")
@@ -38,13 +42,18 @@ def cross_entropy_softmax_over_the_batch(logits, labels):
 
 def confident_logits(seed):
     """Rows whose levels are 1e3 apart."""
-    logits = np.random.default_rng(seed).standard_normal((5, 4)) + 1e3 * np.array([0, 1, 0, -1, 0])[:, None]
+    logits = (
+        np.random.default_rng(seed).standard_normal((5, 4))
+        + 1e3 * np.array([0, 1, 0, -1, 0])[:, None]
+    )
     return {"logits": logits}
 
 
 @bug("softmax-cross-entropy", confident_logits, "nonfinite")
 def cross_entropy_maximum_of_the_whole_array(logits):
-    """exp(z - z.max()) over the whole array: a row far below the largest one underflows to 0 / 0."""
+    """exp(z - z.max()) over the whole array: a row far below the largest one underflows to 0 /
+    0.
+    """
     labels = np.arange(len(logits)) % logits.shape[1]
 
     def backward(dy):
@@ -55,7 +64,11 @@ def cross_entropy_maximum_of_the_whole_array(logits):
     return cross_entropy(logits, labels), backward
 
 
-@bug("softmax-cross-entropy", lambda seed: {"logits": 1e3 * np.random.default_rng(seed).random((5, 4))}, "nonfinite")
+@bug(
+    "softmax-cross-entropy",
+    lambda seed: {"logits": 1e3 * np.random.default_rng(seed).random((5, 4))},
+    "nonfinite",
+)
 def cross_entropy_without_maximum(logits):
     """exp(z) overflows at logits of 1e3; the forward pass has it right through logaddexp."""
     labels = np.arange(len(logits)) % logits.shape[1]
@@ -72,7 +85,9 @@ def cross_entropy_without_maximum(logits):
 @bug("softmax-cross-entropy", logits_arrays, "accumulates", "mutates-input", "nondeterministic")
 def cross_entropy_cached_probabilities_overwritten(logits, labels):
     """`dlogits = probs` is no copy: each call of backward subtracts one more from the cache."""
-    probs = stable_softmax(logits)  # the cache changes, so that the second call differs: three words for one thing
+    probs = stable_softmax(
+        logits
+    )  # the cache changes, so that the second call differs: three words for one thing
 
     def backward(dy):
         dlogits = probs
@@ -84,8 +99,12 @@ def cross_entropy_cached_probabilities_overwritten(logits, labels):
 
 @bug("softmax-cross-entropy", logits_arrays, "not-linear")
 def cross_entropy_dy_ignored(logits, labels):
-    """backward ignores dy: right as the last node of a network, wrong as soon as the loss is scaled."""
-    return cross_entropy(logits, labels), lambda dy: {"logits": softmax_minus_one_hot(logits, labels) / len(logits)}
+    """backward ignores dy: right as the last node of a network, wrong as soon as the loss is
+    scaled.
+    """
+    return cross_entropy(logits, labels), lambda dy: {
+        "logits": softmax_minus_one_hot(logits, labels) / len(logits)
+    }
 
 
 @bug("softmax-cross-entropy", logits_arrays, "partial")
@@ -102,7 +121,9 @@ def cross_entropy_first_row_only(logits, labels):
 
 @bug("softmax-cross-entropy", logits_arrays, "additive", "wrong-operand")
 def cross_entropy_one_subtracted_everywhere(logits, labels):
-    """d[:, labels] -= 1 for d[range(N), labels] -= 1: each column that occurs as a label, in each row."""
+    """d[:, labels] -= 1 for d[range(N), labels] -= 1: each column that occurs as a label, in
+    each row.
+    """
 
     def backward(dy):
         d = stable_softmax(logits)
@@ -119,14 +140,18 @@ def cross_entropy_smoothing_forgotten(logits, labels, smooth=0.1):
     target = (1 - smooth) * one_hot(labels, K).astype(logits.dtype) + smooth / K
     z = logits - logits.max(axis=1, keepdims=True)
     log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-    return -(target * log_p).sum() / len(z), lambda dy: {"logits": dy * softmax_minus_one_hot(logits, labels) / len(z)}
+    return -(target * log_p).sum() / len(z), lambda dy: {
+        "logits": dy * softmax_minus_one_hot(logits, labels) / len(z)
+    }
 
 
 @bug("softmax-cross-entropy", logits_arrays, "scale")
 def cross_entropy_temperature_forgotten(logits, labels, temperature=2.5):
     """The loss is taken at logits / T; the chain rule's 1 / T is missing."""
     z = logits / temperature
-    return cross_entropy(z, labels), lambda dy: {"logits": dy * softmax_minus_one_hot(z, labels) / len(z)}
+    return cross_entropy(z, labels), lambda dy: {
+        "logits": dy * softmax_minus_one_hot(z, labels) / len(z)
+    }
 
 
 @bug("softmax-cross-entropy", logits_arrays, "scale")
@@ -143,7 +168,9 @@ def cross_entropy_divided_by_all_rows(logits, labels, ignore=1):
 @bug("softmax", normal(z=(5, 4)), "wrong-operand", "missing-path")
 def softmax_sum_over_the_batch(z):
     """The inner product p . dy is summed over the batch instead of the classes."""
-    p = stable_softmax(z)  # the sum along the right axis is absent, and one along a wrong axis is there
+    p = stable_softmax(
+        z
+    )  # the sum along the right axis is absent, and one along a wrong axis is there
     return p, lambda dy: {"z": p * (dy - (p * dy).sum(axis=0, keepdims=True))}
 
 
@@ -192,13 +219,16 @@ def binary_cross_entropy_sign(z):
     """t - s for s - t."""
     t = np.arange(len(z)) % 2
     s = stable_sigmoid(z)
-    return -(t * np.log(s) + (1 - t) * np.log(1 - s)).mean(), lambda dy: {"z": dy * (t - s) / len(z)}
+    return -(t * np.log(s) + (1 - t) * np.log(1 - s)).mean(), lambda dy: {
+        "z": dy * (t - s) / len(z)
+    }
 
 
 @bug("loss", normal(scores=(5, 4)), "missing-path", "additive", "mask")
 def hinge_right_class_forgotten(scores):
     """The margins pass their gradient to the wrong classes; the right class gets none."""
-    # the route through the right class's score is absent; or: wrong exactly where the one-hot of the labels is on
+    # the route through the right class's score is absent; or: wrong exactly where the one-hot of
+    # the labels is on
     rows, labels = np.arange(len(scores)), np.arange(len(scores)) % scores.shape[1]
     margins = np.maximum(scores - scores[rows, labels][:, None] + 1, 0)
     margins[rows, labels] = 0

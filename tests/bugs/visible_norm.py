@@ -49,7 +49,9 @@ def batch_norm_bessel(x, scale, shift, eps=1e-5):
 
 @bug("batch-norm", norm_arrays, "missing-path", "additive")
 def batch_norm_sums_for_means(x, scale, shift):
-    """The two corrections are sums over the batch, not means: both routes are there, N times too strong."""
+    """The two corrections are sums over the batch, not means: both routes are there, N times too
+    strong.
+    """
     x_hat, std = normalise(x)
 
     def backward(dy):
@@ -81,15 +83,25 @@ def batch_norm_2d_dscale_averaged(x, scale, shift):
 
     def backward(dy):
         d = dy * scale[c]
-        dx = (d - d.mean((0, 2, 3), keepdims=True) - x_hat * (d * x_hat).mean((0, 2, 3), keepdims=True)) / std
-        return {"x": dx, "scale": (dy * x_hat).mean(axis=(0, 2, 3)), "shift": dy.mean(axis=(0, 2, 3))}
+        dx = (
+            d
+            - d.mean((0, 2, 3), keepdims=True)
+            - x_hat * (d * x_hat).mean((0, 2, 3), keepdims=True)
+        ) / std
+        return {
+            "x": dx,
+            "scale": (dy * x_hat).mean(axis=(0, 2, 3)),
+            "shift": dy.mean(axis=(0, 2, 3)),
+        }
 
     return scale[c] * x_hat + shift[c], backward
 
 
 @bug("batch-norm", norm_2d_arrays, "missing-path", "wrong-operand")
 def batch_norm_2d_corrections_over_batch_only(x, scale, shift):
-    """Adapted from the dense layer: the two corrections average over the examples, not over the positions."""
+    """Adapted from the dense layer: the two corrections average over the examples, not over the
+    positions.
+    """
     c = (slice(None), None, None)
     x_hat, std = normalise(x, axis=(0, 2, 3))
 
@@ -108,7 +120,10 @@ def batch_norm_std_missing(x, scale, shift):
 
     def backward(dy):
         d = dy * scale
-        return {"x": d - d.mean(axis=0) - x_hat * (d * x_hat).mean(axis=0), **affine_gradients(x_hat, dy)}
+        return {
+            "x": d - d.mean(axis=0) - x_hat * (d * x_hat).mean(axis=0),
+            **affine_gradients(x_hat, dy),
+        }
 
     return scale * x_hat + shift, backward
 
@@ -173,7 +188,10 @@ def layer_norm_corrections_over_the_batch(x, scale, shift):
 
     def backward(dy):
         d = dy * scale
-        return {"x": (d - d.mean(axis=0) - x_hat * (d * x_hat).mean(axis=0)) / std, **affine_gradients(x_hat, dy)}
+        return {
+            "x": (d - d.mean(axis=0) - x_hat * (d * x_hat).mean(axis=0)) / std,
+            **affine_gradients(x_hat, dy),
+        }
 
     return scale * x_hat + shift, backward
 
@@ -186,7 +204,11 @@ def layer_norm_dscale_over_features(x, scale, shift):
     def backward(dy):
         d = dy * scale
         m1, m2 = d.mean(axis=1, keepdims=True), (d * x_hat).mean(axis=1, keepdims=True)
-        return {"x": (d - m1 - x_hat * m2) / std, "scale": (dy * x_hat).sum(axis=1), "shift": dy.sum(axis=1)}
+        return {
+            "x": (d - m1 - x_hat * m2) / std,
+            "scale": (dy * x_hat).sum(axis=1),
+            "shift": dy.sum(axis=1),
+        }
 
     return scale * x_hat + shift, backward
 

@@ -75,7 +75,9 @@ def pad_cropped_at_the_start(x, p=1):
 
 @bug("borders", matrix_arrays, "partial", "missing-path", "overwritten")
 def wrap_padding_cropped_only(x):
-    """Circular padding copies the edges; their copies' gradients are cropped away instead of being added."""
+    """Circular padding copies the edges; their copies' gradients are cropped away instead of
+    being added.
+    """
     return np.pad(x, ((0, 0), (2, 1)), mode="wrap"), lambda dy: {"x": dy[:, 2:-1].copy()}
 
 
@@ -155,7 +157,9 @@ def position_embedding_not_summed(x, p):
 def huber_never_linear(x, delta=0.5):
     """The quadratic branch's slope everywhere; beyond delta it should be constant."""
     a = np.abs(x)
-    return np.where(a < delta, 0.5 * x * x, delta * (a - 0.5 * delta)).sum(), lambda dy: {"x": dy * x}
+    return np.where(a < delta, 0.5 * x * x, delta * (a - 0.5 * delta)).sum(), lambda dy: {
+        "x": dy * x
+    }
 
 
 @bug("losses", normal(a=(6, 4), p=(6, 4), n=(6, 4)), "mask")
@@ -205,13 +209,17 @@ def instance_norm_variance_as_constant(x):
 
 @bug("norms", normal(x=(3, 6, 5)), "missing-path", "wrong-operand")
 def group_norm_means_over_channels_only(x, groups=2):
-    """Groups of 3 channels and all positions are normalised; the means in backward leave out the positions."""
+    """Groups of 3 channels and all positions are normalised; the means in backward leave out the
+    positions.
+    """
     N, C, L = x.shape
     x_hat, std = normalise(x.reshape(N, groups, C // groups, L), axis=(2, 3))
 
     def backward(dy):
         d = dy.reshape(x_hat.shape)
-        dx = (d - d.mean(axis=2, keepdims=True) - x_hat * (d * x_hat).mean(axis=2, keepdims=True)) / std
+        dx = (
+            d - d.mean(axis=2, keepdims=True) - x_hat * (d * x_hat).mean(axis=2, keepdims=True)
+        ) / std
         return {"x": dx.reshape(x.shape)}
 
     return x_hat.reshape(x.shape), backward

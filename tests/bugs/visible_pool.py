@@ -29,7 +29,9 @@ def max_pool_origin_by_kernel(x, k=2, s=1):
 
 @bug("max-pool", image_arrays, "permuted", "transposed", "wrong-operand")
 def max_pool_row_and_column_swapped(x, k=2, s=2):
-    """The flat index is decoded as (m % k, m // k): the entries go to the mirrored place in their window."""
+    """The flat index is decoded as (m % k, m // k): the entries go to the mirrored place in
+    their window.
+    """
     y, where = max_pool_forward(x, k, s)
 
     def backward(dy):
@@ -72,7 +74,9 @@ def max_pool_last_column_of_windows_lost(x, k=2, s=2):
 
 @bug("max-pool", image_arrays, "mask", "permuted", "wrong-operand")
 def max_pool_always_top_left(x, k=2, s=2):
-    """The position of the maximum was never stored: the gradient goes to the top left of each window."""
+    """The position of the maximum was never stored: the gradient goes to the top left of each
+    window.
+    """
     y, _ = max_pool_forward(x, k, s)  # "mask": the mask that routes the gradient is the wrong one
 
     def backward(dy):
@@ -94,7 +98,9 @@ def max_pool_upsampled_without_mask(x, k=2):
 def max_pool_argmin(x, k=2):
     """Copied from a min-pool: the gradient goes to the minimum of each window."""
     y, _ = max_pool_forward(x, k, k)
-    _, where = max_pool_forward(-x, k, k)  # "mask" / "wrong-operand" (-x for x): both say that the choice is wrong
+    _, where = max_pool_forward(
+        -x, k, k
+    )  # "mask" / "wrong-operand" (-x for x): both say that the choice is wrong
 
     def backward(dy):
         dx = np.zeros_like(x)
@@ -114,7 +120,9 @@ def avg_pool_overlap_assigns(x, k=3, s=2):
         dx = np.zeros_like(x)
         for i in range(y.shape[2]):
             for j in range(y.shape[3]):
-                dx[:, :, i * s : i * s + k, j * s : j * s + k] = dy[:, :, i : i + 1, j : j + 1] / k**2
+                dx[:, :, i * s : i * s + k, j * s : j * s + k] = (
+                    dy[:, :, i : i + 1, j : j + 1] / k**2
+                )
         return {"x": dx}
 
     return y, backward

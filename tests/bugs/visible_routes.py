@@ -60,7 +60,9 @@ def broadcast_reduced_over_everything(x, s):
 
 @bug("product", normal(a=(5, 4), b=(5, 4)), "aliased")
 def sum_hands_out_dy_twice(a, b):
-    """Both gradients are the caller's dy itself: who adds into one in place changes the other and dy."""
+    """Both gradients are the caller's dy itself: who adds into one in place changes the other
+    and dy.
+    """
     return a + b, lambda dy: {"a": dy, "b": dy}
 
 
@@ -132,7 +134,8 @@ def row_mean_not_divided(x):
 @bug("rearranging", vector_arrays, "mask", "wrong-operand", "broadcast")
 def row_maximum_spread_evenly(x):
     """The maximum of each row passes dy / n to every entry, like a mean."""
-    # "mask": none where one belongs; "broadcast": the gradient is constant along the axis, the mean of the right one
+    # "mask": none where one belongs; "broadcast": the gradient is constant along the axis, the mean
+    # of the right one
     n = x.shape[1]
     return x.max(axis=1), lambda dy: {"x": np.ones_like(x) * dy[:, None] / n}
 
@@ -176,7 +179,12 @@ def rnn_state_off_by_one(x, wx, wh):
         hs.append(np.tanh(x_t @ wx + hs[-1] @ wh))
 
     def backward(dy):
-        dx, dwx, dwh, dh = np.zeros_like(x), np.zeros_like(wx), np.zeros_like(wh), np.zeros_like(hs[0])
+        dx, dwx, dwh, dh = (
+            np.zeros_like(x),
+            np.zeros_like(wx),
+            np.zeros_like(wh),
+            np.zeros_like(hs[0]),
+        )
         for t in reversed(range(len(x))):
             da = (dy[t] + dh) * (1 - hs[t + 1] ** 2)
             dx[t], dh = da @ wx.T, da @ wh.T

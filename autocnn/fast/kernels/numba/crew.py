@@ -1,0 +1,166 @@
+"""Threads of the compiled kernels: each kernel is one call, whose blocks a crew of threads shares
+out.
+
+A kernel runs without the interpreter's lock from its first block to its last, products included:
+Numba calls SciPy's BLAS by itself. Between two kernels the threads of OpenMP stay awake for a
+moment, so that the next one starts within microseconds, where a sleeping thread takes a tenth of a
+millisecond to wake.
+
+``hands`` is how many threads share a kernel. BLAS is held at one thread each meanwhile: its own
+threads would also stay awake, and take turns with ours on the same cores.
+"""
+
+import functools
+import importlib
+import os
+import threading
+from contextlib import contextmanager
+
+import numba
+import numpy as np
+from numba import njit, types
+
+from autocnn.fast import threadpool as workers
+from autocnn.fast.kernels.numba.disk import callback, forget_older, spared
+
+__all__ = ["compiled", "hands", "shared", "together"]
+
+OPTIONS = dict(nogil=True, error_model="numpy")
+
+forget_older(os.path.dirname(__file__))
+_forked = False
+
+
+def compiled(f, **more):
+    """Compile a function and keep the result on disk, if that can be."""
+    try:
+        return spared(njit(cache=True, **OPTIONS, **more)(f))
+    except RuntimeError:  # no folder can be written to: compile anew in each process
+        return njit(**OPTIONS, **more)(f)
+
+
+def shared(f):
+    """Make a kernel of ``f(hand, hands, *args)``, which does the share of one hand among so many.
+    The kernel takes ``args``.
+
+    They are contiguous arrays, ints and bools. An array with a part for each hand says how many
+    there are by ``hands=``: it may be that somebody sets another number of threads meanwhile.
+    """
+    shares = {}
+
+    @functools.wraps(f)
+    def kernel(*args, hands=None):
+        kinds = tuple(map(_kind, args))
+        share = shares.get(kinds)
+        if share is None:
+            share = shares[kinds] = _Share(
+                f, types.void(types.int64, types.int64, *map(numba.typeof, args))
+            )
+        if _local.ready:
+            _run(share, args, hands)
+        else:
+            with together():
+                _run(share, args, hands)
+
+    return kernel
+
+
+def _run(share, args, n):
+    n = hands() if n is None else n
+    (_on_threads if n > 1 else _alone)(n, share, *args)
+
+
+def _kind(value):
+    """What decides how a value is compiled; quicker than Numba's ``typeof``."""
+    if type(value) is np.ndarray:
+        return value.dtype.char, value.ndim, value.flags.writeable, value.flags.c_contiguous
+    return type(value)
+
+
+class _Share(types.WrapperAddressProtocol):
+    """A compiled function of one signature, by its address.
+
+    Called that way, it is compiled once. Called by its name, it would be compiled into each of its
+    callers as well, and into their loops for threads, which takes four times as long.
+    """
+
+    def __init__(self, f, signature):
+        self.function = callback(f, signature, **OPTIONS)
+        self.types, self._numba_type_ = signature, types.FunctionType(signature)
+
+    def __wrapper_address__(self):
+        return self.function.address
+
+    def signature(self):
+        return self.types
+
+
+def _alone(hands, share, *args):
+    for hand in range(hands):
+        share(hand, hands, *args)
+
+
+def _on_threads(hands, share, *args):
+    for hand in numba.prange(hands):
+        share(np.int64(hand), hands, *args)
+
+
+_alone, _on_threads = compiled(_alone), compiled(_on_threads, parallel=True)
+
+
+class _Local(threading.local):
+    ready = False
+
+
+_local = _Local()
+
+
+@contextmanager
+def together():
+    """Hold BLAS at one thread and Numba at ours, for one kernel or for all of a network."""
+    if _local.ready:
+        yield
+        return
+    with workers.held():
+        before = numba.get_num_threads()
+        numba.set_num_threads(min(hands(), numba.config.NUMBA_NUM_THREADS))
+        _local.ready = True
+        try:
+            yield
+        finally:
+            _local.ready = False
+            numba.set_num_threads(before)
+
+
+def hands():
+    """Return how many threads share a kernel."""
+    return workers.hands() if not _forked and _layer() else 1
+
+
+@functools.cache
+def _layer():
+    """Say whether Numba has threads that several callers can use at a time: those of OpenMP or of
+    TBB.
+
+    Its third kind ends the process when two callers meet; where there is no other (or the
+    environment asks for it), kernels run on one thread.
+    """
+    if numba.config.THREADING_LAYER == "workqueue":
+        return False
+    for layer in ("omppool", "tbbpool"):
+        try:
+            importlib.import_module(f"numba.np.ufunc.{layer}")
+        except ImportError:
+            continue
+        return True
+    return False
+
+
+def _forget():
+    """GNU's OpenMP does not survive a fork: the child's kernels run on one thread."""
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,156 @@
+"""Pooling over channels-last images, on several threads."""
+
+import numpy as np
+
+from autocnn.fast.kernels.numba.crew import compiled, shared
+
+__all__ = ["max_pool", "max_pool_back"]
+
+
+def max_pool(x, y, which, size, stride, padding):
+    """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``which`` gets the offset u kw + v of each
+    window's first maximum.
+
+    A ``which`` of no rows is not written.
+    """
+    _max_pool(
+        x,
+        y,
+        which,
+        len(which) > 0 and _simple(size, stride, padding),
+        np.array((*size, *stride, *padding)),
+    )
+
+
+def max_pool_back(dy, which, dx, size, stride, padding):
+    """Add dy to the cells of dx (N, H, W, C) that won. dx holds zeros."""
+    _max_pool_back(
+        dy, which, dx, _simple(size, stride, padding), np.array((*size, *stride, *padding))
+    )
+
+
+def _simple(size, stride, padding):
+    """Say whether this is the window of nearly every network."""
+    return size == stride == (2, 2) and padding == (0, 0)
+
+
+@shared
+def _max_pool(hand, hands, x, y, which, simple, window):
+    rows = y.shape[0] * y.shape[1]
+    for r in range(rows * hand // hands, rows * (hand + 1) // hands):
+        if simple:
+            _row_of_2x2(x, y, which, r)
+        else:
+            _row(x, y, which, r, window)
+
+
+@shared
+def _max_pool_back(hand, hands, dy, which, dx, simple, window):
+    n = len(dx)
+    for i in range(
+        n * hand // hands, n * (hand + 1) // hands
+    ):  # windows may overlap, but not across images
+        if simple:
+            _image_of_2x2_back(dy[i], which[i], dx[i])
+        else:
+            _image_back(dy[i], which[i], dx[i], window)
+
+
+@compiled
+def _row_of_2x2(x, y, which, r):
+    """All four cells of a window at once."""
+    _, ho, wo, c = y.shape
+    n, i = r // ho, r % ho
+    for j in range(wo):
+        p, q, s, t = (
+            x[n, 2 * i, 2 * j],
+            x[n, 2 * i, 2 * j + 1],
+            x[n, 2 * i + 1, 2 * j],
+            x[n, 2 * i + 1, 2 * j + 1],
+        )
+        best, winner = y[n, i, j], which[n, i, j]
+        for k in range(c):
+            value, mark = p[k], 0
+            if q[k] > value:
+                value, mark = q[k], 1
+            if s[k] > value:
+                value, mark = s[k], 2
+            if t[k] > value:
+                value, mark = t[k], 3
+            best[k] = value
+            winner[k] = mark
+
+
+@compiled
+def _row(x, y, which, r, window):
+    kh, kw, sh, sw, ph, pw = window[0], window[1], window[2], window[3], window[4], window[5]
+    _, h, w, c = x.shape
+    _, ho, wo, _ = y.shape
+    keep = which.shape[0] > 0
+    n, i = r // ho, r % ho
+    for j in range(wo):
+        best = y[n, i, j]
+        fresh = True
+        for u in range(max(0, ph - i * sh), min(kh, h + ph - i * sh)):
+            for v in range(max(0, pw - j * sw), min(kw, w + pw - j * sw)):
+                cell = x[n, i * sh + u - ph, j * sw + v - pw]
+                mark = np.uint8(u * kw + v)
+                if keep:
+                    winner = which[n, i, j]
+                    if fresh:
+                        for k in range(c):
+                            best[k] = cell[k]
+                            winner[k] = mark
+                    else:
+                        for k in range(c):
+                            better = cell[k] > best[k]
+                            best[k] = cell[k] if better else best[k]
+                            winner[k] = mark if better else winner[k]
+                elif fresh:
+                    for k in range(c):
+                        best[k] = cell[k]
+                else:
+                    for k in range(c):
+                        best[k] = cell[k] if cell[k] > best[k] else best[k]
+                fresh = False
+
+
+@compiled
+def _image_of_2x2_back(dy, which, dx):
+    zero = dy.dtype.type(0)
+    ho, wo, c = dy.shape
+    for i in range(ho):
+        for j in range(wo):
+            p, q, s, t = (
+                dx[2 * i, 2 * j],
+                dx[2 * i, 2 * j + 1],
+                dx[2 * i + 1, 2 * j],
+                dx[2 * i + 1, 2 * j + 1],
+            )
+            g, winner = dy[i, j], which[i, j]
+            # One array is written in each loop: with two, the compiler gives up.
+            for k in range(c):
+                p[k] = g[k] if winner[k] == 0 else zero
+            for k in range(c):
+                q[k] = g[k] if winner[k] == 1 else zero
+            for k in range(c):
+                s[k] = g[k] if winner[k] == 2 else zero
+            for k in range(c):
+                t[k] = g[k] if winner[k] == 3 else zero
+
+
+@compiled
+def _image_back(dy, which, dx, window):
+    kh, kw, sh, sw, ph, pw = window[0], window[1], window[2], window[3], window[4], window[5]
+    zero = dy.dtype.type(0)
+    ho, wo, c = dy.shape
+    h, w = dx.shape[0], dx.shape[1]
+    for i in range(ho):
+        for j in range(wo):
+            g, winner = dy[i, j], which[i, j]
+            for u in range(max(0, ph - i * sh), min(kh, h + ph - i * sh)):
+                for v in range(max(0, pw - j * sw), min(kw, w + pw - j * sw)):
+                    cell = dx[i * sh + u - ph, j * sw + v - pw]
+                    mark = np.uint8(u * kw + v)
+                    for k in range(c):
+                        cell[k] += g[k] if winner[k] == mark else zero

@@ -1,0 +1,287 @@
+"""Winograd's F(2 x 2, 3 x 3) on several threads: ``autocnn.fast.winograd`` has the formulas.
+
+Where there are many tiles, each thread takes blocks of rows of tiles from the image to the output,
+within its cache. Where there are few, all threads do each of three phases together: tiles, 16
+products, outputs. Derivatives of kernels go in phases too, since each of the 16 products then has
+one place to add to.
+"""
+
+import numpy as np
+
+from autocnn.fast.kernels.numba import crew
+from autocnn.fast.kernels.numba.crew import compiled, shared
+from autocnn.fast.kernels.numba.product import add
+
+__all__ = ["transform", "transform_back", "winograd", "winograd_back"]
+
+BLOCK = 2**14  # numbers in one of a thread's 16 matrices: 1 MB of float32 for all of them
+PHASE = 2**17  # numbers in one of 16 matrices that all threads work on: 8 MB of float32
+TILES = 128
+
+
+def winograd(x, u, y, scale, b, padding, relu):
+    """Write the convolution of x (N, H, W, C) with transformed kernels u (16, F, C) into y (N,
+    Ho, Wo, F), finished.
+    """
+    n, ho, wo, f = y.shape
+    padding = np.array(padding)
+    th, tw = (ho + 1) // 2, (wo + 1) // 2
+    wide = max(f, x.shape[3])
+    rows = max(1, max(BLOCK // wide, TILES) // tw)
+    if n * th >= 3 * rows * crew.hands():
+        _winograd(x, u, y, scale, b, relu, th, tw, rows, padding)
+    else:
+        rows = min(n * th, max(1, max(PHASE // wide, TILES) // tw))
+        v, m = np.empty((16, rows * tw, x.shape[3]), x.dtype), np.empty((16, rows * tw, f), x.dtype)
+        for r0 in range(0, n * th, rows):
+            r1 = min(n * th, r0 + rows)
+            _images(x, v, r0, r1, th, tw, padding)
+            _products(v, u, m, (r1 - r0) * tw)
+            _outputs(m, y, r0, r1, th, tw, scale, b, relu)
+
+
+def winograd_back(dy, x, padding):
+    """Return the gradient of transformed kernels, (16, F, C), for dy (N, Ho, Wo, F) and x (N, H,
+    W, C).
+    """
+    n, ho, wo, f = dy.shape
+    padding = np.array(padding)
+    th, tw = (ho + 1) // 2, (wo + 1) // 2
+    rows = min(n * th, max(1, max(PHASE // (f + x.shape[3]), 2 * TILES) // tw))
+    v, z = np.empty((16, rows * tw, x.shape[3]), x.dtype), np.empty((16, rows * tw, f), x.dtype)
+    du = np.zeros((16, f, x.shape[3]), x.dtype)
+    for r0 in range(0, n * th, rows):
+        r1 = min(n * th, r0 + rows)
+        _images(x, v, r0, r1, th, tw, padding)
+        _gradients(dy, z, r0, r1, th, tw)
+        _add_products(z, v, du, (r1 - r0) * tw)
+    return du
+
+
+@shared
+def transform(hand, hands, w, g, swapped, u):
+    """Write g w into u (16, F, C), where w (F, C, 9) are kernels and g (16, 9); with
+    ``swapped``, u is (16, C, F).
+    """
+    _, rows, n = u.shape
+    scratch, z = np.empty((n, 9), w.dtype), np.empty((16, n), w.dtype)
+    for i in range(rows * hand // hands, rows * (hand + 1) // hands):
+        if swapped:
+            for j in range(n):
+                into, kernel = scratch[j], w[j, i]
+                for k in range(9):
+                    into[k] = kernel[k]
+            np.dot(g, scratch.T, z)
+        else:
+            np.dot(g, w[i].T, z)  # (16, 9) . (9, C)
+        for k in range(16):
+            into, row = u[k, i], z[k]
+            for j in range(n):
+                into[j] = row[j]
+
+
+@shared
+def transform_back(hand, hands, du, g, dw):
+    """Write g^T du into dw (F, C, 9): du (16, F, C), g (16, 9)."""
+    _, f, c = du.shape
+    z = np.empty((16, c), du.dtype)
+    for i in range(f * hand // hands, f * (hand + 1) // hands):
+        for k in range(16):
+            into, row = z[k], du[k, i]
+            for j in range(c):
+                into[j] = row[j]
+        np.dot(z.T, g, dw[i])  # (C, 16) . (16, 9)
+
+
+@shared
+def _winograd(hand, hands, x, u, y, scale, b, relu, th, tw, rows, padding):
+    n, c, f = len(x) * th, x.shape[3], y.shape[3]
+    v, m = np.empty((16, rows * tw, c), x.dtype), np.empty((16, rows * tw, f), x.dtype)
+    t, s = np.empty((4, 2 * tw + 2, c), x.dtype), np.empty((2, 4, f), x.dtype)
+    for r0 in range(hand * rows, n, hands * rows):
+        r1 = min(n, r0 + rows)
+        tiles = (r1 - r0) * tw
+        for r in range(r0, r1):
+            _image(x, v, t, r, (r - r0) * tw, th, tw, padding)
+        for k in range(16):
+            np.dot(v[k, :tiles], u[k].T, m[k, :tiles])  # (tiles, C) . (C, F)
+        for r in range(r0, r1):
+            _output(m, y, s, r, (r - r0) * tw, th, tw, scale, b, relu)
+
+
+@shared
+def _images(hand, hands, x, v, r0, r1, th, tw, padding):
+    t = np.empty((4, 2 * tw + 2, x.shape[3]), x.dtype)
+    for r in range(r0 + hand, r1, hands):
+        _image(x, v, t, r, (r - r0) * tw, th, tw, padding)
+
+
+@shared
+def _products(hand, hands, v, u, m, tiles):
+    for k in range(16 * hand // hands, 16 * (hand + 1) // hands):
+        np.dot(v[k, :tiles], u[k].T, m[k, :tiles])  # (tiles, C) . (C, F)
+
+
+@shared
+def _outputs(hand, hands, m, y, r0, r1, th, tw, scale, b, relu):
+    s = np.empty((2, 4, y.shape[3]), y.dtype)
+    for r in range(r0 + hand, r1, hands):
+        _output(m, y, s, r, (r - r0) * tw, th, tw, scale, b, relu)
+
+
+@shared
+def _gradients(hand, hands, dy, z, r0, r1, th, tw):
+    t = np.empty((4, 2, dy.shape[3]), dy.dtype)
+    for r in range(r0 + hand, r1, hands):
+        _gradient(dy, z, t, r, (r - r0) * tw, th, tw)
+
+
+@shared
+def _add_products(hand, hands, z, v, du, tiles):
+    more = np.empty(du.shape[1:], du.dtype)
+    for k in range(16 * hand // hands, 16 * (hand + 1) // hands):
+        np.dot(z[k, :tiles].T, v[k, :tiles], more)  # (F, tiles) . (tiles, C)
+        add(more, du[k])
+
+
+@compiled
+def _image(x, v, t, r, at, th, tw, padding):
+    """Transform row r of 4 x 4 tiles that overlap by 2: v[4 a + b, at...] (tw, C) = (B^T d B)[a,
+    b].
+
+    x (N, H, W, C) is not padded: what lies outside counts as zero. t (4, 2 tw + 2, C) is scratch.
+    """
+    _, h, w, c = x.shape
+    n, top = r // th, 2 * (r % th) - padding[0]
+    for j in range(2 * tw + 2):
+        col = j - padding[1]
+        inside = 0 <= col < w
+        for a in range(4):
+            # B^T takes rows 0 - 2, 1 + 2, 2 - 1 and 1 - 3 of the tile.
+            up, down = top + (0, 1, 2, 1)[a], top + (2, 2, 1, 3)[a]
+            out = t[a, j]
+            above, below = inside and 0 <= up < h, inside and 0 <= down < h
+            if above and below:
+                p, q = x[n, up, col], x[n, down, col]
+                if a == 1:
+                    for k in range(c):
+                        out[k] = p[k] + q[k]
+                else:
+                    for k in range(c):
+                        out[k] = p[k] - q[k]
+            elif above:
+                p = x[n, up, col]
+                for k in range(c):
+                    out[k] = p[k]
+            elif below:
+                q = x[n, down, col]
+                if a == 1:
+                    for k in range(c):
+                        out[k] = q[k]
+                else:
+                    for k in range(c):
+                        out[k] = -q[k]
+            else:
+                for k in range(c):
+                    out[k] = 0
+    for j in range(tw):
+        for a in range(4):
+            t0, t1, t2, t3 = t[a, 2 * j], t[a, 2 * j + 1], t[a, 2 * j + 2], t[a, 2 * j + 3]
+            v0, v1, v2, v3 = (
+                v[4 * a, at + j],
+                v[4 * a + 1, at + j],
+                v[4 * a + 2, at + j],
+                v[4 * a + 3, at + j],
+            )
+            for k in range(c):
+                v0[k] = t0[k] - t2[k]
+            for k in range(c):
+                v1[k] = t1[k] + t2[k]
+            for k in range(c):
+                v2[k] = t2[k] - t1[k]
+            for k in range(c):
+                v3[k] = t1[k] - t3[k]
+
+
+@compiled
+def _output(m, y, s, r, at, th, tw, scale, b, relu):
+    """Transform products m (16, tiles, F) from ``at`` on into row r of 2 x 2 tiles of y (N, Ho, Wo,
+    F): A^T m A, finished.
+
+    s (2, 4, F) is scratch.
+    """
+    zero = y.dtype.type(0)
+    _, h, w, f = y.shape
+    n, i = r // th, r % th
+    for j in range(tw):
+        for q in range(4):
+            m0, m1, m2, m3 = m[q, at + j], m[4 + q, at + j], m[8 + q, at + j], m[12 + q, at + j]
+            s0, s1 = s[0, q], s[1, q]
+            for k in range(f):
+                s0[k] = m0[k] + m1[k] + m2[k]
+            for k in range(f):
+                s1[k] = m1[k] - m2[k] - m3[k]
+        for a in range(min(2, h - 2 * i)):
+            s0, s1, s2, s3 = s[a, 0], s[a, 1], s[a, 2], s[a, 3]
+            for odd in range(min(2, w - 2 * j)):
+                out = y[n, 2 * i + a, 2 * j + odd]
+                if odd:
+                    for k in range(f):
+                        out[k] = s1[k] - s2[k] - s3[k]
+                else:
+                    for k in range(f):
+                        out[k] = s0[k] + s1[k] + s2[k]
+                for k in range(scale.size):
+                    out[k] *= scale[k]
+                if relu:
+                    for k in range(f):
+                        e = out[k] + b[k]
+                        out[k] = zero if e <= zero else e
+                else:
+                    for k in range(f):
+                        out[k] += b[k]
+
+
+@compiled
+def _gradient(dy, z, t, r, at, th, tw):
+    """Take row r of tiles of the gradient back through ``_output``: z[4 a + b, at...] (tw, F) = (A
+    dy A^T)[a, b].
+
+    t (4, 2, F) is scratch.
+    """
+    _, h, w, f = dy.shape
+    n, i = r // th, r % th
+    for j in range(tw):
+        for b in range(2):
+            t0, t1, t2, t3 = t[0, b], t[1, b], t[2, b], t[3, b]
+            if 2 * j + b >= w:
+                for k in range(f):
+                    t0[k] = t1[k] = t2[k] = t3[k] = 0
+                continue
+            p = dy[n, 2 * i, 2 * j + b]
+            if 2 * i + 1 < h:
+                q = dy[n, 2 * i + 1, 2 * j + b]
+                for k in range(f):
+                    t0[k] = p[k]
+                    t1[k] = p[k] + q[k]
+                for k in range(f):
+                    t2[k] = p[k] - q[k]
+                    t3[k] = -q[k]
+            else:
+                for k in range(f):
+                    t0[k] = t1[k] = t2[k] = p[k]
+                    t3[k] = 0
+        for a in range(4):
+            p, q = t[a, 0], t[a, 1]
+            z0, z1, z2, z3 = (
+                z[4 * a, at + j],
+                z[4 * a + 1, at + j],
+                z[4 * a + 2, at + j],
+                z[4 * a + 3, at + j],
+            )
+            for k in range(f):
+                z0[k] = p[k]
+                z1[k] = p[k] + q[k]
+            for k in range(f):
+                z2[k] = p[k] - q[k]
+                z3[k] = -q[k]

@@ -1,0 +1,78 @@
+"""Normalisation and elementwise work over the rows of a matrix (M, C)."""
+
+import numpy as np
+
+__all__ = [
+    "add_relu",
+    "column_sums",
+    "moments",
+    "normalise",
+    "normalise_back",
+    "normalise_sums",
+    "relu_back",
+    "relu_gradient",
+]
+
+RUN = 64
+
+
+def column_sums(x):
+    """Return the sums over the rows of x (M, C): (C,), float64, or x's dtype for few rows."""
+    # Short runs keep their digits in x's own precision, which is fast; long ones need more.
+    if len(x) <= RUN:
+        return x.sum(axis=0)
+    return np.add.reduceat(x, np.arange(0, len(x), RUN), axis=0).sum(axis=0, dtype=np.float64)
+
+
+def moments(x, centre):
+    """Return the sums over the rows of x (M, C) of x - centre and of its square: (2, C),
+    float64.
+    """
+    d = x - centre
+    return np.stack([column_sums(d), column_sums(d * d)]).astype(np.float64, copy=False)
+
+
+def normalise(x, centre, scale, shift, y, relu):
+    """Write (x - centre) scale + shift into y (M, C), clipped below at zero if ``relu``."""
+    np.subtract(x, centre, out=y)
+    y *= scale
+    y += shift
+    if relu:
+        np.maximum(y, 0, out=y)
+
+
+def normalise_sums(dy, x, y, centre, relu):
+    """Return the sums over rows of g and of g (x - centre): (2, C), float64.
+
+    g is dy; with ``relu``, where y > 0 only. All of them are (M, C).
+    """
+    g = dy * (y > 0) if relu else dy
+    return np.stack([column_sums(g), column_sums(g * (x - centre))]).astype(np.float64, copy=False)
+
+
+def normalise_back(dy, x, y, centre, s, dx, relu):
+    """Write s[0] g + s[1] (x - centre) + s[2] into dx (M, C); g is dy, with ``relu`` where y > 0
+    only.
+    """
+    g = dy * (y > 0) if relu else dy
+    np.subtract(x, centre, out=dx)
+    dx *= s[1]
+    dx += g * s[0]
+    dx += s[2]
+
+
+def add_relu(a, b, y):
+    """Write max(a + b, 0) into y, all flat."""
+    np.add(a, b, out=y)
+    np.maximum(y, 0, out=y)
+
+
+def relu_gradient(dy, y, dx):
+    """Write dy where y > 0, else 0, into dx, all flat."""
+    np.multiply(dy, y > 0, out=dx)
+
+
+def relu_back(dy, y, dx):
+    """Write dy (M, F) where y > 0, else 0, into dx; return its sums over rows (F,), float64."""
+    np.multiply(dy, y > 0, out=dx)
+    return column_sums(dx)

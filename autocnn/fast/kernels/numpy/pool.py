@@ -1,0 +1,99 @@
+"""Pooling over channels-last images, a cell of all windows at a time."""
+
+import numpy as np
+
+__all__ = ["max_pool", "max_pool_back", "window_cells"]
+
+
+def max_pool(x, y, which, size, stride, padding):
+    """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``which`` gets the offset u kw + v of each
+    window's first maximum.
+
+    A ``which`` of no rows is not written.
+    """
+    keep = len(which) > 0
+    if keep and size == stride == (2, 2) and padding == (0, 0):
+        _max_pool_2x2(x, y, which)
+        return
+    y[...] = -np.inf
+    if keep:
+        which[...] = 0
+    for k, inside, cells in window_cells(x, y.shape, *size, *stride, *padding):
+        best = y[inside]
+        if keep:
+            better = cells > best
+            np.copyto(best, cells, where=better)
+            np.copyto(which[inside], k, where=better)
+        else:
+            np.maximum(best, cells, out=best)
+    if keep and any(padding):
+        _mark_hopeless(y, which, *size, *stride, *padding)
+
+
+def _max_pool_2x2(x, y, which):
+    """The window of nearly every network: the better column of each row, and then the better
+    row.
+    """
+    cells = _cells_2x2(x, y.shape)
+    left, right = cells[..., 0, :], cells[..., 1, :]  # (N, Ho, 2, Wo, C)
+    best, column = np.maximum(left, right), (right > left).view(np.uint8)
+    upper, lower = best[:, :, 0], best[:, :, 1]
+    np.maximum(upper, lower, out=y)
+    which[...] = np.where(lower > upper, column[:, :, 1] + np.uint8(2), column[:, :, 0])
+
+
+def _cells_2x2(x, shape):
+    """View x (N, H, W, C), without what no window sees, as (N, Ho, 2, Wo, 2, C)."""
+    n, ho, wo, c = shape
+    if x.shape[1:3] != (2 * ho, 2 * wo):
+        a, b, d, e = x.strides
+        return np.ndarray((n, ho, 2, wo, 2, c), x.dtype, x, 0, (a, 2 * b, b, 2 * d, d, e))
+    return x.reshape(n, ho, 2, wo, 2, c)
+
+
+def _mark_hopeless(y, which, kh, kw, sh, sw, ph, pw):
+    """A window of -inf alone is won by its first real cell, not by the padding."""
+    hopeless = np.isneginf(y)
+    if hopeless.any():
+        u = np.maximum(0, ph - sh * np.arange(y.shape[1]))[:, None]
+        v = np.maximum(0, pw - sw * np.arange(y.shape[2]))[None, :]
+        which[hopeless] = np.broadcast_to((u * kw + v)[None, :, :, None], y.shape)[hopeless]
+
+
+def max_pool_back(dy, which, dx, size, stride, padding):
+    """Add dy to the cells of dx (N, H, W, C) that won. dx holds zeros."""
+    if size == stride == (2, 2) and padding == (0, 0):
+        cells = _cells_2x2(dx, dy.shape)
+        for k in range(4):
+            np.multiply(dy, which == k, out=cells[:, :, k // 2, :, k % 2])
+        return
+    apart = stride == size  # windows do not overlap: each cell is written once
+    for k, inside, cells in window_cells(dx, dy.shape, *size, *stride, *padding):
+        if apart:
+            np.multiply(dy[inside], which[inside] == k, out=cells)
+        else:
+            cells += dy[inside] * (which[inside] == k)
+
+
+def window_cells(x, shape, kh, kw, sh, sw, ph, pw):
+    """For each offset (u, v), yield (u kw + v, which outputs see a real cell there, those
+    cells).
+    """
+    (_, h, w, _), (_, ho, wo, _) = x.shape, shape
+    for u in range(kh):
+        i0, i1 = _seen(u - ph, sh, h, ho)
+        for v in range(kw):
+            j0, j1 = _seen(v - pw, sw, w, wo)
+            if i0 < i1 and j0 < j1:
+                top, left = i0 * sh + u - ph, j0 * sw + v - pw
+                cells = x[
+                    :,
+                    top : top + (i1 - i0 - 1) * sh + 1 : sh,
+                    left : left + (j1 - j0 - 1) * sw + 1 : sw,
+                ]
+                yield u * kw + v, (slice(None), slice(i0, i1), slice(j0, j1)), cells
+
+
+def _seen(shift, stride, size, out):
+    """The outputs i0..i1 with 0 <= i stride + shift < size."""
+    return max(0, -(shift // stride)), min(out, (size - 1 - shift) // stride + 1)

@@ -1,0 +1,1 @@
+"""Rules that name the cause of a wrong gradient, one file a family."""

@@ -1,0 +1,275 @@
+"""Rules for routes of the chain rule: a skip, a second use, a mean or a variance that the
+backward pass forgot.
+"""
+
+import numpy as np
+
+from autocnn.gradcheck.evidence import Evidence, close
+from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.rules.rows import elementwise
+
+
+def skip(e: Evidence) -> Cause | None:
+    """The identity is absent, alone, or there twice."""
+    if e.J.shape[0] != e.J.shape[1] or e.J.shape[0] < 2:
+        return None
+    I, error = np.eye(len(e.J)), e.G - e.J
+    if np.max(np.count_nonzero(e.J, axis=1)) < 2:  # a mask or a permutation has no routes
+        return None
+    if close(e.G, I) and not close(e.J, I):
+        return Cause(
+            "missing-path",
+            e.name,
+            "yours is dy itself: the branch beside the skip connection is missing",
+        )
+    if np.any(np.diag(e.J) != 0) and not close(e.J, I):
+        branch = e.J - I
+        c = float(np.vdot(e.G - I, branch) / np.vdot(branch, branch))
+        if abs(c) > 1e-9 and abs(c - 1) > 1e-6 and close(e.G - I, c * branch):
+            return Cause(
+                "scale",
+                e.name,
+                f"beside the skip connection the branch's gradient is {c:.9g} x what it should be",
+                c,
+            )
+    diagonal = np.diag(error)
+    if np.max(np.abs(error - np.diag(diagonal))) > 1e-7 * max(1.0, np.max(np.abs(e.J))):
+        return None
+    on = np.abs(diagonal) > 1e-9
+    if np.count_nonzero(on) < 2 or np.ptp(diagonal[on]) > 1e-7:
+        return None
+    c = float(diagonal[on][0])
+    place = "" if np.all(on) else " where the unit is on"
+    if abs(c + 1) < 1e-7:
+        return Cause(
+            "missing-path",
+            e.name,
+            f"dy itself is missing{place}: the skip connection's gradient is not added",
+            c,
+        )
+    return Cause(
+        "additive",
+        e.name,
+        f"{c:.6g} x dy too much{place}"
+        + (": the skip connection counts twice" if abs(c - 1) < 1e-7 else ""),
+        c,
+    )
+
+
+def sum_route(e: Evidence) -> Cause | None:
+    """Elementwise slopes that vary, and yours are off by one constant: dy itself is missing, or
+    added.
+    """
+    both = elementwise(e)
+    if both is None or len(np.unique(np.round(both[0], 9))) < 4:
+        return None
+    error = both[1] - both[0]
+    c = float(error.mean())
+    if abs(c) < 1e-9 or np.ptp(error) > 1e-9 * max(1.0, np.max(np.abs(both[0]))):
+        return None
+    if abs(c + 1) < 1e-9:
+        return Cause(
+            "missing-path", e.name, f"dy itself is missing: {e.name} is added somewhere too", c
+        )
+    return Cause("additive", e.name, f"{c:.6g} x dy too much", c)
+
+
+def one_use(e: Evidence) -> Cause | None:
+    """The leaf multiplies the rest of the function, which depends on the leaf again: only one of
+    the uses is there.
+
+    If y = A(x) x and G = A(x), then G x = y; if only the other use is there, (J - G) x = y.
+    """
+    x, y = e.x.ravel(), e.y
+    if x.size < 2 or not np.any(y) or close(e.J @ x, y, 1e-6):
+        return None
+    if close(e.G @ x, y):
+        return Cause(
+            "missing-path",
+            e.name,
+            f"yours takes the factor that multiplies {e.name} for a constant, but it depends on {e.name} too (G x = y)",
+        )
+    if close((e.J - e.G) @ x, y):
+        return Cause(
+            "missing-path",
+            e.name,
+            f"the use of {e.name} where it multiplies last is missing ((J - G) x = y)",
+        )
+    return None
+
+
+def direct(e: Evidence) -> Cause | None:
+    """J - G is diagonal where J is not: the leaf also reaches its own output directly, entry by
+    entry, and that is missing.
+    """
+    if e.J.shape[0] != e.J.shape[1] or e.J.shape[0] < 4:
+        return None
+    gap, size = e.J - e.G, 1e-7 * np.max(np.abs(e.J))
+    each = np.diag(gap)
+    if (
+        np.max(np.abs(e.J - np.diag(np.diag(e.J)))) <= size
+        or np.max(np.abs(gap - np.diag(each))) > size
+    ):
+        return None
+    if np.count_nonzero(np.abs(each) > size) < 3 or np.linalg.norm(np.diag(e.G)) >= np.linalg.norm(
+        np.diag(e.J)
+    ):
+        return None  # something too much on the diagonal is no missing route
+    return Cause(
+        "missing-path",
+        e.name,
+        f"right but for each output's dependence on its own entry of {e.name}: a direct, elementwise route (a gate's carry, a "
+        "weighted skip) is missing",
+    )
+
+
+def coupling(J: np.ndarray, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes along which an output depends on entries other than its own (output and leaf of
+    one shape).
+    """
+    grid = J.reshape(*shape, *shape) != 0
+    found = []
+    for k in range(len(shape)):
+        rest = tuple(a for a in range(2 * len(shape)) if a not in (k, k + len(shape)))
+        reach = grid.any(axis=rest)
+        if np.any(reach & ~np.eye(shape[k], dtype=bool)):
+            found.append(k)
+    return tuple(found)
+
+
+def coupled_wrongly(e: Evidence) -> Cause | None:
+    """A sum or a mean runs over other axes than in the function."""
+    if e.yshape != e.shape or e.J.shape[0] < 4:
+        return None
+    mine, true = coupling(e.G, e.shape), coupling(e.J, e.shape)
+    if mine == true or not true:
+        return None
+    words = f"the function couples entries along axes {list(true)}"
+    if not mine:
+        return Cause(
+            "missing-path",
+            e.name,
+            f"{words}, yours none: what goes through the sum over them (mean, variance, norm) is missing",
+        )
+    if not set(mine) <= set(true) and not set(true) <= set(mine):
+        return Cause(
+            "missing-path",
+            e.name,
+            f"{words}, yours along {list(mine)}: the reduction in backward runs over the wrong axes",
+        )
+    less = set(mine) < set(true)
+    return Cause(
+        "missing-path",
+        e.name,
+        f"{words}, yours along {list(mine)}: the reduction in backward runs over too {'few' if less else 'many'} axes",
+    )
+
+
+def normaliser(e: Evidence) -> Cause | None:
+    """J = a (I - mean - x_hat x_hat' / n) on each slice: which of the three terms of G is wrong?
+
+    Along directions orthogonal to 1 and to x only the first term acts; the rest of the block is
+    spanned by 1 and x.
+    """
+    if e.yshape != e.shape or e.J.shape[0] < 4:
+        return None
+    axes = coupling(e.J, e.shape)
+    if (
+        not axes
+        or (len(axes) == len(e.shape) and len(e.shape) > 1)
+        or not set(coupling(e.G, e.shape)) <= set(axes)
+    ):
+        return None
+    rest = [k for k in range(len(e.shape)) if k not in axes]
+    order = rest + list(axes)
+    count = int(np.prod([e.shape[k] for k in rest]))
+    grid = np.arange(e.x.size).reshape(e.shape).transpose(order).reshape(count, -1)
+    seen = []
+    for slice_ in grid:
+        n = len(slice_)
+        J, G, x = e.J[np.ix_(slice_, slice_)], e.G[np.ix_(slice_, slice_)], e.x.ravel()[slice_]
+        if n < 4 or not np.any(J):
+            return None
+        basis, _ = np.linalg.qr(np.stack([np.ones(n), x], axis=1))
+        free = np.eye(n) - basis @ basis.T
+        terms = []
+        for M in (J, G):
+            D = _main(M, basis)
+            if D is None or not close(free @ (M - np.diag(D)) @ free + np.eye(n), np.eye(n), 1e-6):
+                return None
+            low = M - np.diag(D)
+            terms.append((D, basis[:, 0] @ low @ basis[:, 0], basis[:, 1] @ low @ basis[:, 1]))
+        seen.append(terms)
+    return _which_term(e, seen)
+
+
+def _main(M: np.ndarray, basis: np.ndarray) -> np.ndarray | None:
+    """The diagonal D for which M - D lives on the span of `basis` from the left and the right,
+    by least squares.
+    """
+    n = len(M)
+    free = np.eye(n) - basis @ basis.T
+    # free (M - diag d) free = 0 is linear in d; (free * free) d = diag(free M free) are its normal
+    # equations.
+    d, *_ = np.linalg.lstsq(free * free, np.diag(free @ M @ free), rcond=1e-10)
+    return d if np.all(np.isfinite(d)) else None
+
+
+def _which_term(e: Evidence, seen) -> Cause | None:
+    main = [np.max(np.abs(g[0] - j[0])) > 1e-7 * np.max(np.abs(j[0])) for j, g in seen]
+    mean = [abs(g[1] - j[1]) > 1e-7 * np.max(np.abs(j[0])) for j, g in seen]
+    spread = [abs(g[2] - j[2]) > 1e-7 * np.max(np.abs(j[0])) for j, g in seen]
+    gone = [abs(g[2]) < 1e-9 * np.max(np.abs(g[0])) for _, g in seen]
+    no_mean = [abs(g[1]) < 1e-9 * np.max(np.abs(g[0])) for _, g in seen]
+    if any(main):
+        words = "its three terms have wrong weights (another variance, n - 1 for n, or a standard deviation twice?)"
+    elif all(no_mean) and all(gone):
+        words = "mean and variance are taken for constants"
+    elif any(mean) and not any(spread):
+        words = (
+            "the mean's route is missing"
+            if all(no_mean)
+            else "the mean's route has a wrong weight (a sum for a mean?)"
+        )
+    elif any(spread) and not any(mean):
+        words = (
+            "the variance's route is missing"
+            if all(gone)
+            else "the variance's route has a wrong weight (x - mean for x_hat, or twice?)"
+        )
+    elif any(mean) and any(spread):
+        words = "the routes through mean and variance have wrong weights (sums for means?)"
+    else:
+        return None
+    return Cause("missing-path", e.name, f"the function normalises its input; {words}")
+
+
+def low_rank(e: Evidence) -> Cause | None:
+    """On each block that the function couples, the error has rank one or two while J has not: a
+    reduction is wrong.
+    """
+    if e.yshape != e.shape or e.J.shape[0] < 4:
+        return None
+    axes = coupling(e.J, e.shape)
+    if not axes or coupling(e.G, e.shape) != axes:
+        return None
+    order = [k for k in range(len(e.shape)) if k not in axes] + list(axes)
+    block = int(np.prod([e.shape[k] for k in axes]))
+    if block < 4:
+        return None
+    grid = np.arange(e.x.size).reshape(e.shape).transpose(order).reshape(-1, block)
+    worst = 0
+    for slice_ in grid:
+        error, J = (M[np.ix_(slice_, slice_)] for M in (e.G - e.J, e.J))
+        if not np.any(error):
+            continue
+        worst = max(worst, np.linalg.matrix_rank(error, tol=1e-8 * np.max(np.abs(error))))
+        if worst >= min(3, np.linalg.matrix_rank(J, tol=1e-8 * np.max(np.abs(J)))):
+            return None
+    if not worst:
+        return None
+    return Cause(
+        "missing-path",
+        e.name,
+        f"yours differs by a term of rank {worst} along axes {list(axes)}: a sum over them is missing or has wrong weights",
+    )

@@ -1,0 +1,293 @@
+"""Rules for contributions that are lost, overwritten or sent elsewhere: which entries of J does
+G keep, and where?
+"""
+
+import itertools
+
+import numpy as np
+
+from autocnn.gradcheck.evidence import Evidence, close, jacobian_at
+from autocnn.gradcheck.report import Cause
+
+
+def kept(e: Evidence) -> np.ndarray | None:
+    """True where G keeps a nonzero entry of J exactly, False where it has 0 instead; None if G
+    does anything else.
+    """
+    off = np.abs(e.G - e.J) > 1e-7 * np.max(np.abs(e.J), initial=0.0)
+    return None if np.any(off & (e.G != 0)) or not np.any(e.G) else ~off
+
+
+def box(keep: np.ndarray) -> str | None:
+    """Where a boolean grid is True, when that is a product of index sets: "axis 0: 2; axis 3:
+    all but 5".
+    """
+    if not np.any(keep) or np.all(keep):
+        return None
+    words, shape = [], keep.shape
+    sets = [
+        np.any(keep, axis=tuple(a for a in range(keep.ndim) if a != k)) for k in range(keep.ndim)
+    ]
+    full = np.ones(shape, bool)
+    for k, chosen in enumerate(sets):
+        full &= chosen.reshape([-1 if a == k else 1 for a in range(keep.ndim)])
+    if not np.array_equal(full, keep):
+        return None
+    for k, chosen in enumerate(sets):
+        if not np.all(chosen):
+            words.append(f"axis {k}: {_few(np.flatnonzero(chosen), shape[k])}")
+    return "; ".join(words)
+
+
+def _few(indices: np.ndarray, n: int) -> str:
+    lost = sorted(set(range(n)) - set(indices.tolist()))
+    if len(indices) == 1:
+        return f"only {indices[0]} of 0..{n - 1}"
+    if len(lost) <= 2:
+        return f"all but {', '.join(map(str, lost))}"
+    return (
+        f"{indices[0]}..{indices[-1]} of 0..{n - 1}"
+        if np.all(np.diff(indices) == 1)
+        else f"{len(indices)} of {n}"
+    )
+
+
+def elementwise(e: Evidence) -> tuple[np.ndarray, np.ndarray] | None:
+    """The diagonals of J and G when each output depends on its own entry of the leaf only, in
+    both.
+    """
+    if e.J.shape[0] != e.J.shape[1] or e.J.shape[0] == 1:
+        return None
+    a, b = np.diag(e.J), np.diag(e.G)
+    if np.count_nonzero(e.J) != np.count_nonzero(a) or np.count_nonzero(e.G) != np.count_nonzero(b):
+        return None
+    return a, b
+
+
+def slopes(e: Evidence) -> tuple[np.ndarray, np.ndarray] | None:
+    """True and your slope of each entry, where the function is elementwise or one sum of such
+    terms.
+    """
+    if e.J.shape[0] > 1:
+        return elementwise(e)
+    half = np.arange(e.x.size).reshape(e.shape) % 2 == 0
+    rng = np.random.default_rng(12)
+    for kept_ in (half, ~half):  # the slopes of one half do not change with the other
+        J = jacobian_at(
+            e,
+            {
+                **e.values,
+                e.name: np.where(kept_, e.x, rng.permutation(e.x.ravel()).reshape(e.shape)),
+            },
+        )
+        if J is None or np.max(np.abs(J - e.J)[:, kept_.ravel()], initial=0.0) > 1e-12 * np.max(
+            np.abs(e.J)
+        ):
+            return None
+    return e.J[0], e.G[0]
+
+
+def partial(e: Evidence) -> Cause | None:
+    """Whole outputs (examples, windows, rows) never contribute, or whole slices of the leaf are
+    never filled.
+    """
+    keep = kept(e)
+    if keep is None:
+        return None
+    live = e.J != 0
+    outputs = np.all(keep | ~live, axis=1)  # outputs whose every contribution is there
+    alive = outputs & live.any(axis=1)
+    if np.array_equal(keep & live, live & outputs[:, None]) and np.any(alive):
+        where = box(outputs.reshape(e.yshape)) or box(alive.reshape(e.yshape))
+        if where:
+            return Cause(
+                "partial",
+                e.name,
+                f"only the outputs at {where} contribute to yours (a loop that ends early, or `=` in it)",
+            )
+    entries = np.all(keep | ~live, axis=0)
+    if np.array_equal(keep & live, live & entries[None, :]):
+        where, without = box(entries.reshape(e.shape)), box(~entries.reshape(e.shape))
+        if where:
+            return Cause("partial", e.name, f"yours is right at {where} and zero elsewhere")
+        if without:
+            return Cause("partial", e.name, f"yours is zero at {without} and right elsewhere")
+    return None
+
+
+def some_outputs(e: Evidence) -> Cause | None:
+    """Some outputs contribute in full and the others not at all, in no simple pattern."""
+    keep = kept(e)
+    if keep is None or e.J.shape[0] < 2 or elementwise(e) is not None:
+        return None
+    live = e.J != 0
+    outputs = np.all(keep | ~live, axis=1)
+    alive = outputs & live.any(axis=1)
+    if not np.any(alive) or not np.array_equal(keep & live, live & outputs[:, None]):
+        return None
+    return Cause(
+        "partial",
+        e.name,
+        f"only {np.count_nonzero(alive)} of {np.count_nonzero(live.any(axis=1))} outputs contribute to yours",
+    )
+
+
+def collisions(e: Evidence) -> Cause | None:
+    """Overwritten in a loop whose steps meet in some entries and not in others: no loop that
+    ends early looks like that.
+    """
+    return overwritten(e, uneven=True)
+
+
+def overwritten(e: Evidence, uneven: bool = False) -> Cause | None:
+    """Where several contributions meet in one entry only the last (or first) of a loop is left."""
+    keep = kept(e)
+    if keep is None or e.J.shape[0] == 1:
+        return None
+    live, n = e.J != 0, e.J.shape[1]
+    if not np.all(
+        (keep & live).any(axis=0) == live.any(axis=0)
+    ):  # an entry that gets nothing was not overwritten
+        return None
+    if np.max(np.count_nonzero(live, axis=0), initial=0) < 2:
+        return None
+    grid_live, grid_keep = live.reshape(*e.yshape, n), (keep & live).reshape(*e.yshape, n)
+    axes = [k for k in range(len(e.yshape)) if e.yshape[k] > 1]
+    for count in range(1, len(axes) + 1):
+        for loops in itertools.combinations(axes, count):
+            rest = tuple(k for k in range(len(e.yshape)) if k not in loops)
+            for order in itertools.permutations(loops):
+                stack = np.transpose(grid_live, (*order, *rest, len(e.yshape)))
+                lengths = stack.shape[: len(order)]
+                steps = stack.reshape(int(np.prod(lengths)), -1, n).any(
+                    axis=1
+                )  # (loop step, entry)
+                counts = np.count_nonzero(steps, axis=0)
+                if uneven and not np.ptp(counts[counts > 0]):
+                    continue
+                for word, index in _survivors(steps):
+                    chosen = np.zeros_like(steps)
+                    chosen[index, np.arange(n)] = True
+                    back = chosen.reshape(*lengths, *(1 for _ in rest), n)
+                    back = (
+                        np.transpose(back, np.argsort([*order, *rest, len(e.yshape)])) & grid_live
+                    )
+                    if np.array_equal(back, grid_keep):
+                        where = ", ".join(map(str, order))
+                        return Cause(
+                            "overwritten",
+                            e.name,
+                            f"where contributions from output axes {where} meet, only the {word} is left: `=` for `+=`",
+                        )
+    if not uneven and np.all(
+        np.count_nonzero(keep & live, axis=0) == (np.count_nonzero(live, axis=0) > 0)
+    ):
+        return Cause(
+            "overwritten",
+            e.name,
+            "of the contributions that meet in an entry only one is left: `=` for `+=`",
+        )
+    return None
+
+
+def _survivors(steps: np.ndarray):
+    yield "last", len(steps) - 1 - np.argmax(steps[::-1], axis=0)
+    yield "first", np.argmax(steps, axis=0)
+
+
+def diagonal_only(e: Evidence) -> Cause | None:
+    """The cross terms of a coupled function are absent."""
+    keep = kept(e)
+    if (
+        keep is None
+        or e.J.shape[0] != e.J.shape[1]
+        or not np.array_equal(keep & (e.J != 0), np.eye(len(e.J), dtype=bool) & (e.J != 0))
+    ):
+        return None
+    return Cause(
+        "missing-path",
+        e.name,
+        "only the diagonal of the Jacobian is there: each output's dependence on the other entries is missing",
+    )
+
+
+def group(e: Evidence) -> Cause | None:
+    """Right for a block of channels (at most half of them), nonzero and wrong for the others,
+    whose outputs are others.
+    """
+    J, G = e.grids
+    wrong = (np.abs(G - J) > 1e-7 * np.max(np.abs(J))).any(axis=0)
+    for k in range(len(e.shape)):
+        rest = tuple(a for a in range(len(e.shape)) if a != k)
+        right = ~wrong.any(axis=rest)
+        count, n = np.count_nonzero(right), e.shape[k]
+        if not 0 < count <= n // 2 or n % count or len(e.shape) < 3:
+            continue
+        where = np.flatnonzero(right)
+        block = where[-1] - where[0] + 1 == count and where[0] % count == 0
+        if block and _channels(e, J, k, count):
+            return Cause(
+                "group",
+                e.name,
+                f"right for indices {where[0]}..{where[-1]} of axis {k} only: another group's data is used for the rest",
+            )
+    return None
+
+
+def _channels(e: Evidence, J: np.ndarray, axis: int, count: int) -> bool:
+    """Do blocks of `count` indices along this axis reach disjoint blocks of the output's
+    channels (its axis 1)?
+    """
+    if len(e.yshape) < 2:
+        return False
+    moved = np.moveaxis(J, axis + 1, 1)
+    reach = (moved.reshape(len(moved), moved.shape[1] // count, -1) != 0).any(
+        axis=2
+    )  # (outputs, groups)
+    reach = reach.reshape(*e.yshape, -1).any(
+        axis=tuple(k for k in range(len(e.yshape)) if k != 1)
+    )  # (channels, groups)
+    return bool(np.all(np.count_nonzero(reach, axis=1) == 1))
+
+
+def rerouted(e: Evidence) -> Cause | None:
+    """Each output sends the right numbers to other entries, or keeps only those that do not fall
+    over the border.
+    """
+    if e.J.shape[0] < 2 or e.x.size < 3:
+        return None
+    rows = [j for j in range(len(e.J)) if np.any(e.J[j])]
+    moved = lost = 0
+    for j in rows:
+        a, b = np.sort(e.J[j][e.J[j] != 0]), np.sort(e.G[j][e.G[j] != 0])
+        if np.array_equal(e.J[j] != 0, e.G[j] != 0) and close(e.G[j], e.J[j]):
+            continue
+        if a.size == b.size and close(a, b):
+            moved += 1
+        elif b.size < a.size and _subset(b, a):
+            lost += 1
+        else:
+            return None
+    if moved < 2:
+        return None
+    tail = f" ({lost} fall over the border)" if lost else ""
+    one = all(np.count_nonzero(e.J[j]) == 1 for j in rows)
+    what = "its value goes to another entry" if one else "its contributions land at other entries"
+    return Cause(
+        "permuted",
+        e.name,
+        f"for {moved} of {len(rows)} outputs {what}{tail}: window origin, stride or position decoded wrongly?",
+    )
+
+
+def _subset(small: np.ndarray, large: np.ndarray) -> bool:
+    """Every value of `small` occurs in `large` (both sorted)."""
+    if not small.size:
+        return True
+    places = (
+        np.clip(np.searchsorted(large, small), 1, large.size - 1)
+        if large.size > 1
+        else np.zeros(small.size, int)
+    )
+    near = np.minimum(np.abs(large[places] - small), np.abs(large[places - 1] - small))
+    return bool(np.all(near <= 1e-7 * np.max(np.abs(large))))

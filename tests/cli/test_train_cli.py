@@ -1,0 +1,736 @@
+"""``autocnn train`` and ``evaluate``: what they print, what they leave in a run folder, how they
+stop, what they refuse.
+"""
+
+import ctypes
+import importlib.util
+import itertools
+import json
+import pathlib
+import re
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from typer.testing import CliRunner
+
+import autocnn as ac
+from autocnn import runs
+from autocnn.cli import app, interrupt, main, progress, session
+from autocnn.data import idx
+from autocnn.data.known import FILES
+from autocnn.runs import recipes
+
+PLOTS = ["confusion.png", "curves.png", "mistakes.png"]
+FOLDER = [
+    "best.safetensors",
+    "config.json",
+    *PLOTS[:2],
+    "history.csv",
+    "last.safetensors",
+    PLOTS[2],
+]
+
+
+def autocnn(*args):
+    """Run a command and return its result; ValueErrors come through, as they do to
+    ``autocnn.cli.main``.
+    """
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    if isinstance(result.exception, ValueError):
+        raise result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of IDX files: the chapter's patterns in bytes, 60 for training and 30 for
+    validation.
+    """
+    folder, drawn = tmp_path_factory.mktemp("idx"), ac.data.patterns()
+    arrays = (drawn.x_train[::3, 0], drawn.y_train[::3], drawn.x_val[::3, 0], drawn.y_val[::3])
+    for name, array in zip(FILES, arrays, strict=True):
+        idx.write(folder / name, (array * 255 if array.ndim == 3 else array).astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory):
+    """One run of three epochs, and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return folder, autocnn(*short(pictures, folder))
+
+
+def short(pictures, folder, *more):
+    return (
+        "train",
+        "tiny-cnn",
+        "--data",
+        pictures,
+        "--epochs",
+        3,
+        "--rate",
+        0.2,
+        "--batch-size",
+        7,
+        "--out",
+        folder,
+        *more,
+    )
+
+
+def test_prints_a_row_an_epoch(trained):
+    folder, result = trained
+    assert result.exit_code == 0, result.output
+    assert "tiny-cnn, 114 parameters" in result.stdout
+    assert "60 training and 30 validation images of 1x8x8" in " ".join(result.stdout.split())
+    rows = re.findall(
+        r"^ +(\d+)  ([\d.]+) +([\d.]+)%  ([\d.]+) +([\d.]+)%  +\d+:\d\d$",
+        result.stdout,
+        re.MULTILINE,
+    )
+    lines = (folder / "history.csv").read_text().splitlines()[1:]
+    assert len(rows) == len(lines) == 4
+    for row, line in zip(rows, lines, strict=True):
+        epoch, loss, accuracy, val_loss, val_accuracy = map(float, line.split(","))
+        assert row == (
+            f"{epoch:.0f}",
+            f"{loss:.4f}",
+            f"{100 * accuracy:.2f}",
+            f"{val_loss:.4f}",
+            f"{100 * val_accuracy:.2f}",
+        )
+    assert f"validation accuracy {val_accuracy:.2%}" in result.stdout
+    assert (
+        max(len(text) for text in result.stdout.splitlines() if re.match(r" *(epoch|\d+ )", text))
+        == 52
+    )
+    assert result.stderr == ""  # the bar is for terminals
+
+
+def test_leaves_a_run_folder(trained, pictures):
+    folder, _ = trained
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FOLDER)
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in PLOTS)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["recipe"]["epochs"] == 3 and config["recipe"]["rate"] == 0.2
+    assert (config["data"], config["shape"], config["steps_per_epoch"]) == (
+        str(pictures),
+        [1, 8, 8],
+        9,
+    )
+
+
+def test_the_parameters_are_those_of_the_history(trained, pictures):
+    data = ac.data.load(pictures)
+    for name in ("last", "best"):
+        model, moment = runs.load(trained[0], name)[1:]
+        loss, accuracy = ac.evaluate(model, moment.params, moment.state, data.x_val, data.y_val)
+        assert (loss, accuracy) == (moment.history["val_loss"][-1], moment.history["val_acc"][-1])
+        assert {leaf.dtype for _, leaf in ac.trees.leaves(moment.params)} == {np.dtype("float32")}
+    history = runs.load(trained[0], "last").moment.history["val_acc"]
+    assert accuracy == max(history)
+    assert (
+        moment.step == 9 * history.index(accuracy) < 27
+    )  # here the best epoch is not the last, and of equals it is the first
+
+
+def test_one_seed_one_result(trained, pictures, tmp_path):
+    again = autocnn(*short(pictures, tmp_path / "a"))
+    other = autocnn(*short(pictures, tmp_path / "b", "--seed", 1))
+    assert again.exit_code == other.exit_code == 0
+    for name in ("history.csv", "last.safetensors", "best.safetensors", "config.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (trained[0] / name).read_bytes()
+        assert (tmp_path / "b" / name).read_bytes() != (trained[0] / name).read_bytes()
+
+
+def test_gradients_by_hand_train_the_same(trained, pictures, tmp_path):
+    result = autocnn(*short(pictures, tmp_path / "a", "--engine", "reference"))
+    assert "gradients by reference" in result.stdout
+    histories = [
+        runs.load(folder, "last").moment.history for folder in (trained[0], tmp_path / "a")
+    ]
+    np.testing.assert_allclose(histories[0]["val_loss"], histories[1]["val_loss"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("stop", [1, 9, 14, 27])
+def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
+    trained, pictures, tmp_path, monkeypatch, stop
+):
+    """The interrupt comes while the stop-th batch is prepared; the recipe's other randomness is
+    untouched.
+    """
+    calls, folder = [], tmp_path / "run"
+
+    def interrupted(key, x):
+        calls.append(key)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return x
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "augmentation", lambda recipe, fill: interrupted)
+        stopped = autocnn(*short(pictures, folder))
+    assert stopped.exit_code == 130
+    assert f"stopped after step {stop - 1} of 27" in stopped.stderr
+    assert f"autocnn train --run {folder}" in stopped.stderr
+    assert runs.load(folder, "last").moment.step == stop - 1
+    again = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            recipes, "augmentation", lambda recipe, fill: lambda key, x: again.append(key) or x
+        )
+        result = autocnn("train", "--run", folder)
+    assert result.exit_code == 0
+    assert calls[:-1] + again == sorted({*calls, *again}) and len(again) == 27 - (
+        stop - 1
+    )  # no step is lost or done twice
+    for name in ("history.csv", "last.safetensors", "best.safetensors"):
+        assert (folder / name).read_bytes() == (trained[0] / name).read_bytes()
+    assert all((folder / name).exists() for name in PLOTS)
+
+
+def test_a_loss_that_diverges_is_exit_1(pictures, tmp_path):
+    for rate in (1e6, 1e36):
+        result = autocnn(
+            *short(pictures, tmp_path / f"{rate}", "--optimizer", "sgd", "--rate", rate)
+        )
+        assert result.exit_code == 1
+        (line,) = result.stderr.splitlines()
+        assert re.match("autocnn: .*(loss|params).* lower the rate", line)
+    assert re.search(
+        r"epoch 1, step \d: layer \d \(\w+\) is the first whose output is not finite|params leaf '\d.\w'",
+        line,
+    )
+    assert (
+        autocnn("evaluate", tmp_path / f"{rate}").exit_code == 0
+    )  # the last good parameters are there
+
+
+def test_a_loss_that_stays_finite_can_diverge_too():
+    check = session._check_progress
+    check([2.0, 3.0, 1.9], last=True)
+    check([2.0, 19.0], last=False)
+    check([2.0], last=False)
+    for losses, last in (([2.0, 3.0], True), ([2.0, 1.0, 21.0], False)):
+        with pytest.raises(training.Diverged, match="rose from 2 to"):
+            check(losses, last)
+
+
+@pytest.mark.parametrize(
+    "columns, least", [(100, 52), (60, 52), (52, 52), (51, 36), (40, 36), (35, 20), (20, 20)]
+)
+def test_the_table_fits_the_terminal(columns, least):
+    history = {
+        "epoch": [0, 120],
+        "train_loss": [2.3, 0.01],
+        "train_acc": [0.1, 1.0],
+        "val_loss": [2.3, 12.345678],
+    }
+    history["val_acc"] = [0.1, 0.98765]
+    above, labels = progress.head(columns).splitlines()
+    row = progress.row(history, 3599.7, columns)
+    assert len(labels) == len(row) == least and len(above) <= least
+    assert "12.346" in row and "98.77%" in row and "1" + "20 " in row
+    assert row.endswith("60:00") == (least == 52) and ("100.00%" in row) == (least > 20)
+
+
+def test_the_words_around_the_table_are_wrapped(pictures, tmp_path):
+    call = [str(word) for word in short(pictures, tmp_path / "run", "--until", 1)]
+    said = CliRunner().invoke(app, call, env={"COLUMNS": "40"}).stdout
+    long = [line for line in said.splitlines() if len(line) > 40]
+    assert (
+        f"stopped after epoch 1 of 3; go on with: autocnn train --run {tmp_path / 'run'}" in long
+    )  # whole, to be copied
+    assert all(str(pictures) in line or str(tmp_path) in line for line in long)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_json_lines(trained, pictures, tmp_path):
+    folder = tmp_path / "run"
+    result = begun(pictures, folder, "--json")
+    *epochs, last = [json.loads(text) for text in result.stdout.splitlines()]
+    history = runs.load(trained[0], "last").moment.history
+    assert [{name: line[name] for name in history} for line in epochs] == [
+        dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)
+    ]
+    assert all(set(line) == {*history, "seconds"} for line in epochs)
+    assert all(a["seconds"] <= b["seconds"] for a, b in itertools.pairwise(epochs))
+    best = int(np.argmax(history["val_acc"]))
+    assert last == {
+        **{
+            "run": str(folder),
+            "network": "tiny-cnn",
+            "data": str(pictures),
+            "seed": 0,
+            "epoch": 3,
+            "epochs": 3,
+        },
+        **{"val_loss": history["val_loss"][-1], "val_acc": history["val_acc"][-1]},
+        **{"best_epoch": best, "best_val_acc": history["val_acc"][best], "stopped": None},
+        "files": last["files"],
+    }
+    assert sorted(last["files"]) == sorted(path.name for path in folder.iterdir())
+    assert "tiny-cnn, 114 parameters" in result.stderr and "accuracy" not in result.stderr
+    assert files(folder) == files(trained[0])
+    again = begun(pictures, folder, "--json")  # done already, and --json is no setting of the run
+    assert [json.loads(text) for text in again.stdout.splitlines()] == [last]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_json_says_why_a_run_stopped(pictures, tmp_path):
+    for more, why in ((("--until", 1), "until"), ((), None)):
+        *epochs, last = map(
+            json.loads, begun(pictures, tmp_path / "a", "--json", *more).stdout.splitlines()
+        )
+        assert last["stopped"] == why and len(epochs) == 2
+    result = begun(
+        pictures, tmp_path / "b", "--json", "--epochs", 60, "--patience", 1, "--rate", 1e-9
+    )
+    assert json.loads(result.stdout.splitlines()[-1])["stopped"] == "patience"
+    stopped = autocnn(
+        *short(pictures, tmp_path / "c", "--optimizer", "sgd", "--rate", 1e36, "--json")
+    )
+    assert stopped.exit_code == 1 and [
+        json.loads(text)["epoch"] for text in stopped.stdout.splitlines()
+    ] == [0]
+
+
+def test_without_scikit_learn_there_are_patterns(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name == "sklearn" else find(name, *more),
+    )
+    with pytest.raises(ImportError, match=r"autocnn train tiny-cnn --data patterns$"):
+        result = CliRunner().invoke(app, ["train", "tiny-cnn"])
+        raise result.exception
+
+
+def test_a_ctrl_c_that_falls_into_llvm_is_raised_when_it_is_done():
+    """What a function called from C raises is printed and lost: here it would be a warning,
+    which is an error.
+    """
+    done = []
+
+    @ctypes.CFUNCTYPE(None)
+    def called():
+        def _raw_object_cache_notify():
+            signal.raise_signal(signal.SIGINT)
+            done.append("called")
+
+        _raw_object_cache_notify()
+
+    with pytest.raises(KeyboardInterrupt), interrupt.kept():
+        called()
+        done.append("back")
+        time.sleep(10)
+    assert done == ["called", "back"]
+    with pytest.raises(KeyboardInterrupt), interrupt.kept():
+        signal.raise_signal(signal.SIGINT)
+        done.append("never")
+    assert (
+        done == ["called", "back"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+
+def test_evaluate(trained, pictures):
+    history = runs.load(trained[0], "last").moment.history
+    assert autocnn("evaluate", trained[0], "--last").stdout == (
+        f"30 images: loss {history['val_loss'][-1]:.4f}, accuracy {history['val_acc'][-1]:.2%}\n"
+    )
+    assert (
+        f"accuracy {max(history['val_acc']):.2%}"
+        in autocnn("evaluate", trained[0], "--data", pictures).stdout
+    )
+    with pytest.raises(ValueError, match="3 classes, the data have 10"):
+        autocnn("evaluate", trained[0], "--data", "digits")
+
+
+def test_evaluate_as_json(trained, pictures):
+    folder, history = trained[0], runs.load(trained[0], "last").moment.history
+    last = json.loads(autocnn("evaluate", folder, "--last", "--json").stdout)
+    assert last == {
+        "run": str(folder),
+        "data": str(pictures),
+        "epoch": 3,
+        "images": 30,
+        "loss": pytest.approx(history["val_loss"][-1], rel=1e-6),
+        "accuracy": history["val_acc"][-1],
+    }
+    best = json.loads(autocnn("evaluate", folder, "--json", "--data", "patterns").stdout)
+    assert best["epoch"] == int(np.argmax(history["val_acc"])) and best["data"] == "patterns"
+    assert best["images"] == len(ac.data.patterns().x_val)
+
+
+def test_limit_and_shifts(pictures, tmp_path):
+    result = autocnn(*short(pictures, tmp_path / "a", "--limit", 20, "--shift", "--flip"))
+    said = " ".join(
+        result.stdout.split()
+    )  # a folder with a long name may have changed where lines end
+    assert "20 training and 20 validation images" in said
+    assert "shifts of up to 1 and mirror images" in said
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["steps_per_epoch"] == 3
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (["--epochs", 0], "epochs must be an int, 1 or more; got 0"),
+        (["--batch-size", 0], "batch_size"),
+        (["--rate", -1], "rate must be a finite number"),
+        (["--rate", "nan"], "rate must be a finite number"),
+        (["--clip", 0], "longest must be a number above 0"),
+        (["--weight-decay", -1], "weight_decay"),
+        (["--optimizer", "lion"], "no optimizer 'lion'; use adam or sgd"),
+        (["--seed", -1], "--seed must be an int, 0 or more and below 2^63; got -1"),
+        (
+            ["--seed", 2**63],
+            "--seed must be an int, 0 or more and below 2^63; got 9223372036854775808",
+        ),
+        (["--width", 0], "width"),
+        (["--width", "inf"], "width"),
+        (["--limit", 0], "--limit"),
+        (["--engine", "torch"], "no engine 'torch'"),
+        (["--data", "minst"], "did you mean 'mnist'"),
+        (["--original"], "--original is for lenet5"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(pictures, tmp_path, change, words):
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        autocnn(*short(pictures, tmp_path / "run", *change))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (("train",), "name a network"),
+        (("train", "tiny-gnn", "--data", "patterns"), "no network 'tiny-gnn'"),
+        (("train", "tiny-cnn", "--data", "patterns", "--optimizer", "adam"), "needs a --rate"),
+        (
+            ("train", "tiny-cnn", "--run", "x", "--out", "y"),
+            "--run x and --out y both name the run folder",
+        ),
+        (("train", "--run", "nowhere"), "nowhere holds no run; to begin one there name a network"),
+        (("train", "--run", "nowhere", "--epochs", "9"), "nowhere holds no run"),
+        (
+            ("train", "tiny-cnn", "--schedule", "linear", "--run", "nowhere"),
+            "no schedule 'linear'; use cosine or constant",
+        ),
+        (
+            ("train", "tiny-cnn", "--patience", "0", "--run", "nowhere"),
+            "--patience must be an int, 1 or more; got 0",
+        ),
+        (
+            ("train", "tiny-cnn", "--class-weight", "equal", "--run", "nowhere"),
+            "class_weight is 'balanced'.*got 'equal'",
+        ),
+        (
+            ("train", "tiny-cnn", "--epochs", "3", "--until", "4", "--run", "nowhere"),
+            "--until 4 is beyond the end.*epoch 3",
+        ),
+        (
+            ("train", "tiny-cnn", "--until", "0", "--run", "nowhere"),
+            "--until must be an int, 1 or more; got 0",
+        ),
+        (("evaluate", "nowhere"), "holds no run"),
+    ],
+)
+def test_bad_calls(args, words):
+    with pytest.raises(ValueError, match=words):
+        autocnn(*args)
+    assert not pathlib.Path("nowhere").exists()
+
+
+def test_the_program_ends_with_2_and_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["autocnn", "train", "lenet5", "--data", "digits"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("autocnn: lenet5 does not fit images of 1x8x8: ")
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "sys.argv", ["autocnn", "train", "tiny-cnn", "--data", "patterns", "--width", "1e14"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("autocnn: not enough memory: Unable to allocate")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_run_stays(trained, pictures):
+    before = (trained[0] / "last.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="holds a run already"):
+        autocnn(*short(pictures, trained[0]))
+    assert (trained[0] / "last.safetensors").read_bytes() == before
+
+
+def test_going_on_needs_the_same_data(trained, pictures, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    shutil.copytree(pictures, tmp_path / "data")
+    config = tmp_path / "run" / "config.json"
+    config.write_text(config.read_text().replace(str(pictures), str(tmp_path / "data")))
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+    assert autocnn("train", "--run", tmp_path / "run").exit_code == 0  # it was done already
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+    for name in FILES[:2]:
+        array = idx.read(tmp_path / "data" / name, "images" if "images" in name else "labels")
+        idx.write(tmp_path / "data" / name, array[:40])
+    with pytest.raises(ValueError, match="is not what it was"):
+        autocnn("train", "--run", tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_an_interrupt_while_saving_loses_nothing(trained, pictures, tmp_path, monkeypatch, name):
+    """Ctrl-C just before the checkpoint of an epoch is written: the run goes on to the same
+    files.
+    """
+    save, folder, calls = runs.save, tmp_path / "run", []
+
+    def interrupted(folder, moment, which="last"):
+        calls.append(which)
+        if calls.count(name) == 2 and which == name:
+            raise KeyboardInterrupt
+        save(folder, moment, which)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save", interrupted)
+        assert autocnn(*short(pictures, folder)).exit_code == 130
+    assert autocnn("train", "--run", folder).exit_code == 0
+    for file in ("history.csv", "last.safetensors", "best.safetensors"):
+        assert (folder / file).read_bytes() == (trained[0] / file).read_bytes()
+
+
+def test_an_interrupt_before_the_first_epoch(trained, pictures, tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autocnn.training.loop.evaluate", interrupted)
+        assert autocnn(*short(pictures, tmp_path / "run")).exit_code == 130
+    assert autocnn("train", "--run", tmp_path / "run").exit_code == 0
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (
+        trained[0] / "last.safetensors"
+    ).read_bytes()
+
+
+def test_a_folder_that_cannot_be_written(pictures, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = autocnn(*short(pictures, tmp_path / "file" / "run"))
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1 and "cannot write to" in result.stderr
+
+
+# --- one folder, many calls
+# ---------------------------------------------------------------------------------------------------
+
+
+def files(folder):
+    """What a finished run has left, but for its figures."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """They take most of a short run's time."""
+    for name in ("curves", "confusion", "mistakes"):
+        monkeypatch.setattr(f"autocnn.plots.training.{name}", lambda *args, **options: Figure())
+
+
+def begun(pictures, folder, *more):
+    """The call that makes ``trained``, with --run: it begins the run, and goes on with it."""
+    call = [
+        "train",
+        "tiny-cnn",
+        "--data",
+        pictures,
+        "--epochs",
+        3,
+        "--rate",
+        0.2,
+        "--batch-size",
+        7,
+        "--run",
+        folder,
+    ]
+    return autocnn(*call, *more)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_one_call_begins_a_run_and_goes_on_with_it(trained, pictures, tmp_path):
+    folder = tmp_path / "run"
+    first = begun(pictures, folder, "--until", 1)
+    assert first.exit_code == 0
+    assert f"stopped after epoch 1 of 3; go on with: autocnn train --run {folder}\n" in first.stdout
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
+    assert begun(pictures, folder, "--until", 1).exit_code == 0  # there already
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
+    done = begun(pictures, folder)
+    assert done.exit_code == 0 and "stopped" not in done.stdout
+    assert files(folder) == files(trained[0])
+    assert begun(pictures, folder).exit_code == 0  # done already
+    assert files(folder) == files(trained[0])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_two_and_two_epochs_are_four_with_a_constant_schedule(pictures, tmp_path):
+    for epochs, folder in ((4, "whole"), (2, "parts"), (4, "parts")):
+        result = autocnn(
+            *(
+                "train",
+                "tiny-cnn",
+                "--data",
+                pictures,
+                "--schedule",
+                "constant",
+                "--epochs",
+                epochs,
+                "--shift",
+            ),
+            *("--run", tmp_path / folder),
+        )
+        assert result.exit_code == 0 and "rate 0.001 staying there" in result.stdout
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+    assert len((tmp_path / "whole" / "history.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (["--rate", 0.3], "holds a run with --rate 0.2, not --rate 0.3; leave that away"),
+        (["--seed", 7], "--seed 0, not --seed 7"),
+        (["--data", "digits"], "--data .*, not --data digits"),
+        (["--batch-size", 8], "--batch-size 7, not --batch-size 8"),
+        (["--flip"], "--no-flip, not --flip"),
+        (["--clip", 1], "no --clip, not --clip 1.0"),
+        (["--patience", 2], "no --patience, not --patience 2"),
+        (["--dtype", "float64"], "--dtype float32, not --dtype float64"),
+        (["--limit", 5], "no --limit, not --limit 5"),
+        (["--epochs", 2], "holds a run of 3 epochs, not 2; to stop it after epoch 2: --until 2"),
+        (["--until", 4], "--until 4 is beyond the end of the run, which is after epoch 3"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_options_beside_a_run_agree_with_it(trained, pictures, change, words):
+    before = files(trained[0])
+    with pytest.raises(ValueError, match=words) as caught:
+        begun(pictures, trained[0], *change)
+    assert "\n" not in str(caught.value)
+    assert files(trained[0]) == before
+    with pytest.raises(ValueError, match="holds a run with tiny-cnn, not lenet5-1998"):
+        autocnn("train", "--original", "--run", trained[0])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_options_that_say_the_same_agree(trained, pictures, tmp_path, monkeypatch):
+    shutil.copytree(trained[0], tmp_path / "run")
+    monkeypatch.chdir(pictures.parent)
+    same = (
+        "--no-shift",
+        "--no-flip",
+        "--seed",
+        0,
+        "--width",
+        1,
+        "--schedule",
+        "cosine",
+        "--data",
+        f"./{pictures.name}/",
+    )
+    assert begun(pictures, tmp_path / "run", *same).exit_code == 0
+    assert files(tmp_path / "run") == files(trained[0])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_cosine_cannot_grow_and_the_calls_that_are_named_work(trained, pictures, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    with pytest.raises(
+        ValueError, match="rate falls as a cosine to 0 at the end of epoch 3"
+    ) as caught:
+        begun(pictures, tmp_path / "run", "--epochs", 4)
+    assert files(tmp_path / "run") == files(trained[0])
+    anew, growing = re.findall(r"autocnn (train .*? --run \S+)", str(caught.value))
+    assert "--rate 0.2" in anew and "--batch-size 7" in anew and "--schedule constant" in growing
+    for i, call in enumerate((anew, growing)):
+        *words, folder = call.split()
+        assert folder == str(tmp_path / "run-2")
+        assert autocnn(*words, f"{folder}-{i}").exit_code == 0
+        assert len((tmp_path / f"run-2-{i}" / "history.csv").read_text().splitlines()) == 6
+    assert (
+        json.loads((tmp_path / "run-2-0" / "config.json").read_text())["recipe"]["schedule"]
+        == "cosine"
+    )
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_folders_of_earlier_versions_go_on(trained, pictures, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    for name in ("schedule", "patience", "class_weight"):
+        del config["recipe"][name]
+    path.write_text(json.dumps(config))
+    assert begun(pictures, tmp_path / "run").exit_code == 0
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (
+        trained[0] / "last.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_early_stopping_and_class_weights(pictures, tmp_path):
+    call = ("train", "tiny-cnn", "--data", pictures, "--epochs", 60, "--rate", 0.1, "--patience", 3)
+    call += ("--class-weight", "balanced")
+    whole = autocnn(*call, "--run", tmp_path / "a")
+    assert whole.exit_code == 0, whole.output
+    assert (
+        "at most 60 epochs, and no more than 3 without a better validation accuracy" in whole.stdout
+    )
+    assert "every class weighs the same" in whole.stdout
+    accuracy = runs.load(tmp_path / "a", "last").moment.history["val_acc"]
+    best = accuracy.index(max(accuracy))
+    assert len(accuracy) == best + 4 < 61
+    assert f"stopped early, after epoch {best + 3} of 60" in whole.stdout
+    assert runs.load(tmp_path / "a", "best").moment.history["epoch"][-1] == best
+    call += ("--limit", 40)  # which makes the classes unequal
+    plain = [word for word in call if word not in ("--class-weight", "balanced")]
+    assert len(np.unique(np.bincount(ac.data.load(pictures).y_train[:40]))) > 1
+    for folder, words in (("c", call), ("d", plain)):
+        assert autocnn(*words, "--run", tmp_path / folder).exit_code == 0
+    assert (
+        runs.load(tmp_path / "c", "last").moment.history
+        != runs.load(tmp_path / "d", "last").moment.history
+    )
+    call = call[:-2]
+    for until in (2, 60):
+        assert autocnn(*call, "--run", tmp_path / "b", "--until", until).exit_code == 0
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    "name", ["engine", "data", "seed", "limit", "recipe", "steps_per_epoch", "network", "classes"]
+)
+@pytest.mark.parametrize("more", [False, True])
+def test_settings_that_are_missing_are_named(trained, pictures, tmp_path, name, more):
+    shutil.copytree(trained[0], tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    del config[name]
+    path.write_text(json.dumps(config))
+    before = files(tmp_path / "run")
+    with pytest.raises(ValueError, match=rf"config.json is damaged: it lacks {name}$"):
+        autocnn(
+            "train", "--run", tmp_path / "run", *(("--data", pictures, "--seed", 0) if more else ())
+        )
+    assert files(tmp_path / "run") == before

@@ -1,0 +1,229 @@
+"""The chapter's command: what it prints, what it writes, and how it refuses."""
+
+import html.parser
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import reference
+from autocnn import cli, models
+from autocnn.experiments import chapter, networks, published, report
+from autocnn.experiments.kernels import chance, edge_share
+from autocnn.experiments.lab import Compared, Lab
+from autocnn.sweeps.statistics import mean_interval
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run the command line and return (exit code, stdout, stderr)."""
+
+    def run(*arguments, columns=100):
+        monkeypatch.setattr("sys.argv", ["autocnn", *arguments])
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return run
+
+
+class Page(html.parser.HTMLParser):
+    """Collects the tags' attributes and checks that every element is closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.attributes = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.attributes += [(tag, *pair) for pair in attributes]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_one_section_by_both_paths(command, tmp_path, golden):
+    out = tmp_path / "deep" / "folder"
+    code, stdout, stderr = command("chapter", "--sections", "25.4", "--out", str(out))
+    assert code == 0
+    assert "probability of vertical" in stdout
+    assert max(len(line) for line in stdout.splitlines()[:8]) <= 100
+    assert "training" in stderr
+    found = json.loads((out / "results.json").read_text())
+    assert found["gradients"]["compared"] == 800
+    assert found["gradients"]["largest_relative_difference"] < 1e-11
+    probs = found["sections"]["25.4"]["intermediates"]["probs"]
+    assert np.allclose(probs, golden["3class"]["trace"]["probs"], rtol=1e-9)
+    page = Page()
+    page.feed((out / "report.html").read_text())
+    assert page.open == []
+    links = [value for _, name, value in page.attributes if name in ("src", "href")]
+    assert links
+    assert all(re.match(r"data:image/png;base64,|#s25", link) for link in links)
+    assert ("meta", "content", "width=device-width, initial-scale=1") in page.attributes
+    assert (out / "25-4-trace.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_goes_to_stdout_alone(command, tmp_path):
+    code, stdout, _ = command(
+        "chapter", "--sections", "25.4", "--engine", "reference", "--json", "--out", str(tmp_path)
+    )
+    assert code == 0
+    found = json.loads(stdout)
+    assert found["engine"] == "reference"
+    assert found["gradients"] is None
+    assert [row["section"] for row in found["comparison"]] == ["25.4"] * 6
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["--engine", "jax"], "no engine 'jax'; use --engine fast, autograd, reference or both"),
+        (["--sections", "25.9"], "no section '25.9'; the sections are 25.1, 25.2"),
+        (
+            ["--out", "/dev/null/x"],
+            "cannot write into /dev/null/x: Not a directory; give another folder",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(command, tmp_path, arguments, says):
+    code, stdout, stderr = command(
+        "chapter", *(["--out", str(tmp_path)] if "--out" not in arguments else []), *arguments
+    )
+    assert code == 2
+    assert stdout == ""
+    assert says in stderr
+    assert "Traceback" not in stderr
+    assert len(stderr.strip().splitlines()[-1]) == len(
+        f"autocnn: {stderr.strip().splitlines()[-1].removeprefix('autocnn: ')}"
+    )
+
+
+def test_unknown_options_and_help(command):
+    assert command("chapter", "--engin", "both")[0] == 2
+    code, stdout, _ = command("chapter", "--help")
+    assert code == 0
+    assert "--sections" in stdout
+
+
+SMALL = (
+    "25.1",
+    "25.2",
+    "25.3",
+    "25.4",
+    "25.5",
+)  # 25.6 builds networks of full size, which no unit test should
+
+
+@pytest.fixture(scope="module")
+def sections():
+    lab = Lab("reference")
+    return lab, chapter(lab, SMALL)
+
+
+def test_every_number_agrees_with_the_chapter(sections):
+    _, found = sections
+    assert [s.number for s in found] == list(SMALL)
+    rows = [row for s in found for row in s.rows]
+    wrong = [
+        row
+        for row in rows
+        if row.agreement not in ("exact", *(f"{n} digits" for n in range(11, 17)))
+    ]
+    assert [(row.quantity, row.published, row.here) for row in wrong] == [
+        ("parameters of the new class", 10, 28)
+    ]
+    assert len(rows) == 28
+
+
+def test_every_figure_is_drawn(sections, tmp_path):
+    lab, found = sections
+    paths = report.write(tmp_path, found, lab)
+    names = {path.name for path in paths}
+    assert {f"{f.name}.png" for s in found for f in s.figures} | {
+        "results.json",
+        "report.html",
+    } == names
+    assert all(path.stat().st_size > 5000 for path in paths)
+    assert len(names) == 10
+
+
+def test_published_numbers_are_the_golden_ones(golden):
+    facts = golden["3class"]
+    for sweep, ours in (
+        ("mlp_width_sweep", published.WIDTHS),
+        ("cnn_filter_sweep", published.FILTERS),
+    ):
+        assert {str(k): final._asdict() for k, final in ours.items()} == facts[sweep]
+    for name, final in published.FOUR_CLASSES.items():
+        history = golden["4class"][name]["history"]
+        assert final._asdict() == {"parameters": golden["4class"][name]["parameters"]} | {
+            k: v[-1] for k, v in history.items()
+        }
+    assert facts["kernels_final"] == published.KERNELS
+    assert {k: facts["trace"][k] for k in published.TRACE} == published.TRACE
+
+
+def test_one_step_of_each_thinned_network_agrees():
+    lab = Lab("both")
+    steps = [networks._step(lab, entry) for entry in networks.TABLE]
+    assert [step["leaves"] for step in steps] == [12, 16, 32, 161]
+    assert all(0 < step["loss"] < 100 for step in steps)
+    assert lab.gradients == 4
+    assert lab.largest < 1e-10
+
+
+def test_gradients_that_differ_are_seen(tiny):
+    model, params, state, (x, labels) = tiny
+    same, other = (
+        Compared(model, models.tiny_cnn(nn=reference)),
+        Compared(model, models.tiny_cnn(nn=reference)),
+    )
+    wrong = params[4]["w"] * (1 + 1e-6)
+    loss_and_grad = same.other.loss_and_grad
+    other.other = SimpleNamespace(
+        loss_and_grad=lambda p, s, batch, key: loss_and_grad(
+            [*p[:4], {**p[4], "w": wrong}], s, batch, key
+        )
+    )
+    for compared in (same, other):
+        assert (
+            compared.loss_and_grad(params, state, (x, labels))[0]
+            == model.loss_and_grad(params, state, (x, labels))[0]
+        )
+        assert compared.gradients == 1
+    assert same.largest < 1e-13
+    assert 1e-8 < other.largest < 1e-4
+
+
+def test_repetitions_share_nothing():
+    lab = Lab("reference")
+    runs = [lab.repeat("tiny_mlp", i, hidden=1) for i in range(3)]
+    assert len({run.params[1]["w"].tobytes() for run in runs}) == 3
+    assert len({lab.data(seed=1000 * (i + 1)).x_train.tobytes() for i in range(3)}) == 3
+
+
+def test_edge_share_knows_edges():
+    plane = np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])
+    assert edge_share(plane) == (1.0, 0.0)
+    assert edge_share(3 * plane.T + 7)[0] == pytest.approx(1)
+    assert edge_share(plane.T)[1] == pytest.approx(90)
+    assert edge_share([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[0] == 0
+    assert edge_share(np.ones((3, 3))) == (0.0, 0.0)
+    random = [edge_share(k)[0] for k in np.random.default_rng(0).normal(size=(4000, 3, 3))]
+    assert np.mean(np.array(random) > 0.5) == pytest.approx(chance(0.5), abs=0.02)
+
+
+def test_intervals_are_students():
+    interval = mean_interval([1.0, 2.0, 3.0, 4.0])
+    assert interval.mean == 2.5
+    assert interval.high - 2.5 == pytest.approx(3.182446 * np.sqrt(5 / 3) / 2, rel=1e-6)
+    assert interval.low + interval.high == pytest.approx(5)
+    with pytest.raises(ValueError, match="at least two values, got 1"):
+        mean_interval([1.0])

@@ -1,0 +1,115 @@
+"""Text for terminals of any width: tables that wrap, tables that turn, prose."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autocnn.experiments.exercises import Exercise
+from autocnn.experiments.sections import Section
+from autocnn.text import paragraphs, table
+
+HEADERS = ("network", "parameters", "95 % interval")
+ROWS = [
+    ("tiny-cnn", 114, "0.9821 to 1.0000"),
+    ("a network of many words", 1_227, ""),
+    ("lenet5", None, "0.5 to 0.6"),
+]
+
+
+def test_wide():
+    assert table(HEADERS, ROWS, 80).splitlines() == [
+        "network                  parameters  95 % interval",
+        "───────────────────────  ──────────  ────────────────",
+        "tiny-cnn                        114  0.9821 to 1.0000",
+        "a network of many words       1,227",
+        "lenet5                               0.5 to 0.6",
+    ]
+
+
+def test_narrow_tables_wrap_headers_and_words():
+    assert table(HEADERS, ROWS[:2], 38).splitlines() == [
+        "network       parameters  95 %",
+        "                          interval",
+        "────────────  ──────────  ────────────",
+        "tiny-cnn             114  0.9821 to",
+        "                          1.0000",
+        "a network of       1,227",
+        "many words",
+    ]
+    assert table(("a long header", "b"), [(1, 2)], 10).splitlines() == [
+        " a long  b",
+        " header",
+        "───────  ─",
+        "      1  2",
+    ]
+
+
+def test_what_does_not_fit_is_turned():
+    assert table(HEADERS, ROWS[:2], 29).splitlines() == [
+        "network        tiny-cnn",
+        "parameters     114",
+        "95 % interval  0.9821 to 1.0000",
+        "",
+        "network        a network of",
+        "               many words",
+        "parameters     1,227",
+        "95 % interval",
+    ]
+
+
+def test_sizes_in_letters_are_numbers():
+    assert table(("n",), [("1.05K",), ("3",)], 80).splitlines()[2:] == ["1.05K", "    3"]
+
+
+def test_no_rows():
+    assert table(("a", "b"), [], 80).splitlines()[0] == "a  b"
+
+
+CELLS = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text("ab 1.\n", max_size=40)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.integers(1, 4).flatmap(lambda n: st.lists(st.tuples(*[CELLS] * n), min_size=1, max_size=4)),
+    st.integers(1, 120),
+)
+def test_nothing_is_lost_and_nothing_sticks_out(rows, width):
+    headers = [f"head {i}" for i in range(len(rows[0]))]
+    text = table(headers, rows, width)
+    assert max(map(len, text.splitlines())) <= max(width, 24)
+    for row in rows:
+        for cell in row:
+            if isinstance(cell, int) and not isinstance(cell, bool):
+                assert f"{cell:,}" in text
+
+
+@pytest.mark.parametrize("width", [10, 40, 200])
+def test_paragraphs(width):
+    text = "one line of words that goes on and on\n\n" + "x" * 50
+    lines = paragraphs(text, width).splitlines()
+    assert lines[-2:] == ["", "x" * 50] and max(map(len, lines[:-2])) <= max(width, 20)
+    assert " ".join(lines[:-2]) == text.splitlines()[0]
+
+
+def test_results_show_themselves(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    section = Section(
+        "25.1",
+        "A title",
+        "What was done.",
+        "What was found, in more words than fit.",
+        "",
+        [],
+        {},
+        [],
+    )
+    assert repr(section) == "25.1 A title\nWhat was done.\nWhat was found, in more words than fit."
+    rows = [("kernels 3x3", 114, 8, "1.0000", "", 9, "", "")]
+    solved = Exercise("25.2", "Which?", "Answer.", "kernels 3x3", rows, {}, [])
+    lines = repr(solved).splitlines()
+    assert (
+        lines[0] == "25.2  Which?"
+        and lines[2] == "network         kernels 3x3"
+        and lines[-1] == "Answer."
+    )
+    assert max(map(len, lines)) <= 40

@@ -1,0 +1,183 @@
+"""Run folders: what is written can be read back bit for bit, and what is damaged or missing is
+named.
+"""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from autocnn import optim, runs
+from autocnn.runs import recipes
+from autocnn.training import Moment
+from autocnn.trees import leaves
+
+CONFIG = {
+    "network": "tiny-cnn",
+    "width": 1.0,
+    "classes": ["a", "b", "c"],
+    "shape": [1, 8, 8],
+    "inputs": recipes.Inputs()._asdict(),
+    "recipe": recipes.Recipe(epochs=2)._asdict(),
+    "steps_per_epoch": 5,
+}
+
+
+def a_moment(seed=1):
+    _, params, state = recipes.build("tiny-cnn", 3).init(seed, (1, 8, 8), "float32")
+    opt = optim.adam()
+    params, opt_state = opt.update(params, params, opt.init(params))
+    history = {
+        "epoch": [0, 1],
+        "train_loss": [1.25, 0.1],
+        "train_acc": [0, 1 / 3],
+        "val_loss": [2.0, 1e-9],
+        "val_acc": [0, 1],
+    }
+    return Moment(params, state, opt_state, 5, 0.7, history)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = runs.create(tmp_path / "run", CONFIG)
+    runs.save(made, a_moment())
+    return made
+
+
+def test_what_is_saved_is_read_back(folder):
+    saved, moment = runs.load(folder, "last"), a_moment()
+    assert saved.config == CONFIG
+    for part in ("params", "state", "opt_state"):
+        want, got = leaves(getattr(moment, part)), leaves(getattr(saved.moment, part))
+        assert [path for path, _ in got] == [path for path, _ in want]
+        for (_, a), (_, b) in zip(got, want, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert saved.moment[3:] == moment[3:]
+    x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
+    y, _ = saved.model.apply(saved.moment.params, saved.moment.state, x)
+    np.testing.assert_array_equal(
+        y, recipes.build("tiny-cnn", 3).apply(moment.params, moment.state, x)[0]
+    )
+    assert not (folder / "best.safetensors").exists()
+
+
+def test_history_is_a_table_of_all_digits(folder):
+    lines = (folder / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,train_loss,train_acc,val_loss,val_acc"
+    assert [float(cell) for cell in lines[2].split(",")] == [1, 0.1, 1 / 3, 1e-9, 1]
+
+
+def test_a_run_is_not_overwritten(folder):
+    with pytest.raises(ValueError, match=r"holds a run already.*run-2"):
+        runs.create(folder, CONFIG)
+    assert runs.free_folder(folder).name == "run-2"
+    assert runs.free_folder(folder / "new") == folder / "new"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file(folder, monkeypatch, call):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(OSError, match="No space"):
+            runs.save(folder, a_moment(2))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(os.fstat(file).st_size))
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append(str(b)), replace(a, b)))
+    runs.write(tmp_path / "x", b"12345")
+    assert done == [5, str(tmp_path / "x")]
+    assert (tmp_path / "x").read_bytes() == b"12345"
+
+
+def edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(
+        json.dumps(
+            {k: v for k, v in (json.loads(path.read_text()) | changes).items() if v is not None}
+        )
+    )
+
+
+def cut(folder):
+    path = folder / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda folder: (folder / "config.json").unlink(), "holds no run"),
+        (lambda folder: (folder / "last.safetensors").unlink(), "no last.safetensors"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json is damaged"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "config.json is damaged"),
+        (lambda folder: edit(folder, classes=None), "lacks classes"),
+        (lambda folder: edit(folder, recipe=None), "damaged.*recipe"),
+        (lambda folder: edit(folder, network="tiny-gnn"), "no network 'tiny-gnn'"),
+        (
+            lambda folder: edit(folder, width=2.0),
+            r"params leaf '0.w' has shape \(3, 1, 3, 3\), needed is \(6, 1, 3, 3\)",
+        ),
+        (lambda folder: edit(folder, network="tiny-mlp"), "params leaf '1.w' is missing"),
+        (lambda folder: edit(folder, shape=[1, 2, 2]), "damaged or belongs to another"),
+        (
+            lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"schedule": "linear"}),
+            "no schedule 'linear'",
+        ),
+        (
+            lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"schedule": None}),
+            "damaged: recipe cannot be",
+        ),
+        (
+            lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"patience": 0}),
+            "damaged: recipe cannot be",
+        ),
+        (
+            lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"class_weight": {"a": 2}}),
+            "damaged: recipe cannot be",
+        ),
+        (lambda folder: (folder / "last.safetensors").write_bytes(b"\xff" * 64), "damaged"),
+        (lambda folder: (folder / "last.safetensors").write_bytes(b""), "damaged"),
+        (cut, "damaged"),
+    ],
+)
+def test_damage_is_named(folder, damage, words):
+    damage(folder)
+    with pytest.raises(ValueError, match=words):
+        runs.load(folder, "last")
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(ValueError, match="holds no run"):
+        runs.load(tmp_path / "nothing")
+
+
+def test_what_was_killed_while_it_wrote_is_cleared_away(folder):
+    """And nothing else: neither files with other names nor what a link leads to."""
+    for name in (
+        ".last.safetensors.0a1b2c3d.part",
+        ".history.csv.deadbeef.part",
+        ".mine.part",
+        "notes.part",
+    ):
+        (folder / name).write_text("half")
+    (folder / ".best.safetensors.00000000.part").symlink_to("notes.part")
+    with runs.held(folder):
+        there = {path.name for path in folder.iterdir()}
+    assert there == {
+        ".lock",
+        ".mine.part",
+        "notes.part",
+        "config.json",
+        "history.csv",
+        "last.safetensors",
+    }
+    assert not (folder / ".lock").exists()
