@@ -23,6 +23,7 @@ from autocnn.cli import app, interrupt, main, progress, session
 from autocnn.data import idx
 from autocnn.data.known import FILES
 from autocnn.runs import recipes
+from autocnn.training import Diverged
 
 PLOTS = ["confusion.png", "curves.png", "mistakes.png"]
 FOLDER = [
@@ -216,7 +217,7 @@ def test_a_loss_that_stays_finite_can_diverge_too():
     check([2.0, 19.0], last=False)
     check([2.0], last=False)
     for losses, last in (([2.0, 3.0], True), ([2.0, 1.0, 21.0], False)):
-        with pytest.raises(training.Diverged, match="rose from 2 to"):
+        with pytest.raises(Diverged, match="rose from 2 to"):
             check(losses, last)
 
 
