@@ -1,5 +1,6 @@
 """``autocnn summary``: a network's layers, from its name or from a run folder."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,6 @@ import typer
 from autocnn import models, runs
 from autocnn.cli.output import dumped
 from autocnn.inspection.summary import summary as summarise
-from autocnn.models.width import thinned
 from autocnn.runs import recipes
 from autocnn.text import table
 
@@ -92,7 +92,8 @@ def _built(network, builder, classes, width):
     options = OPTIONS.get(network, {})
     if network.startswith("tiny") or network == "lenet5-1998":
         return recipes.build(network, classes or {"lenet5-1998": 10}.get(network, 3), width)
-    thinned(width, 1)  # refuses what is no width
+    if not 0 < width < math.inf:
+        raise ValueError(f"width is a factor such as 0.5 or 2; got {width}")
     return builder(classes=classes or {"lenet5": 10}.get(network, 1000), width=width, **options)
 
 

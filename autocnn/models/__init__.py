@@ -6,11 +6,23 @@ section 25.6, as published, and ``width`` thins them at their true depth.
 
 from autocnn.models.alexnet import alexnet
 from autocnn.models.lenet import lenet5
+from autocnn.models.networks import NETWORKS, Network, build
 from autocnn.models.resnet import resnet50
 from autocnn.models.tiny import tiny_cnn, tiny_mlp
 from autocnn.models.vgg import vgg16
 
-__all__ = ["alexnet", "lenet5", "rebuild", "resnet50", "tiny_cnn", "tiny_mlp", "vgg16"]
+__all__ = [
+    "NETWORKS",
+    "Network",
+    "alexnet",
+    "build",
+    "lenet5",
+    "rebuild",
+    "resnet50",
+    "tiny_cnn",
+    "tiny_mlp",
+    "vgg16",
+]
 
 
 def rebuild(model, nn):

@@ -1,7 +1,7 @@
 """LeNet-5: today's form, and LeCun et al. 1998 exactly."""
 
 from autocnn import layers
-from autocnn.models.width import thinned
+from autocnn.models.width import scaled
 
 __all__ = ["lenet5"]
 
@@ -31,12 +31,12 @@ DIGITS = """
 """
 
 
-def lenet5(classes=10, width=1.0, activation="relu", original=False, nn=layers):
+def lenet5(classes=10, width=1.0, activation="relu", original=False, stem=None, nn=layers):
     """Build LeNet-5, for images (1, 28, 28): 61,706 parameters. ``activation`` is "relu" or "tanh";
     pooling takes maxima.
 
     conv 6@5x5 (padded) - pool - conv 16@5x5 - pool - dense 120 - dense 84 - dense: 28, 14, 10, 5.
-    ``width`` thins it: see ``models.width``.
+    ``width`` or ``stem`` scales it: see ``models.width``.
 
     ``original=True`` is LeCun, Bottou, Bengio and Haffner 1998, section II.B, for images (1, 32,
     32): the connection table, trainable subsampling, 1.7159 tanh(2/3 x) after each layer up to F6,
@@ -46,14 +46,14 @@ def lenet5(classes=10, width=1.0, activation="relu", original=False, nn=layers):
     follow this project's rule N(0, 2 / fan_in), where the paper draws from U(-2.4, 2.4) / fan_in.
     """
     if original:
-        if width != 1.0 or isinstance(width, int) or activation != "relu":
+        if width != 1.0 or stem is not None or activation != "relu":
             raise ValueError(
-                "lenet5: the original has one width and one activation; leave width and activation out"
+                "lenet5: the original has one width and one activation; leave width, stem and activation out"
             )
         return _lenet5_1998(classes, nn)
     if activation not in ("relu", "tanh"):
         raise ValueError(f'lenet5: activation is "relu" or "tanh"; got {activation!r}')
-    squash, channels = getattr(nn, activation), thinned(width, 6)
+    squash, channels = getattr(nn, activation), scaled(width, stem, 6)
     return nn.serial(
         nn.conv(channels(6), 5, padding=2), squash(), nn.max_pool(2),
         nn.conv(channels(16), 5), squash(), nn.max_pool(2),

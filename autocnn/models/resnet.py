@@ -1,7 +1,7 @@
 """ResNet-50: sixteen bottleneck blocks in four stages, each block added to its shortcut."""
 
 from autocnn import layers
-from autocnn.models.width import thinned
+from autocnn.models.width import scaled
 
 __all__ = ["resnet50"]
 
@@ -13,19 +13,19 @@ STAGES = (
 )  # channels of the 3x3 convolution, blocks; each stage ends at four times that
 
 
-def resnet50(classes=1000, width=1.0, nn=layers):
+def resnet50(classes=1000, width=1.0, stem=None, nn=layers):
     """Build ResNet-50, for images (3, 224, 224): 25,557,032 parameters in 161 leaves; feature maps
     of 112, 56, 28, 14, 7.
 
     He, Zhang, Ren and Sun 2016, Deep residual learning for image recognition, Table 1. A stage's
     first block strides in its 3x3 convolution, where the paper strides in the first 1x1: the
     variant known as v1.5, which torchvision ships. Any image size will do, since the last feature
-    map is averaged. ``width`` thins it: see ``models.width``.
+    map is averaged. ``width`` or ``stem`` scales it: see ``models.width``.
 
     The 50 layers are the main path's 49 convolutions and the dense layer; 4 of the shortcuts are
     convolutions too.
     """
-    channels = thinned(width, 64)
+    channels = scaled(width, stem, 64)
 
     def conv(filters, kernel, stride=1):
         return nn.conv(filters, kernel, stride, kernel // 2, bias=False), nn.batch_norm()

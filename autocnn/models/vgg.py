@@ -1,7 +1,7 @@
 """VGG-16: thirteen 3x3 convolutions and three dense layers."""
 
 from autocnn import layers
-from autocnn.models.width import thinned
+from autocnn.models.width import scaled
 
 __all__ = ["vgg16"]
 
@@ -14,16 +14,16 @@ BLOCKS = (
 )  # channels, convolutions; a 2x2 max-pool ends each block
 
 
-def vgg16(classes=1000, width=1.0, dropout=0.5, nn=layers):
+def vgg16(classes=1000, width=1.0, dropout=0.5, stem=None, nn=layers):
     """Build VGG-16, for images (3, 224, 224): 138,357,544 parameters; the blocks end at 112, 56,
     28, 14, 7.
 
     Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition,
     configuration D. Other image sizes change what the first dense layer sees, hence its parameters
-    (torchvision averages to 7x7 first, which at 224 is the identity). ``width`` thins it: see
+    (torchvision averages to 7x7 first, which at 224 is the identity). ``width`` or ``stem`` scales it: see
     ``models.width``.
     """
-    channels = thinned(width, 64)
+    channels = scaled(width, stem, 64)
 
     def block(filters, convolutions):
         convs = [(nn.conv(channels(filters), 3, padding=1), nn.relu()) for _ in range(convolutions)]

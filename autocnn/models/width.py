@@ -1,29 +1,43 @@
-"""Thinning: one rule by which ``width`` scales a network's channels at its true depth."""
+"""Width: one rule by which a network is made narrower or wider at its true depth."""
 
 import math
 import numbers
+from collections.abc import Callable
 
-__all__ = ["thinned"]
+__all__ = ["scaled"]
 
 
-def thinned(width, first):
-    """Return the function from a published number of channels to a thinned one; ``first`` is that
-    of the first stage.
+def scaled(width: float, stem: int | None, first: int) -> Callable[..., int]:
+    """Return the function from a published number of channels to that of the scaled network.
 
-    A float is a factor: 1.0 is the published network, 0.25 has a quarter of its channels. An int is
-    the number of channels of the first stage, with the rest in proportion: ``width=4`` makes
-    ResNet-50 start with 4 channels instead of 64, as 0.0625 does. Numbers are rounded to the
-    nearest multiple of the groups that must divide them, at least one for each group. Raises
-    ValueError unless ``width`` is positive and finite.
+    width: factor on every number of channels; 1.0 is the published network, 0.25 has a quarter
+        of its channels.
+    stem: the number of channels of the first stage, in place of ``width``; the rest follows in
+        proportion. ``stem=4`` makes ResNet-50 start with 4 channels instead of 64, as
+        ``width=0.0625`` does.
+    first: the published number of channels of the first stage.
+
+    The returned function is ``channels(published, groups=1)``. It rounds to the nearest multiple
+    of ``groups``, at least one channel a group. Raises ValueError unless ``width`` is a positive
+    finite float and ``stem`` an int of 1 or more, and for an int as ``width``, which could mean
+    either.
     """
-    good = isinstance(width, numbers.Real) and not isinstance(width, bool) and 0 < width < math.inf
-    if not good:
+    if isinstance(width, numbers.Integral):
         raise ValueError(
-            f"width is a factor such as 0.25, or the channels of the first stage as an int; got {width!r}"
+            f"width is a factor, such as 0.25 or 1.0; got the int {width!r}: pass width="
+            f"{float(width)} for that factor, or stem={int(width)} for the channels of the first "
+            "stage"
         )
-    factor = width / first if isinstance(width, numbers.Integral) else width
+    if not isinstance(width, numbers.Real) or not 0 < width < math.inf:
+        raise ValueError(f"width is a factor, a float above 0 such as 0.25; got {width!r}")
+    if stem is not None:
+        if not isinstance(stem, numbers.Integral) or isinstance(stem, bool) or stem < 1:
+            raise ValueError(f"stem is the first stage's number of channels, an int; got {stem!r}")
+        if width != 1.0:
+            raise ValueError(f"pass width or stem, not both; got width={width} and stem={stem}")
+        width = stem / first
 
-    def channels(published, groups=1):
-        return groups * max(1, math.floor(published * factor / groups + 0.5))
+    def channels(published: int, groups: int = 1) -> int:
+        return groups * max(1, math.floor(published * width / groups + 0.5))
 
     return channels

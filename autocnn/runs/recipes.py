@@ -5,12 +5,11 @@ A recipe is data, so that a run folder can keep it. The accuracies are those of 
 benchmarks.accuracy``.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from autocnn import augment, layers, models, optim
+from autocnn import augment, models, optim
 from autocnn.ops.arguments import whole
 
 __all__ = [
@@ -126,28 +125,7 @@ def augmentation(recipe, fill=0.0):
 
 
 NETWORKS = ("tiny-cnn", "tiny-mlp", "lenet5", "lenet5-1998")
-
-
-def build(network, classes=10, width=1.0, nn=layers):
-    """Build a network by its name on the command line; ``width`` multiplies its filters and units.
-
-    ValueError for an unknown name or a width that the network cannot have.
-    """
-    if network not in NETWORKS:
-        raise ValueError(f"there is no network {network!r}; the networks are {', '.join(NETWORKS)}")
-    if not 0 < width < math.inf:
-        raise ValueError(f"width is a factor such as 0.5 or 2; got {width}")
-    if network == "tiny-cnn":
-        return models.tiny_cnn(classes, filters=max(1, round(3 * width)), nn=nn)
-    if network == "tiny-mlp":
-        return models.tiny_mlp(classes, hidden=max(1, round(18 * width)), nn=nn)
-    if network == "lenet5":
-        return models.lenet5(classes=classes, width=width, nn=nn)
-    if width != 1:
-        raise ValueError(
-            f"lenet5-1998 is one network and has no width; got {width}. lenet5 has one"
-        )
-    return models.lenet5(classes=classes, original=True, nn=nn)
+build = models.build
 
 
 def inputs(network, shape):

@@ -59,7 +59,7 @@ def test_every_dtype_that_is_taken_comes_back(tmp_path):
 
 
 def test_a_network_goes_on_where_it_was(tmp_path):
-    model = ac.models.resnet50(5, width=2)
+    model = ac.models.resnet50(5, stem=2)
     _, params, state = model.init(4, (3, 32, 32), "float32")
     x = np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype("float32")
     _, state = model.apply(params, state, x, train=True)
@@ -200,13 +200,13 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_torchvisions(name, tmp_path):
     build, expected = NAMES[name]
-    model = build(width=2)
+    model = build(stem=2)
     _, params, state = model.init(1, (3, 224, 224), "float32")
     checkpoint.save_torch(tmp_path / "net", model, params, state)
     assert sorted(load_file(tmp_path / "net")) == sorted(expected)
     assert len(expected) == {"resnet50": 320, "vgg16": 32, "alexnet": 16}[name]
     for nn in (ac.layers, reference):
-        again = checkpoint.load_torch(tmp_path / "net", build(width=2, nn=nn), (3, 224, 224))
+        again = checkpoint.load_torch(tmp_path / "net", build(stem=2, nn=nn), (3, 224, 224))
         assert same(again, (params, state))
 
 
@@ -256,7 +256,7 @@ def own_word():
 
 
 def test_trees_that_lack_leaves_are_not_saved(tmp_path):
-    model = ac.models.resnet50(5, width=2)
+    model = ac.models.resnet50(5, stem=2)
     _, params, state = model.init(1, (3, 64, 64), "float32")
     for trees, first in (
         (([], []), "params.0.w"),
@@ -269,7 +269,7 @@ def test_trees_that_lack_leaves_are_not_saved(tmp_path):
 
 
 def test_every_wrong_tensor_is_named(tmp_path):
-    model = ac.models.resnet50(5, width=2)
+    model = ac.models.resnet50(5, stem=2)
     _, params, state = model.init(1, (3, 64, 64), "float32")
     path = tmp_path / "net"
     checkpoint.save_torch(path, model, params, state)
@@ -288,9 +288,9 @@ def test_every_wrong_tensor_is_named(tmp_path):
     ):
         assert part in str(error.value)
     with pytest.raises(ValueError, match=r"missing: features\.0\.weight .* and 287 more"):
-        checkpoint.load_torch(path, ac.models.vgg16(5, width=2), (3, 32, 32))
+        checkpoint.load_torch(path, ac.models.vgg16(5, stem=2), (3, 32, 32))
     with pytest.raises(ValueError, match="not this network's"):
-        checkpoint.save_torch(path, ac.models.vgg16(5, width=2), params, state)
+        checkpoint.save_torch(path, ac.models.vgg16(5, stem=2), params, state)
     without = {name: a for name, a in load_file(path).items() if "num_batches" not in name}
     assert len(without) == 267
 
@@ -393,8 +393,8 @@ def test_weights_of_torch_give_the_logits_and_gradients_of_torch(name, size, nn,
     from safetensors.torch import save_file as save_torch_file
 
     torch.manual_seed(5)
-    width, classes, shape = 4 if name == "resnet50" else 2, 6, (3, size, size)
-    theirs = twin(name, width, classes).double()
+    stem, classes, shape = 4 if name == "resnet50" else 2, 6, (3, size, size)
+    theirs = twin(name, stem, classes).double()
     with torch.no_grad():
         for key, a in theirs.state_dict().items():
             if "running_var" in key or ("bn" in key and "weight" in key):
@@ -403,7 +403,7 @@ def test_weights_of_torch_give_the_logits_and_gradients_of_torch(name, size, nn,
                 a.normal_(0, 0.2)
     save_torch_file(theirs.state_dict(), tmp_path / "theirs")
     options = {"nn": nn} if name == "resnet50" else {"nn": nn, "dropout": 0.0}
-    ours = NAMES[name][0](classes=classes, width=width, **options)
+    ours = NAMES[name][0](classes=classes, stem=stem, **options)
     params, state = checkpoint.load_torch(tmp_path / "theirs", ours, shape)
     generator = np.random.default_rng(2)
     x, labels = generator.normal(size=(3, *shape)), generator.integers(0, classes, 3)

@@ -159,9 +159,7 @@ def test_names_of_tensors_name_no_files(name, tmp_path):
     assert list(checkpoint.load(inside / "ours").params) == [name.replace(".", "·")]
     save_file({name: np.ones(2)}, inside / "theirs")
     with pytest.raises(ValueError, match="does not fit this network"):
-        checkpoint.load_torch(
-            inside / "theirs", models.alexnet(3, width=1, towers=1), (3, 224, 224)
-        )
+        checkpoint.load_torch(inside / "theirs", models.alexnet(3, stem=1, towers=1), (3, 224, 224))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["inside", "ours", "theirs"]
 
 

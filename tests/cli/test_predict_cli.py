@@ -302,7 +302,7 @@ def test_the_most_active_maps_are_shown_in_their_order():
 def test_figures_of_large_colour_networks():
     from autocnn.plots import predict as plots
 
-    model = ac.models.resnet50(7, width=4)
+    model = ac.models.resnet50(7, stem=4)
     _, params, state = model.init(0, (3, 64, 64), "float32")
     x = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
     taps = {name: tap[0] for name, tap in ac.trace(model, params, state, x).items()}

@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 import autocnn as ac
 import reference
 from autocnn.models.lenet import DIGITS, TABLE, _codes
-from autocnn.models.width import thinned
+from autocnn.models.width import scaled
 from autocnn.trees import leaves
 
 alexnet, lenet5, resnet50, vgg16 = (
@@ -101,9 +101,9 @@ THIN = {
     "lenet5 tanh": (lambda nn: lenet5(width=0.5, activation="tanh", nn=nn), (1, 28, 28)),
     "lenet5_1998": (lambda nn: lenet5_1998(nn=nn), (1, 32, 32)),
     "alexnet": (lambda nn: alexnet(10, width=1 / 16, nn=nn), (3, 227, 227)),
-    "alexnet_2014": (lambda nn: alexnet_2014(classes=10, width=4, nn=nn), (3, 224, 224)),
-    "vgg16": (lambda nn: vgg16(10, width=4, nn=nn), (3, 64, 64)),
-    "resnet50": (lambda nn: resnet50(10, width=4, nn=nn), (3, 64, 64)),
+    "alexnet_2014": (lambda nn: alexnet_2014(classes=10, stem=4, nn=nn), (3, 224, 224)),
+    "vgg16": (lambda nn: vgg16(10, stem=4, nn=nn), (3, 64, 64)),
+    "resnet50": (lambda nn: resnet50(10, stem=4, nn=nn), (3, 64, 64)),
 }
 
 
@@ -275,15 +275,21 @@ def test_width_is_a_factor_or_the_channels_of_the_first_stage():
         (vgg16, 64, (3, 32, 32)),
         (lenet5, 6, (1, 28, 28)),
     ):
-        by_count, by_factor = (build(width=w).init(None, shape)[1] for w in (3, 3 / first))
+        by_count, by_factor = (
+            build(**w).init(None, shape)[1] for w in ({"stem": 3}, {"width": 3 / first})
+        )
         assert [a.shape for _, a in leaves(by_count)] == [a.shape for _, a in leaves(by_factor)]
         assert leaves(by_count)[0][1].shape[0] == 3
     assert (
-        leaves(alexnet(width=5).init(None, (3, 227, 227))[1])[0][1].shape[0] == 6
+        leaves(alexnet(stem=5).init(None, (3, 227, 227))[1])[0][1].shape[0] == 6
     )  # both groups of conv2 need as many
-    assert [thinned(0.01, 64)(n, groups) for n, groups in ((64, 1), (256, 1), (64, 2))] == [1, 3, 2]
-    assert thinned(1.0, 64)(512) == 512
-    assert thinned(2, 64)(64) == 2
+    assert [scaled(0.01, None, 64)(n, groups) for n, groups in ((64, 1), (256, 1), (64, 2))] == [
+        1,
+        3,
+        2,
+    ]
+    assert scaled(1.0, None, 64)(512) == 512
+    assert scaled(1.0, 2, 64)(64) == 2
     model = resnet50(7, width=0.125)
     assert model.init(None, (3, 80, 64))[0] == (7,)
     assert len(leaves(model.init(None, (3, 80, 64))[1])) == 161
@@ -294,6 +300,12 @@ BAD = [
     (lambda: vgg16(width="thin"), "width"),
     (lambda: resnet50(width=-0.5), "width"),
     (lambda: resnet50(width=True), "width"),
+    (lambda: lenet5(width=1), "width=1.0 for that factor, or stem=1"),
+    (lambda: vgg16(width=np.int64(2)), "stem=2"),
+    (lambda: resnet50(stem=1.5), "stem is"),
+    (lambda: alexnet(stem=0), "stem is"),
+    (lambda: alexnet(width=0.5, stem=4), "not both"),
+    (lambda: lenet5(original=True, stem=3), "one width"),
     (lambda: alexnet(towers=3), "towers"),
     (lambda: lenet5(activation="gelu"), "activation"),
     (lambda: lenet5(original=True, width=0.5), "one width"),

@@ -22,7 +22,7 @@ from autocnn.trees import count
 )
 def test_networks_by_name(network, shape, parameters):
     seen = recipes.padded(shape, recipes.inputs(network, shape))
-    out, params, _ = recipes.build(network).init(None, seen)
+    out, params, _ = recipes.build(network, 10).init(None, seen)
     assert out == (10,)
     assert count(params) == parameters
     assert network in recipes.NETWORKS
@@ -35,7 +35,7 @@ def test_width_multiplies_filters_and_units():
         ("lenet5", (1, 28, 28)),
     ):
         sizes = [
-            count(recipes.build(network, width=w).init(None, shape)[1])
+            count(recipes.build(network, 10, width=w).init(None, shape)[1])
             for w in (0.1, 0.5, 1.0, 2.0)
         ]
         assert sizes == sorted(set(sizes))
