@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autocnn.files import atomic_write
 from autocnn.inspection.summary import named_parts
 from autocnn.layers import checks
-from autocnn.runs import write
 from autocnn.runs.recipes import Inputs, padded
 from autocnn.trees import tree_map
 
@@ -27,7 +27,7 @@ OPSET, IR = 17, 8  # of 2022: what nearly every runtime in use reads
 
 def save_onnx(path, model, params, state, shape, classes=None, inputs=None):
     """Write a network as an ONNX file, whole or not at all; arguments as in ``to_onnx``."""
-    write(path, to_onnx(model, params, state, shape, classes, inputs).SerializeToString())
+    atomic_write(path, to_onnx(model, params, state, shape, classes, inputs).SerializeToString())
 
 
 def to_onnx(model, params, state, shape, classes=None, inputs=None):

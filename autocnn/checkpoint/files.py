@@ -3,14 +3,13 @@ all.
 """
 
 import contextlib
-import os
 import pathlib
-import re
-import secrets
 
 import numpy as np
 
-__all__ = ["opened", "tidy", "write", "written"]
+from autocnn.files import atomic_write
+
+__all__ = ["opened", "written"]
 
 FLOATS = ("float16", "float32", "float64")
 
@@ -36,7 +35,7 @@ def opened(path):
 
 
 def written(path, tensors, metadata):
-    """Write named arrays and a dict of strings to a safetensors file, by ``write``.
+    """Write named arrays and a dict of strings to a safetensors file, by ``files.atomic_write``.
 
     ValueError for a leaf that is no array of integers, truth values or floats of 16, 32 or 64 bits,
     OSError when the disk is full or the place cannot be written.
@@ -57,37 +56,4 @@ def written(path, tensors, metadata):
                 f"the leaf '{name}' is {a.dtype}; a checkpoint holds integers, truth values and floats of 16, 32 or 64 bits: "
                 "convert it, such as by astype('float64')"
             )
-    write(path, save(tensors, metadata))
-
-
-def write(path, content):
-    """Write bytes to a file so that whoever reads it, at any moment, finds the old content or the
-    new one, whole.
-
-    They go to a new file beside it, which is flushed to the disk and then renamed over it.
-    """
-    path = pathlib.Path(path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(beside, "xb") as file:  # never through a link that someone has put there
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(
-            error.errno, error.strerror, str(path)
-        ) from error  # the caller does not know of the file beside
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def tidy(folder):
-    """Remove what a process that was killed while it wrote into a folder has left half-written
-    there, beside the files.
-    """
-    for path in pathlib.Path(folder).iterdir():
-        if re.fullmatch(r"\..+\.[0-9a-f]{8}\.part", path.name):
-            path.unlink(missing_ok=True)
+    atomic_write(path, save(tensors, metadata))

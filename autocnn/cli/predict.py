@@ -14,6 +14,7 @@ import typer
 from autocnn import runs, training
 from autocnn import trace as tracing
 from autocnn.cli.output import dumped
+from autocnn.files import atomic_write
 from autocnn.runs import image_files as images
 from autocnn.runs import recipes
 from autocnn.text import table
@@ -300,7 +301,7 @@ def _drawn(figure, path):
     if path.suffix.lower() != ".png":
         raise ValueError(f"figures are PNG files; give --out a name that ends in .png, got {path}")
     figure.savefig(image, format="png")
-    _write(runs.write, path, image.getvalue())
+    _write(atomic_write, path, image.getvalue())
     return path
 
 

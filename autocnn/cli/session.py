@@ -15,9 +15,10 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from autocnn import locks, runs, training
+from autocnn import runs, training
 from autocnn.cli import interrupt, progress
 from autocnn.cli.output import dumped
+from autocnn.files import LockedError, atomic_write
 from autocnn.runs import recipes
 from autocnn.training import mpi as parallel
 
@@ -38,7 +39,7 @@ def held(folder):
         yield Path(folder)
         return
     with contextlib.ExitStack() as stack:
-        yield written(lambda folder: stack.enter_context(runs.held(folder)), folder)
+        yield written(lambda folder: stack.enter_context(runs.lock(folder)), folder)
 
 
 def written(write, folder, *args):
@@ -49,7 +50,7 @@ def written(write, folder, *args):
         return Path(folder)
     try:
         return write(folder, *args)
-    except locks.Busy as error:
+    except LockedError as error:
         typer.echo(f"autocnn: {error}", err=True)
     except OSError as error:
         typer.echo(f"autocnn: cannot write to {folder}: {error.strerror or error}", err=True)
@@ -177,7 +178,7 @@ def _finish(folder, config, data, model, moment, width, as_json):
     for name, figure in figures.items():
         image = io.BytesIO()
         figure.savefig(image, format="png")
-        written(runs.write, folder / name, image.getvalue())
+        written(atomic_write, folder / name, image.getvalue())
     files = ["config.json", "history.csv", "last.safetensors", "best.safetensors", *figures]
     came = progress.outcome(folder, config, moment.history, training.waited(moment.history), files)
     typer.echo(

@@ -2,6 +2,7 @@
 which it was trained.
 """
 
+from autocnn.deprecation import renamed_names
 from autocnn.runs.folder import (
     CONFIG,
     HISTORY,
@@ -9,13 +10,12 @@ from autocnn.runs.folder import (
     configure,
     create,
     free_folder,
-    held,
     holds,
     load,
+    lock,
     save,
     settings,
     started,
-    write,
 )
 
 __all__ = [
@@ -25,11 +25,14 @@ __all__ = [
     "configure",
     "create",
     "free_folder",
-    "held",
     "holds",
     "load",
+    "lock",
     "save",
     "settings",
     "started",
-    "write",
 ]
+
+__getattr__ = renamed_names(
+    __name__, {"held": "autocnn.runs.lock", "write": "autocnn.files.atomic_write"}
+)

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 
-from autocnn import checkpoint, locks
-from autocnn.checkpoint.files import tidy, write
+from autocnn import checkpoint
+from autocnn.files import atomic_write, lock_folder, remove_partial_writes
 from autocnn.models.interpretations import engine
 from autocnn.runs import recipes
 from autocnn.training import Moment
@@ -32,13 +32,12 @@ __all__ = [
     "configure",
     "create",
     "free_folder",
-    "held",
     "holds",
     "load",
+    "lock",
     "save",
     "settings",
     "started",
-    "write",
 ]
 
 CONFIG, HISTORY = "config.json", "history.csv"
@@ -76,7 +75,7 @@ def configure(folder, config):
     """Write ``config``, a dict of plain values, into a run folder, in place of the one that may
     be there.
     """
-    write(Path(folder) / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    atomic_write(Path(folder) / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
     return folder
 
 
@@ -91,17 +90,16 @@ def started(folder):
 
 
 @contextlib.contextmanager
-def held(folder):
-    """Keep all other processes from training into the folder, made if there is none, during the
-    body of ``with``.
+def lock(folder):
+    """Lock the run folder for the ``with`` block, creating it if needed; yields its ``Path``.
 
-    ``locks.Busy``, an OSError that names the other process, when one is training into it. What a
-    process that was killed has left half-written is removed.
+    ``files.LockedError``, an OSError that names the other process, when one is training into it.
+    Removes what a killed process has left half-written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with locks.locked(folder, "training into"):
-        tidy(folder)
+    with lock_folder(folder, "training into"):
+        remove_partial_writes(folder)
         yield folder
 
 
@@ -126,7 +124,7 @@ def save(folder, moment, name="last"):
     rows.writerows(zip(*moment.history.values(), strict=True))
     # The table first: were it the other way round, a run killed in between at its very end would
     # never get its last row.
-    write(Path(folder) / HISTORY, table.getvalue().encode())
+    atomic_write(Path(folder) / HISTORY, table.getvalue().encode())
     where = {
         "step": moment.step,
         "loss": moment.loss if math.isfinite(moment.loss) else None,

@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from autocnn import locks
+from autocnn.files import try_lock
 
 __all__ = ["Store", "line_of"]
 
@@ -67,7 +67,7 @@ class Store:
         self.close()
 
     def _lock(self):
-        if not locks.take(self.file):
+        if not try_lock(self.file):
             raise ValueError(
                 f"{self.path} is being written by another sweep; wait for it, or name another file"
             )

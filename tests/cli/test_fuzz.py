@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from autocnn import checkpoint, models, runs
+from autocnn import checkpoint, files, models, runs
 from autocnn.runs import recipes
 from benchmarks import fuzz
 
@@ -168,7 +168,7 @@ def test_links_are_replaced_and_never_written_through(tmp_path):
     outside.write_text("precious")
     inside.mkdir()
     for name, write in {
-        "a.png": lambda path: runs.write(path, b"new"),
+        "a.png": lambda path: files.atomic_write(path, b"new"),
         "b.safetensors": lambda path: checkpoint.save(path, [np.ones(2)]),
     }.items():
         (inside / name).symlink_to(outside)
@@ -186,7 +186,7 @@ def test_a_link_in_the_place_of_a_temporary_file(tmp_path, monkeypatch):
     for pattern in (".a.png.guessed.part", ".a.png.guessed.tmp"):
         (tmp_path / pattern).symlink_to(outside)
     with pytest.raises(OSError, match="File exists"):
-        runs.write(tmp_path / "a.png", b"new")
+        files.atomic_write(tmp_path / "a.png", b"new")
     assert outside.read_text() == "precious"
 
 

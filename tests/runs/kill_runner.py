@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 
-from autocnn.checkpoint import files
+from autocnn import files
 from autocnn.cli import app
 from autocnn.plots import training as plots
 from autocnn.runs import recipes

@@ -14,12 +14,12 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from autocnn import locks, runs
+from autocnn import files, runs
 from autocnn.cli import app
 
-pytest.importorskip("fcntl")
+fcntl = pytest.importorskip("fcntl")
 ROOT = pathlib.Path(__file__).parents[2]
-HOLD = "import sys, time; from autocnn import runs\nwith runs.held(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+HOLD = "import sys, time; from autocnn import runs\nwith runs.lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
 TRAIN = ("train", "tiny-cnn", "--data", "patterns", "--limit", "10", "--epochs", "1")
 
 
@@ -77,61 +77,72 @@ def test_a_second_process_is_told(tmp_path):
 
 def test_a_lock_is_held_once_and_given_back(tmp_path):
     with (
-        locks.locked(tmp_path),
-        pytest.raises(locks.Busy, match=f"process {os.getpid()} on .* is writing to"),
+        files.lock_folder(tmp_path),
+        pytest.raises(files.LockedError, match=f"process {os.getpid()} on .* is writing to"),
     ):
-        locks.locked(tmp_path).__enter__()
-    with pytest.raises(KeyError), locks.locked(tmp_path):
+        files.lock_folder(tmp_path).__enter__()
+    with pytest.raises(KeyError), files.lock_folder(tmp_path):
         raise KeyError
-    with locks.locked(tmp_path, "training into") as _:
+    with files.lock_folder(tmp_path, "training into") as _:
         assert os.listdir(tmp_path) == [".lock"]
     assert os.listdir(tmp_path) == []
 
 
-def test_a_lock_file_that_its_holder_removes_is_not_taken_for_the_lock(tmp_path, monkeypatch):
-    """Opened before the holder removed it, locked after that: the file is nobody's, and a third
-    process would make another.
+def test_a_removed_lock_file_is_not_taken_for_the_lock(tmp_path, monkeypatch):
+    """Between opening the file and locking it, its holder removes it and another process locks a
+    new one: the lock on the old file counts for nothing.
     """
-    take = locks.take
+    flock, others = fcntl.flock, []
 
-    def late(descriptor):
-        monkeypatch.setattr(locks, "take", take)
+    def late(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", flock)
         (tmp_path / ".lock").unlink()
-        return take(descriptor)
+        others.append(os.open(tmp_path / ".lock", os.O_RDWR | os.O_CREAT))
+        flock(others[0], fcntl.LOCK_EX)
+        flock(descriptor, operation)  # succeeds: the old file is nobody's
 
-    monkeypatch.setattr(locks, "take", late)
-    with locks.locked(tmp_path), pytest.raises(locks.Busy):
-        locks.locked(tmp_path).__enter__()
+    monkeypatch.setattr(fcntl, "flock", late)
+    try:
+        with pytest.raises(files.LockedError), files.lock_folder(tmp_path):
+            pass
+    finally:
+        os.close(others[0])
 
 
 def test_what_is_in_a_lock_file_is_not_repeated(tmp_path):
-    with locks.locked(tmp_path):
+    with files.lock_folder(tmp_path):
         (tmp_path / ".lock").write_text("\x1b[2Jprocess of mine")
-        with pytest.raises(locks.Busy, match="another process is writing to"):
-            locks.locked(tmp_path).__enter__()
+        with pytest.raises(files.LockedError, match="another process is writing to"):
+            files.lock_folder(tmp_path).__enter__()
 
 
 def test_a_lock_is_not_written_through_a_link(tmp_path):
     (tmp_path / "precious").write_text("precious")
     (tmp_path / ".lock").symlink_to("precious")
-    with pytest.raises(OSError), locks.locked(tmp_path):
+    with pytest.raises(OSError), files.lock_folder(tmp_path):
         pass
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    def none(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
+    def flock(*_):
+        raise OSError(code, "No locks available")
 
-    monkeypatch.setattr(locks.fcntl, "flock", none)
-    for fcntl in (locks.fcntl, None):
-        monkeypatch.setattr(locks, "fcntl", fcntl)
-        with (
-            locks.locked(tmp_path),
-            locks.locked(tmp_path),
-        ):  # nobody is told, and nobody is kept out
-            (tmp_path / "written").write_text("twice")
-        assert (tmp_path / "written").read_text() == "twice"
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with files.lock_folder(tmp_path), files.lock_folder(tmp_path):  # nobody is kept out
+        (tmp_path / "written").write_text("twice")
+    with open(tmp_path / "written") as file:
+        assert files.try_lock(file.fileno())
+
+
+def test_any_other_failure_to_lock_is_an_error(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="Input/output error"), files.lock_folder(tmp_path):
+        pass
 
 
 def test_two_processes_at_once(tmp_path):
@@ -139,13 +150,13 @@ def test_two_processes_at_once(tmp_path):
     together.
     """
     code = (
-        "import sys, time, pathlib; from autocnn import locks; t = float(sys.argv[2]); time.sleep(max(0, t - time.time()))\n"
+        "import sys, time, pathlib; from autocnn import files; t = float(sys.argv[2]); time.sleep(max(0, t - time.time()))\n"
         "got, end = 0, time.time() + 0.4\n"
         "while time.time() < end:\n"
         "    try:\n"
-        "        with locks.locked(sys.argv[1]):\n"
+        "        with files.lock_folder(sys.argv[1]):\n"
         "            inside = pathlib.Path(sys.argv[1], 'inside'); inside.touch(exist_ok=False); inside.unlink(); got += 1\n"
-        "    except locks.Busy: pass\n"
+        "    except files.LockedError: pass\n"
         "print(got)"
     )
     command = [sys.executable, "-c", code, str(tmp_path), str(time.time() + 1)]
@@ -158,8 +169,8 @@ def test_two_processes_at_once(tmp_path):
 
 def test_what_an_earlier_holder_wrote_is_not_mixed_in(tmp_path):
     (tmp_path / ".lock").write_text("process 12345678901234567890 on an-earlier.machine\n")
-    with locks.locked(tmp_path), pytest.raises(locks.Busy) as caught:
-        locks.locked(tmp_path).__enter__()
+    with files.lock_folder(tmp_path), pytest.raises(files.LockedError) as caught:
+        files.lock_folder(tmp_path).__enter__()
     assert str(caught.value).startswith(
         f"process {os.getpid()} on {socket.gethostname()} is writing to"
     )

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from autocnn import optim, runs
+from autocnn import files, optim, runs
 from autocnn.runs import recipes
 from autocnn.training import Moment
 from autocnn.trees import leaves
@@ -93,7 +93,7 @@ def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
     done, replace = [], os.replace
     monkeypatch.setattr(os, "fsync", lambda file: done.append(os.fstat(file).st_size))
     monkeypatch.setattr(os, "replace", lambda a, b: (done.append(str(b)), replace(a, b)))
-    runs.write(tmp_path / "x", b"12345")
+    files.atomic_write(tmp_path / "x", b"12345")
     assert done == [5, str(tmp_path / "x")]
     assert (tmp_path / "x").read_bytes() == b"12345"
 
@@ -170,7 +170,7 @@ def test_what_was_killed_while_it_wrote_is_cleared_away(folder):
     ):
         (folder / name).write_text("half")
     (folder / ".best.safetensors.00000000.part").symlink_to("notes.part")
-    with runs.held(folder):
+    with runs.lock(folder):
         there = {path.name for path in folder.iterdir()}
     assert there == {
         ".lock",
