@@ -103,7 +103,7 @@ def try_lock(descriptor: int) -> bool:
 
 def _write_owner(descriptor: int) -> None:
     host = socket.gethostname().encode("ascii", "replace")[:64]
-    os.ftruncate(descriptor, 0)
+    # What an earlier holder has left follows the end of this line, where it is not read.
     os.write(descriptor, b"process %d on %s\n" % (os.getpid(), host))
 
 

@@ -82,7 +82,7 @@ def seeds():
     state, odd trees.
     """
     _, params, state = models.tiny_cnn().init(3, (1, 8, 8), "float32")
-    _, block, norms = models.resnet50(3, width=1).init(1, (3, 32, 32), "float32")
+    _, block, norms = models.resnet50(3, stem=1).init(1, (3, 32, 32), "float32")
     where = {"step": 3, "loss": 0.5, "history": {"epoch": [0, 1]}}
     trees = (
         (params, {"network": state, "optimizer": optim.adam().init(params)}, where),
