@@ -1,3 +1,4 @@
+import importlib
 import json
 import pathlib
 
@@ -5,7 +6,9 @@ import numpy as np
 import pytest
 
 import autocnn as ac
-import reference
+
+pytest.register_assert_rewrite("tests.helpers")
+from tests.helpers import INTERPRETATIONS  # noqa: E402
 
 # They compile the same kernels: two workers of pytest-xdist would each spend half a minute on them.
 COMPILING = ("test_fast_", "test_networks", "test_checkpoint", "test_weights", "test_export")
@@ -19,13 +22,10 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.xdist_group("kernels"))
 
 
-VOCABULARIES = {"autograd": ac.layers, "reference": reference, "fast": ac.fast}
-
-
-@pytest.fixture(params=VOCABULARIES, ids=str)
+@pytest.fixture(params=INTERPRETATIONS, ids=str)
 def nn(request):
     """Each interpretation of the vocabulary in turn."""
-    return VOCABULARIES[request.param]
+    return INTERPRETATIONS[request.param]
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +50,19 @@ def tiny(patterns):
 @pytest.fixture
 def generator():
     return np.random.default_rng(20)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run the command line in this process: command(*arguments) -> (exit code, stdout, stderr)."""
+
+    def run(*arguments, columns=100):
+        monkeypatch.setattr("sys.argv", ["autocnn", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with pytest.raises(SystemExit) as stop:
+            importlib.import_module("autocnn.cli").main()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return run

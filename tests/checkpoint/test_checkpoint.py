@@ -13,6 +13,7 @@ import autocnn as ac
 import reference
 from autocnn import checkpoint
 from autocnn.trees import leaves, tree_map
+from tests.helpers import same_bits
 
 TREE = {
     "a": np.arange(6.0).reshape(2, 3).T,
@@ -23,21 +24,13 @@ TREE = {
 TREES = [TREE, {}, [], (), [[], {}], np.arange(3), [np.ones(2, bool), np.zeros((), np.int64)]]
 
 
-def same(a, b):
-    if isinstance(a, dict):
-        return type(b) is dict and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)
-
-
 @pytest.mark.parametrize("tree", TREES)
 def test_what_is_saved_comes_back(tree, tmp_path):
     about = {"epoch": 3, "history": {"loss": [0.5, 0.25]}, "name": "Größe"}
     checkpoint.save(tmp_path / "run.safetensors", tree, [tree, {}], about)
     params, state, metadata = checkpoint.load(tmp_path / "run.safetensors")
-    assert same(params, tree)
-    assert same(state, [tree, {}])
+    assert same_bits(params, tree)
+    assert same_bits(state, [tree, {}])
     assert metadata == about
     assert checkpoint.load(str(tmp_path / "run.safetensors"))[2] == about
     assert os.listdir(tmp_path) == ["run.safetensors"]
@@ -54,7 +47,7 @@ def test_every_dtype_that_is_taken_comes_back(tmp_path):
     tree = {kind: np.array([0, 1, 1]).astype(kind) for kind in kinds}
     checkpoint.save(tmp_path / "run", tree, [np.arange(3.0).astype(">f8")])
     params, state, _ = checkpoint.load(tmp_path / "run")
-    assert same(params, tree)
+    assert same_bits(params, tree)
     assert np.array_equal(state[0], np.arange(3.0))  # of the other byte order
 
 
@@ -207,7 +200,7 @@ def test_names_are_torchvisions(name, tmp_path):
     assert len(expected) == {"resnet50": 320, "vgg16": 32, "alexnet": 16}[name]
     for nn in (ac.layers, reference):
         again = checkpoint.load_torch(tmp_path / "net", build(stem=2, nn=nn), (3, 224, 224))
-        assert same(again, (params, state))
+        assert same_bits(again, (params, state))
 
 
 def test_some_names_by_hand():

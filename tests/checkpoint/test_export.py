@@ -4,8 +4,6 @@ network.
 
 import json
 
-import cases
-import cases_networks
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ import reference
 from autocnn.export import save_onnx, to_onnx
 from autocnn.runs import recipes
 from autocnn.trees import tree_map
+from tests.cases import parametrize
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -52,7 +51,7 @@ def compare(model, shape, batches=(1, 3)):
     return made
 
 
-@pytest.mark.parametrize("case", cases.CASES + cases_networks.CASES, ids=lambda case: case.name)
+@parametrize("word", "network")
 def test_every_word(case):
     compare(case.build(ac.layers), case.shape)
 

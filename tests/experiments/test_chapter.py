@@ -9,27 +9,11 @@ import numpy as np
 import pytest
 
 import reference
-from autocnn import cli, models
+from autocnn import models
 from autocnn.experiments import chapter, networks, published, report
 from autocnn.experiments.kernels import chance, edge_share
 from autocnn.experiments.lab import Compared, Lab
 from autocnn.sweeps.statistics import mean_interval
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run the command line and return (exit code, stdout, stderr)."""
-
-    def run(*arguments, columns=100):
-        monkeypatch.setattr("sys.argv", ["autocnn", *arguments])
-        monkeypatch.setenv("COLUMNS", str(columns))
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return run
 
 
 class Page(html.parser.HTMLParser):

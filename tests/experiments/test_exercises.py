@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 
 import reference
-from autocnn import cli, experiments, models
+from autocnn import experiments, models
 from autocnn.data import patterns
 from autocnn.experiments import exercises, published, report, seeds
 from autocnn.experiments.lab import Lab, repetition
@@ -253,22 +253,6 @@ def test_edges_are_counted():
 
 def test_shares_stay_shares():
     assert share_interval([0.0, 1.0]) == (0.5, 0.0, 1.0, 2)
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run the command line and return (exit code, stdout, stderr)."""
-
-    def run(*arguments, columns=100):
-        monkeypatch.setattr("sys.argv", ["autocnn", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", str(columns))
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return run
 
 
 def test_the_commands(command, tmp_path):

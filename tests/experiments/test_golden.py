@@ -9,27 +9,16 @@ import pytest
 
 import autocnn as ac
 import reference
+from tests.helpers import CLASSES, SEEDS, chapter_start
 
-CLASSES = {
-    "3class": ("vertical", "horizontal", "diagonal"),
-    "4class": ("vertical", "horizontal", "diagonal", "dot"),
-}
-SEEDS = {"tiny_cnn": (3, 11), "tiny_mlp": (5, 13)}
 runs = pytest.mark.parametrize("which", CLASSES)
-
-
-def start(which, name, nn, **options):
-    data = ac.data.patterns(classes=CLASSES[which])
-    model = getattr(ac.models, name)(classes=len(data.classes), nn=nn, **options)
-    _, params, state = model.init(SEEDS[name][0], (1, 8, 8))
-    return data, model, params, state
 
 
 @runs
 def test_initial_weights(golden, which, nn):
     facts = golden[which]["init"]
-    _, _, cnn, _ = start(which, "tiny_cnn", nn)
-    _, _, mlp, _ = start(which, "tiny_mlp", nn)
+    _, _, cnn, _ = chapter_start(which, "tiny_cnn", nn)
+    _, _, mlp, _ = chapter_start(which, "tiny_mlp", nn)
     assert (
         hashlib.sha256(np.ascontiguousarray(cnn[0]["w"]).tobytes()).hexdigest()
         == facts["conv.w.sha256"]
@@ -43,7 +32,7 @@ def test_initial_weights(golden, which, nn):
 @runs
 @pytest.mark.parametrize("name", SEEDS)
 def test_every_epoch_of_every_run(golden, which, name, nn):
-    data, model, params, state = start(which, name, nn)
+    data, model, params, state = chapter_start(which, name, nn)
     run = ac.train(params, data, model=model, state=state, seed=SEEDS[name][1])
     facts = golden[which][name]
     assert ac.trees.count(params) == facts["parameters"]
@@ -58,14 +47,14 @@ def test_every_epoch_of_every_run(golden, which, name, nn):
 
 
 def test_the_default_run_is_the_chapters(golden):
-    data, _, params, _ = start("3class", "tiny_cnn", ac.layers)
+    data, _, params, _ = chapter_start("3class", "tiny_cnn", ac.layers)
     history = ac.train(params, data).history
     for key, expected in golden["3class"]["tiny_cnn"]["history"].items():
         np.testing.assert_allclose(history[key], expected, rtol=1e-9, atol=0, err_msg=key)
 
 
 def test_trace(golden, nn):
-    data, model, params, state = start("3class", "tiny_cnn", nn)
+    data, model, params, state = chapter_start("3class", "tiny_cnn", nn)
     params = ac.train(params, data, model=model).params
     facts = golden["3class"]["trace"]
     index = int(np.flatnonzero(data.y_val == 0)[0])
@@ -81,7 +70,9 @@ def test_trace(golden, nn):
 def test_filter_sweep(golden):
     """By the reference alone, which is quick; the runs above show that both paths give the same."""
     for filters, facts in golden["3class"]["cnn_filter_sweep"].items():
-        data, model, params, state = start("3class", "tiny_cnn", reference, filters=int(filters))
+        data, model, params, state = chapter_start(
+            "3class", "tiny_cnn", reference, filters=int(filters)
+        )
         history = ac.train(params, data, model=model, state=state, seed=11).history
         assert ac.trees.count(params) == facts["parameters"]
         for key in ("train_loss", "train_acc", "val_acc"):

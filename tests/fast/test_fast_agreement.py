@@ -4,83 +4,14 @@ both sets of kernels.
 
 import numpy as np
 import pytest
-from cases import Case
-from test_agreement import CASES, NETWORK_CASES, check_equal, run, setup
 
 import reference
 from autocnn import fast, layers
 from autocnn.trees import leaves
+from tests.cases import Case, parametrize
+from tests.helpers import assert_close, run_vjp, setup_case
 
-# What the fast words compute together, and sizes that reach each algorithm: Winograd's needs 16
-# channels.
-BLOCKS = [
-    Case("conv relu", lambda nn: nn.serial(nn.conv(4, 3), nn.relu()), (2, 6, 5)),
-    Case(
-        "conv relu pool",
-        lambda nn: nn.serial(nn.conv(4, 3, padding=1), nn.relu(), nn.max_pool(2)),
-        (2, 7, 6),
-    ),
-    Case("conv norm", lambda nn: nn.serial(nn.conv(4, 3, bias=False), nn.batch_norm()), (2, 5, 4)),
-    Case(
-        "conv norm relu",
-        lambda nn: nn.serial(nn.conv(5, 1, bias=False), nn.batch_norm(), nn.relu()),
-        (3, 4, 5),
-    ),
-    Case(
-        "conv norm relu pool",
-        lambda nn: nn.serial(
-            nn.conv(4, 2, bias=False), nn.batch_norm(), nn.relu(), nn.max_pool(3, 2, 1)
-        ),
-        (1, 8, 7),
-    ),
-    Case("winograd", lambda nn: nn.conv(17, 3, padding=1), (16, 5, 4)),
-    Case(
-        "winograd unpadded",
-        lambda nn: nn.serial(nn.conv(16, 3), nn.conv(18, 3, padding=(0, 2)), nn.relu()),
-        (16, 7, 5),
-    ),
-    Case(
-        "winograd norm",
-        lambda nn: nn.serial(nn.conv(16, 3, padding=1, bias=False), nn.batch_norm()),
-        (20, 3, 3),
-    ),
-    Case("winograd grouped", lambda nn: nn.conv(32, 3, padding=1, groups=2), (32, 4, 3)),
-    Case(
-        "product in steps",
-        lambda nn: nn.serial(nn.conv(6, 1), nn.conv(70, 1, stride=(2, 3), bias=False)),
-        (3, 5, 8),
-    ),
-    Case(
-        "grey in steps",
-        lambda nn: nn.serial(nn.conv(1, 1), nn.conv(3, (3, 5), stride=2, padding=2)),
-        (2, 8, 9),
-    ),
-    Case(
-        "residual relu",
-        lambda nn: nn.serial(nn.residual(nn.conv(3, 3, padding=1)), nn.relu()),
-        (3, 4, 5),
-    ),
-    Case(
-        "residual between images",
-        lambda nn: nn.serial(
-            nn.residual(nn.conv(4, 3, 2, 1), nn.conv(4, 1, 2)), nn.relu(), nn.flatten(), nn.dense(3)
-        ),
-        (2, 6, 6),
-    ),
-    Case(
-        "nothing to learn in front",
-        lambda nn: nn.serial(nn.max_pool(2), nn.tanh(), nn.conv(3, 2), nn.flatten()),
-        (2, 6, 7),
-    ),
-    Case(
-        "nothing to learn at all",
-        lambda nn: nn.serial(nn.relu(), nn.serial(nn.avg_pool(2)), nn.flatten()),
-        (2, 4, 4),
-    ),
-    Case("window too large for a byte", lambda nn: nn.max_pool(17), (1, 17, 18)),
-]
-
-cases = pytest.mark.parametrize("case", CASES + BLOCKS + NETWORK_CASES, ids=lambda case: case.name)
+cases = parametrize()
 modes = pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
 
 
@@ -99,9 +30,11 @@ def kernels(request, monkeypatch):
 @modes
 @pytest.mark.parametrize("inputs", ["normal", "ties"])
 def test_fast_agrees_with_both(kernels, case, train, inputs):
-    ours, *others = (run(*setup(case, nn, inputs), train) for nn in (fast, layers, reference))
+    ours, *others = (
+        run_vjp(*setup_case(case, nn, inputs), train) for nn in (fast, layers, reference)
+    )
     for theirs in others:
-        check_equal(ours, theirs, 1e-10)
+        assert_close(ours, theirs, 1e-10)
 
 
 @cases
@@ -111,23 +44,25 @@ def test_evaluation_alone_and_batches_of_one(kernels, case, train):
     a variance.
     """
     for n in (1, 3):
-        layer, params, state, x, _ = setup(case, fast, n=n)
+        layer, params, state, x, _ = setup_case(case, fast, n=n)
         try:
-            expected, moved = setup(case, layers)[0].apply(params, state, x, train=train, key=4)
+            expected, moved = setup_case(case, layers)[0].apply(
+                params, state, x, train=train, key=4
+            )
         except ValueError as error:
             with pytest.raises(ValueError, match="more than one value"):
                 layer.apply(params, state, x, train=train, key=4)
             assert "more than one value" in str(error)
             continue
         y, after = layer.apply(params, state, x, train=train, key=4)
-        check_equal([y, after], [expected, moved], 1e-10)
+        assert_close([y, after], [expected, moved], 1e-10)
 
 
 @cases
 @modes
 def test_float32_stays_float32_and_close(kernels, case, train):
     single, exact = (
-        run(*setup(case, nn, dtype=dtype), train)
+        run_vjp(*setup_case(case, nn, dtype=dtype), train)
         for nn, dtype in ((fast, "float32"), (layers, "float64"))
     )
     assert {leaf.dtype for _, leaf in leaves(single)} == {np.dtype("float32")}
@@ -138,7 +73,7 @@ def test_float32_stays_float32_and_close(kernels, case, train):
 
 @cases
 def test_calls_change_nothing(kernels, case):
-    layer, params, state, x, dy = setup(case, fast)
+    layer, params, state, x, dy = setup_case(case, fast)
     before = [leaf.copy() for _, leaf in leaves([params, state, x, dy])]
     y, _, backward = layer.vjp(params, state, x, train=True, key=9)
     first, kept = backward(dy), y.copy()
@@ -148,16 +83,16 @@ def test_calls_change_nothing(kernels, case):
         for a, (_, b) in zip(before, leaves([params, state, x, dy]), strict=True)
     )
     assert np.array_equal(kept, y)
-    check_equal(first, second, 0)
+    assert_close(first, second, 0)
 
 
 @pytest.mark.parametrize("train", [False, True])
 def test_a_bias_in_front_of_a_normalisation(kernels, train):
     """In training its gradient is nothing but rounding, whose size the weights' gradient tells."""
     case = Case("", lambda nn: nn.serial(nn.conv(4, 2), nn.batch_norm(), nn.relu()), (2, 5, 4))
-    ours, theirs = (run(*setup(case, nn), train) for nn in (fast, layers))
+    ours, theirs = (run_vjp(*setup_case(case, nn), train) for nn in (fast, layers))
     biases = [found["dparams"][0].pop("b") for found in (ours, theirs)]
-    check_equal(ours, theirs, 1e-10)
+    assert_close(ours, theirs, 1e-10)
     assert np.abs(biases[0] - biases[1]).max() <= 1e-10 * np.abs(ours["dparams"][0]["w"]).max()
 
 

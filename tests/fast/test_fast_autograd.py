@@ -6,11 +6,11 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
-from test_agreement import check_equal
 
 import autocnn as ac
 from autocnn import autodiff, fast, layers
 from autocnn.trees import leaves, tree_map
+from tests.helpers import assert_close
 
 
 def network(nn):
@@ -51,7 +51,7 @@ def test_grad_of_a_users_function(pair, train):
     _, _, backward = autodiff.vjp(
         lambda params, x: (objective(plain_model, params, x), None), params, x
     )
-    check_equal(ours, list(backward(1.0)), 1e-12)
+    assert_close(ours, list(backward(1.0)), 1e-12)
 
 
 def test_one_network_is_one_node(pair):
@@ -81,7 +81,7 @@ def test_second_derivatives_of_a_network(pair, generator):
 
         return list(autodiff.vjp(slope, params)[2](1.0))
 
-    check_equal(*on_both(f, pair), 1e-10)
+    assert_close(*on_both(f, pair), 1e-10)
 
 
 def test_forward_mode(generator):
@@ -94,7 +94,7 @@ def test_forward_mode(generator):
         autograd.make_jvp(lambda w, ops=ops: anp.sin(ops.conv2d(x, w)))(w)(v)
         for ops in (fast.ops, ac.ops)
     ]
-    check_equal(*([np.asarray(a) for a in part] for part in found), 1e-12)
+    assert_close(*([np.asarray(a) for a in part] for part in found), 1e-12)
 
 
 def test_the_way_back_is_differentiable(pair, generator):
@@ -110,7 +110,7 @@ def test_the_way_back_is_differentiable(pair, generator):
 
         return autograd.grad(through)(dy)
 
-    check_equal(*on_both(f, pair), 1e-12)
+    assert_close(*on_both(f, pair), 1e-12)
 
 
 def test_a_replaced_forward_is_used(pair):
@@ -129,8 +129,8 @@ def test_a_replaced_forward_is_used(pair):
     y, _, backward = part.vjp(tree, {}, x)
     for model, p, s in ((doubled, tree, {}), (fast.serial(doubled), [tree], [{}])):
         y2, _, backward2 = model.vjp(p, s, x)
-        check_equal([y2], [2 * y], 1e-15)
-        check_equal(
+        assert_close([y2], [2 * y], 1e-15)
+        assert_close(
             [leaf for _, leaf in leaves(backward2(y))],
             [2 * leaf for _, leaf in leaves(backward(y))],
             1e-12,
@@ -154,7 +154,7 @@ def test_images_of_another_precision_than_the_parameters(pair):
         y, _, backward = model.vjp(params, state, x.astype("float32"))
         return [y, backward(np.ones_like(y))]
 
-    check_equal(*on_both(f, pair), 1e-6)
+    assert_close(*on_both(f, pair), 1e-6)
 
 
 def test_single_precision_stays_through_autograd(pair):

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from test_golden import CLASSES, SEEDS, start
 
 import autocnn as ac
 from autocnn import fast
 from autocnn.fast.loss import cross_entropy_pull
+from tests.helpers import CLASSES, SEEDS, chapter_start
 
 
 @pytest.mark.parametrize("kind", ["numpy", "numba"])
@@ -19,7 +19,7 @@ from autocnn.fast.loss import cross_entropy_pull
 def test_every_epoch_of_every_run(golden, which, name, kind):
     if kind == "numba":
         pytest.importorskip("numba")
-    data, model, params, state = start(which, name, fast)
+    data, model, params, state = chapter_start(which, name, fast)
     with fast.using(kind):
         run = ac.train(params, data, model=model, state=state, seed=SEEDS[name][1])
     for key, expected in golden[which][name]["history"].items():

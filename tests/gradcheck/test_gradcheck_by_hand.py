@@ -7,11 +7,11 @@ import pytest
 
 import reference
 from autocnn import gradcheck, layers
-from tests.cases import CASES
+from tests.cases import parametrize
 
 
 @pytest.mark.parametrize("nn", [reference, layers], ids=["reference", "autograd"])
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+@parametrize("word", "network")
 def test_every_word(case, nn):
     report = gradcheck.check_layer(case.build(nn), case.shape)
     assert report.ok, str(report)

@@ -4,62 +4,30 @@ against outside witnesses.
 
 import numpy as np
 import pytest
-from cases import CASES
-from cases_networks import CASES as NETWORK_CASES
 
 import autocnn as ac
 import reference
 from autocnn.trees import leaves, tree_map
+from tests.cases import parametrize
+from tests.helpers import assert_close, run_vjp, setup_case
 
-cases = pytest.mark.parametrize("case", CASES + NETWORK_CASES, ids=lambda case: case.name)
+cases = parametrize("word", "network")
 modes = pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
-
-
-def setup(case, nn, inputs="normal", dtype="float64", n=3):
-    """Build the layer, its trees with random biases too, a batch and a cotangent."""
-    layer = case.build(nn)
-    out, params, state = layer.init((5, 1), case.shape, dtype)
-    generator = np.random.default_rng(len(case.name))
-    params = tree_map(lambda p: (p + 0.1 * generator.normal(size=p.shape)).astype(dtype), params)
-    x = generator.normal(size=(n, *case.shape))
-    if (
-        inputs == "ties"
-    ):  # few values, zero often: equal maxima in most windows, many numbers on relu's kink
-        x = np.round(x).clip(-1, 1)
-        params = tree_map(lambda p: np.round(p).clip(-1, 1).astype(dtype), params)
-    return layer, params, state, x.astype(dtype), generator.normal(size=(n, *out)).astype(dtype)
-
-
-def run(layer, params, state, x, dy, train):
-    y, state, backward = layer.vjp(params, state, x, train=train, key=9)
-    dx, dparams = backward(dy)
-    return {"y": y, "state": state, "dx": dx, "dparams": dparams}
-
-
-def check_equal(a, b, rtol):
-    """Compare two trees: same paths, and each leaf to rtol of its largest entry."""
-    a, b = leaves(a), leaves(b)
-    assert [path for path, _ in a] == [path for path, _ in b]
-    for (path, left), (_, right) in zip(a, b, strict=True):
-        assert left.shape == right.shape, path
-        assert left.dtype == right.dtype, path
-        scale = np.abs(right).max(initial=0) or 1.0
-        assert np.abs(left - right).max(initial=0) <= rtol * scale, path
 
 
 @cases
 def test_both_start_from_the_same_bits(case):
     theirs, ours = (case.build(nn).init((5, 2), case.shape) for nn in (ac.layers, reference))
     assert theirs[0] == ours[0]
-    check_equal(theirs[1:], ours[1:], 0)
+    assert_close(theirs[1:], ours[1:], 0)
 
 
 @cases
 @modes
 @pytest.mark.parametrize("inputs", ["normal", "ties"])
 def test_both_paths_agree(case, train, inputs):
-    results = [run(*setup(case, nn, inputs), train) for nn in (ac.layers, reference)]
-    check_equal(*results, 1e-12)
+    results = [run_vjp(*setup_case(case, nn, inputs), train) for nn in (ac.layers, reference)]
+    assert_close(*results, 1e-12)
 
 
 @cases
@@ -68,8 +36,8 @@ def test_gradients_are_those_of_the_complex_step(case, train, nn):
     """Im f(p + i h u) / h in one random direction a leaf: no step to choose, and no code shared
     with any backward pass.
     """
-    layer, params, state, x, dy = setup(case, nn)
-    found = run(layer, params, state, x, dy, train)
+    layer, params, state, x, dy = setup_case(case, nn)
+    found = run_vjp(layer, params, state, x, dy, train)
     generator = np.random.default_rng(1)
 
     def value(x, params):
@@ -91,9 +59,9 @@ def test_gradients_are_those_of_the_complex_step(case, train, nn):
 @cases
 @modes
 def test_float32_stays_float32(case, train, nn):
-    found = run(*setup(case, nn, dtype="float32"), train)
+    found = run_vjp(*setup_case(case, nn, dtype="float32"), train)
     assert {leaf.dtype for _, leaf in leaves(found)} == {np.dtype("float32")}
-    exact = run(*setup(case, nn), train)
+    exact = run_vjp(*setup_case(case, nn), train)
     for (path, single), (_, double) in zip(leaves(found), leaves(exact), strict=True):
         scale = np.abs(double).max(initial=0) or 1
         assert np.abs(single - double).max(initial=0) <= 50 * np.finfo("float32").eps * scale, path
@@ -102,7 +70,7 @@ def test_float32_stays_float32(case, train, nn):
 @cases
 @modes
 def test_calls_change_nothing(case, train, nn):
-    layer, params, state, x, dy = setup(case, nn)
+    layer, params, state, x, dy = setup_case(case, nn)
     before = [leaf.copy() for _, leaf in leaves([params, state, x, dy])]
     y, _, backward = layer.vjp(params, state, x, train=train, key=9)
     first, kept = backward(dy), y.copy()
@@ -112,7 +80,7 @@ def test_calls_change_nothing(case, train, nn):
         for a, (_, b) in zip(before, leaves([params, state, x, dy]), strict=True)
     )
     assert np.array_equal(kept, y)
-    check_equal(first, second, 0)
+    assert_close(first, second, 0)
 
 
 @cases
@@ -158,7 +126,7 @@ def test_whole_networks_agree(dropout, patterns):
         options = dict(kernel=kernel, stride=stride, pool=pool, dropout=dropout, filters=4)
         models = [ac.models.tiny_cnn(nn=nn, **options) for nn in (ac.layers, reference)]
         _, params, state = models[0].init((3, 1), (1, 8, 8))
-        check_equal(*(model.loss_and_grad(params, state, batch, key=7) for model in models), 1e-12)
-        check_equal(
+        assert_close(*(model.loss_and_grad(params, state, batch, key=7) for model in models), 1e-12)
+        assert_close(
             *(model.loss_and_grad(params, state, batch, train=False) for model in models), 1e-12
         )

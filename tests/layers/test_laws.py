@@ -17,6 +17,7 @@ import reference
 from autocnn import autodiff, checkpoint, ops, optim
 from autocnn.runs import image_files as images
 from autocnn.trees import leaves, tree_map
+from tests.helpers import same_bits
 
 # Derandomized: a test that fails does so for everyone, each time.
 some = settings(max_examples=40, deadline=None, derandomize=True)
@@ -366,14 +367,6 @@ JSON = st.dictionaries(
 )
 
 
-def same(a, b):
-    if isinstance(a, dict):
-        return type(b) is dict and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-
-
 @some
 @given(TREES, TREES, JSON)
 def test_what_is_saved_comes_back_bit_for_bit(params, state, metadata):
@@ -382,7 +375,9 @@ def test_what_is_saved_comes_back_bit_for_bit(params, state, metadata):
         checkpoint.save(path, params, state, metadata)
         found = checkpoint.load(path)
         assert (
-            same(found.params, params) and same(found.state, state) and found.metadata == metadata
+            same_bits(found.params, params)
+            and same_bits(found.state, state)
+            and found.metadata == metadata
         )
         assert os.listdir(folder) == ["checkpoint"]
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import VOCABULARIES
 from scipy.spatial.distance import cdist
 
 import autocnn as ac
@@ -14,6 +13,7 @@ import reference
 from autocnn.models.lenet import DIGITS, TABLE, _codes
 from autocnn.models.width import scaled
 from autocnn.trees import leaves
+from tests.helpers import INTERPRETATIONS
 
 alexnet, lenet5, resnet50, vgg16 = (
     ac.models.alexnet,
@@ -251,7 +251,7 @@ def test_every_leaf_agrees(name, train):
     generator = np.random.default_rng(8)
     x, labels = generator.normal(size=(4, *shape)), generator.integers(0, 10, 4)
     by_hand = leaves(run(build(reference), params, state, x, labels, train))
-    for name, nn in VOCABULARIES.items():
+    for name, nn in INTERPRETATIONS.items():
         found = leaves(run(build(nn), params, state, x, labels, train))
         assert [path for path, _ in found] == [path for path, _ in by_hand], name
         for (path, a), (_, b) in zip(found, by_hand, strict=True):

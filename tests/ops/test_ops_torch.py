@@ -5,7 +5,7 @@ float32.
 import numpy as np
 import pytest
 
-from autocnn import autodiff, ops
+from autocnn import autodiff
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -96,7 +96,7 @@ def draw(shapes, seed=0):
     return arrays
 
 
-def ours(name, arrays, options):
+def ours(ops, name, arrays, options):
     """The value, and a function from dy to the gradients of the arrays that are no running
     statistics.
     """
@@ -130,12 +130,12 @@ def theirs(name, arrays, options):
 @pytest.mark.parametrize(
     "name, shapes, options", CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)]
 )
-def test_value_and_gradients_are_torchs(name, shapes, options, dtype, tolerance):
+def test_value_and_gradients_are_torchs(ops, name, shapes, options, dtype, tolerance):
     arrays = {k: a.astype(dtype) for k, a in draw(shapes).items()}
     options = {k: v.astype(dtype) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     if name == "cross_entropy" and "labels" not in options:
         options = dict(options, labels=LABELS)
-    y, backward = ours(name, arrays, options)
+    y, backward = ours(ops, name, arrays, options)
     y_, backward_, _ = theirs(name, arrays, options)
     assert y.dtype == dtype and y.shape == y_.shape
     np.testing.assert_allclose(y, y_, rtol=tolerance, atol=tolerance)
@@ -150,7 +150,7 @@ def test_value_and_gradients_are_torchs(name, shapes, options, dtype, tolerance)
         )
 
 
-def test_the_cases_contain_ties_and_kinks():
+def test_the_cases_contain_ties_and_kinks(ops):
     x = draw(IMAGES)["x"]
     cells = np.sort(ops.windows(x, 2, 2).reshape(4, -1), axis=0)
     assert (cells[-1] == cells[-2]).sum() > 5
@@ -159,7 +159,7 @@ def test_the_cases_contain_ties_and_kinks():
 
 @pytest.mark.parametrize("options", [{}, dict(training=True, momentum=0.25)])
 @pytest.mark.parametrize("shape", [(6, 4), (3, 4, 2, 5)])
-def test_running_statistics_are_torchs_and_the_old_ones_stay(shape, options):
+def test_running_statistics_are_torchs_and_the_old_ones_stay(ops, shape, options):
     arrays = draw(
         {"x": shape, "running_mean": (4,), "running_var": (4,), "weight": (4,), "bias": (4,)}
     )
@@ -178,7 +178,7 @@ def test_running_statistics_are_torchs_and_the_old_ones_stay(shape, options):
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_max_pool_with_infinities_is_torchs(padding):
+def test_max_pool_with_infinities_is_torchs(ops, padding):
     low, high = -np.inf, np.inf
     x = np.array(
         [
@@ -192,14 +192,14 @@ def test_max_pool_with_infinities_is_torchs(padding):
             ]
         ]
     )
-    y, backward = ours("max_pool2d", {"x": x}, dict(kernel_size=2, padding=padding))
+    y, backward = ours(ops, "max_pool2d", {"x": x}, dict(kernel_size=2, padding=padding))
     y_, backward_, _ = theirs("max_pool2d", {"x": x}, dict(kernel_size=2, padding=padding))
     np.testing.assert_array_equal(y, y_)
     dy = np.random.default_rng(0).normal(size=y.shape)
     np.testing.assert_array_equal(backward(dy)["x"], backward_(dy)["x"])
 
 
-def test_dropout_keeps_its_share_and_needs_a_key():
+def test_dropout_keeps_its_share_and_needs_a_key(ops):
     x = np.ones((100, 100), np.float32)
     y = ops.dropout(x, 0.3, key=4)
     assert y.dtype == np.float32
@@ -214,7 +214,7 @@ def test_dropout_keeps_its_share_and_needs_a_key():
 
 
 @pytest.mark.parametrize("dims", [(), (1,), (1, 2), (-2, -1), (0, 1)])
-def test_flatten_is_torchs(dims):
+def test_flatten_is_torchs(ops, dims):
     x = np.arange(120.0).reshape(2, 3, 4, 5)
     np.testing.assert_array_equal(
         ops.flatten(x, *dims), torch.flatten(torch.tensor(x), *dims).numpy()
@@ -222,27 +222,30 @@ def test_flatten_is_torchs(dims):
 
 
 BAD = [
-    (lambda x: ops.conv2d(x, np.ones((2, 4, 3, 3)), padding="same", stride=2), "stride 1"),
-    (lambda x: ops.conv2d(x, np.ones((2, 4, 3, 3)), padding="full"), '"valid" or "same"'),
-    (lambda x: ops.conv2d(x, np.ones((2, 4, 12, 3))), "does not fit"),
-    (lambda x: ops.conv2d(x, np.ones((2, 3, 3, 3))), "4 channels"),
-    (lambda x: ops.conv2d(x, np.ones((2, 4, 3, 3)), groups=3), "groups=3"),
-    (lambda x: ops.conv2d(x[0], np.ones((2, 4, 3, 3))), "needs x"),
-    (lambda x: ops.max_pool2d(x, 2, padding=2), "at most half"),
-    (lambda x: ops.max_pool2d(x, 2, stride=0), "stride"),
-    (lambda x: ops.avg_pool2d(x[0], 2), "images"),
-    (lambda x: ops.avg_pool2d(x, 2, divisor_override=0), "divisor_override"),
-    (lambda x: ops.batch_norm(x, np.zeros(3), np.ones(3)), "running_mean must be"),
-    (lambda x: ops.batch_norm(x, None, None), "training=True"),
-    (lambda x: ops.batch_norm(x[:1, :, :1, :1], None, None, training=True), "more than one value"),
-    (lambda x: ops.local_response_norm(x, 0), "size"),
-    (lambda x: ops.cross_entropy(x[0, 0], np.full(9, -100)), "no label counts"),
-    (lambda x: ops.cross_entropy(x[0, 0], np.full(9, -1)), r"0\.\.7; got -1"),
-    (lambda x: ops.cross_entropy(x[0, 0], np.zeros(9, int), reduction="avg"), "reduction"),
+    (lambda ops, x: ops.conv2d(x, np.ones((2, 4, 3, 3)), padding="same", stride=2), "stride 1"),
+    (lambda ops, x: ops.conv2d(x, np.ones((2, 4, 3, 3)), padding="full"), '"valid" or "same"'),
+    (lambda ops, x: ops.conv2d(x, np.ones((2, 4, 12, 3))), "does not fit"),
+    (lambda ops, x: ops.conv2d(x, np.ones((2, 3, 3, 3))), "4 channels"),
+    (lambda ops, x: ops.conv2d(x, np.ones((2, 4, 3, 3)), groups=3), "groups=3"),
+    (lambda ops, x: ops.conv2d(x[0], np.ones((2, 4, 3, 3))), "needs x"),
+    (lambda ops, x: ops.max_pool2d(x, 2, padding=2), "at most half"),
+    (lambda ops, x: ops.max_pool2d(x, 2, stride=0), "stride"),
+    (lambda ops, x: ops.avg_pool2d(x[0], 2), "images"),
+    (lambda ops, x: ops.avg_pool2d(x, 2, divisor_override=0), "divisor_override"),
+    (lambda ops, x: ops.batch_norm(x, np.zeros(3), np.ones(3)), "running_mean must be"),
+    (lambda ops, x: ops.batch_norm(x, None, None), "training=True"),
+    (
+        lambda ops, x: ops.batch_norm(x[:1, :, :1, :1], None, None, training=True),
+        "more than one value",
+    ),
+    (lambda ops, x: ops.local_response_norm(x, 0), "size"),
+    (lambda ops, x: ops.cross_entropy(x[0, 0], np.full(9, -100)), "no label counts"),
+    (lambda ops, x: ops.cross_entropy(x[0, 0], np.full(9, -1)), r"0\.\.7; got -1"),
+    (lambda ops, x: ops.cross_entropy(x[0, 0], np.zeros(9, int), reduction="avg"), "reduction"),
 ]
 
 
 @pytest.mark.parametrize("call, message", BAD, ids=[m for _, m in BAD])
-def test_bad_arguments_get_one_clear_error(call, message):
+def test_bad_arguments_get_one_clear_error(ops, call, message):
     with pytest.raises(ValueError, match=message):
-        call(draw(IMAGES)["x"])
+        call(ops, draw(IMAGES)["x"])

@@ -19,7 +19,6 @@ import scipy.stats
 
 import autocnn as ac
 import reference
-from autocnn import cli
 from autocnn.sweeps import Sweep, pool
 
 tiny_cnn = functools.partial(ac.models.tiny_cnn, nn=reference)
@@ -441,22 +440,6 @@ def test_a_sweep_that_is_killed_goes_on(tmp_path, command):
     assert out.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
     trials = [json.dumps(json.loads(line)["trial"]) for line in out.read_text().splitlines()[1:]]
     assert len(trials) == len(set(trials)) == 16
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run the command line and return (exit code, stdout, stderr)."""
-
-    def run(*arguments, columns=100):
-        monkeypatch.setattr("sys.argv", ["autocnn", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", str(columns))
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return run
 
 
 def test_the_command(command, tmp_path):

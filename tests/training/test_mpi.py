@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 
 import autocnn as ac
-import reference
 from autocnn import runs
 from autocnn.training import mpi as parallel
 from autocnn.trees import leaves
+from tests.helpers import ROOT, rank_networks, rank_start
 
 pytest.importorskip("mpi4py")
-ROOT = pathlib.Path(__file__).parents[2]
 MPIEXEC = shutil.which("mpiexec", path=str(pathlib.Path(sys.executable).parent)) or shutil.which(
     "mpiexec"
 )
@@ -32,43 +31,30 @@ import numpy as np
 import autocnn as ac, reference
 from autocnn.training import mpi as parallel
 from autocnn.trees import leaves
-from tests.training.test_mpi import networks, start
+from tests.helpers import rank_networks, rank_start
 
 comm = parallel.world().comm
 found = {}
-for name, model in networks().items():
-    params, state, data = start(model)
+for name, model in rank_networks().items():
+    params, state, data = rank_start(model)
     run = ac.train(params, data, model=parallel.shard(model), state=state, epochs=3, batch_size=20)
     found[name] = [leaf.tolist() for _, leaf in leaves((run.params, run.state))]
-model = networks()["norm and dropout"]
-params, state, data = start(model)
+model = rank_networks()["norm and dropout"]
+params, state, data = rank_start(model)
 one = parallel.shard(model).loss_and_grad(params, state, (data.x_train[:20], data.y_train[:20]), key=5)
 found["one step"] = [np.asarray(leaf).tolist() for _, leaf in leaves(one)]
 one = parallel.shard(model).loss_and_grad(params, state, (data.x_train[:20], data.y_train[:20]), train=False)
 found["in evaluation"] = [np.asarray(leaf).tolist() for _, leaf in leaves(one)]
 y, _, backward = parallel.shard(model).vjp(params, state, data.x_train[:20], train=True, key=5)
 found["vjp"] = [np.asarray(leaf).tolist() for _, leaf in leaves((y, backward(np.cos(y))))]
-cnn = networks()["tiny_cnn"]
-params, state, data = start(cnn)
+cnn = rank_networks()["tiny_cnn"]
+params, state, data = rank_start(cnn)
 one = parallel.shard(cnn).loss_and_grad(params, state, (data.x_train[:1], data.y_train[:1]))
 found["one image"] = [np.asarray(leaf).tolist() for _, leaf in leaves(one)]
 everyone = comm.gather(json.dumps(found))
 if comm.rank == 0:
     print(json.dumps({"found": found, "equal": len(set(everyone)) == 1, "ranks": len(everyone)}))
 """
-
-
-def networks():
-    """TinyCNN by autograd, and one with batch norm and dropout by hand."""
-    n = reference
-    norm = n.serial(n.conv(2, 3), n.batch_norm(), n.relu(), n.flatten(), n.dropout(0.3), n.dense(3))
-    return {"tiny_cnn": ac.models.tiny_cnn(), "norm and dropout": norm}
-
-
-def start(model):
-    """Weights, state and pictures to start from, in float64."""
-    _, params, state = model.init(3, (1, 8, 8))
-    return params, state, ac.data.patterns(train_per_class=17, val_per_class=2)
 
 
 def mpiexec(ranks, *arguments):
@@ -85,8 +71,8 @@ def test_many_ranks_train_as_one(ranks):
     assert printed["equal"] and printed["ranks"] == ranks
     found = printed["found"]
 
-    model = networks()["tiny_cnn"]
-    params, state, data = start(model)
+    model = rank_networks()["tiny_cnn"]
+    params, state, data = rank_start(model)
     run = ac.train(params, data, model=model, state=state, epochs=3, batch_size=20)
     close(found["tiny_cnn"], (run.params, run.state), 1e-10)
     close(
@@ -97,8 +83,8 @@ def test_many_ranks_train_as_one(ranks):
 
     # Batch norm and dropout: each rank has its own statistics and its own masks; the rest is an
     # average by images.
-    model = networks()["norm and dropout"]
-    params, state, data = start(model)
+    model = rank_networks()["norm and dropout"]
+    params, state, data = rank_start(model)
     batch = (data.x_train[:20], data.y_train[:20])
     close(found["in evaluation"], model.loss_and_grad(params, state, batch, train=False), 1e-14)
     y, _, backward = model.vjp(params, state, batch[0], train=True, key=5)
@@ -182,12 +168,12 @@ def test_a_rank_that_dies_ends_the_job(how):
 import os
 import autocnn as ac
 from autocnn.training import mpi as parallel
-from tests.training.test_mpi import networks, start
+from tests.helpers import rank_networks, rank_start
 def die(moment):
     if parallel.rank() == 1 and moment.step == 3:
         {deed}
-model = networks()["tiny_cnn"]
-params, state, data = start(model)
+model = rank_networks()["tiny_cnn"]
+params, state, data = rank_start(model)
 ac.train(params, data, model=parallel.shard(model), state=state, epochs=50, on_step=die)
 print("done")
 """
@@ -200,7 +186,7 @@ print("done")
 
 
 def test_one_process_is_left_alone():
-    model = networks()["tiny_cnn"]
+    model = rank_networks()["tiny_cnn"]
     assert parallel.shard(model) is model
     assert parallel.world() == (None, 0, 1)
 
