@@ -35,7 +35,7 @@ def to_onnx(model, params, state, shape, classes=None, inputs=None):
     mode.
 
     Input "images" (N, C, H, W), output "logits" (N, K), both float32, N free. ``classes``, if
-    given, go into the metadata as a JSON list. ``inputs``, a run's ``recipes.Inputs``, makes its
+    given, go into the metadata as a JSON list. ``inputs``, a run's ``preprocessing.Inputs``, makes its
     padding and grey levels the graph's first nodes; shape is then that of the image before them.
     Raises ValueError when the trees are not the network's or a word is unknown, and ImportError
     when onnx is not installed.
@@ -108,7 +108,7 @@ def _float32(name, tree, need):
 
 
 def _prepared(graph, x, inputs):
-    """``recipes.prepare`` as nodes: padding, then grey levels."""
+    """``preprocessing.prepare`` as nodes: padding, then grey levels."""
     if inputs.pad:
         p = inputs.pad
         x = graph.node(

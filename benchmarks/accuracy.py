@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import autocnn as ac
 from autocnn.models.interpretations import engine
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing, recipes
 from autocnn.text import table
 
 __all__ = ["accuracy", "sklearn_accuracy"]
@@ -41,7 +41,8 @@ def accuracy(network, data_name, width=1.0, seed=0, nn=None, progress=False):
     recipe, data = recipes.recipe(network, data_name), ac.data.load(data_name)
     inputs = recipes.inputs(network, data.x_train.shape[1:])
     data = data._replace(
-        x_train=recipes.prepare(data.x_train, inputs), x_val=recipes.prepare(data.x_val, inputs)
+        x_train=preprocessing.prepare(data.x_train, inputs),
+        x_val=preprocessing.prepare(data.x_val, inputs),
     )
     model = recipes.build(network, len(data.classes), width, nn or engine("fast"))
     _, params, state = model.init((0, seed), data.x_train.shape[1:], "float32")

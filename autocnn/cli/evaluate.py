@@ -7,7 +7,7 @@ import typer
 from autocnn import runs, training
 from autocnn.cli.output import dumped
 from autocnn.cli.settings import dataset
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing
 
 __all__ = ["evaluate"]
 
@@ -35,7 +35,7 @@ def evaluate(
         raise ValueError(
             f"{run} knows {len(saved.config['classes'])} classes, the data have {len(pictures.classes)}"
         )
-    x = recipes.prepare(pictures.x_val, recipes.Inputs(**saved.config["inputs"]))
+    x = preprocessing.prepare(pictures.x_val, preprocessing.Inputs(**saved.config["inputs"]))
     loss, accuracy = training.evaluate(
         saved.model, saved.moment.params, saved.moment.state, x, pictures.y_val
     )

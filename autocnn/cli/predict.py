@@ -16,7 +16,7 @@ from autocnn import trace as tracing
 from autocnn.cli.output import dumped
 from autocnn.files import atomic_write
 from autocnn.runs import image_files as images
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing
 from autocnn.text import table
 from autocnn.trees import leaves
 
@@ -83,8 +83,8 @@ def predict(
         raise ValueError("\nautocnn: ".join(error for _, error in failed))
     for _, error in failed:
         typer.echo(f"autocnn: {error}", err=True)
-    x = recipes.prepare(
-        np.stack([x for _, x, _ in found]), recipes.Inputs(**saved.config["inputs"])
+    x = preprocessing.prepare(
+        np.stack([x for _, x, _ in found]), preprocessing.Inputs(**saved.config["inputs"])
     )
     probs = training.predict(saved.model, saved.moment.params, saved.moment.state, x)
     classes = saved.config["classes"]
@@ -126,7 +126,7 @@ def trace(
 
     saved = runs.load(run, "last" if last else "best")
     x, steps = _fitted(saved, picture, invert)
-    x = recipes.prepare(x[None], recipes.Inputs(**saved.config["inputs"]))
+    x = preprocessing.prepare(x[None], preprocessing.Inputs(**saved.config["inputs"]))
     taps = {
         name: tap[0]
         for name, tap in tracing(saved.model, saved.moment.params, saved.moment.state, x).items()
@@ -179,7 +179,9 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False):
     saved = runs.load(run, "last" if last else "best")
     weights = next(leaf for _, leaf in leaves(saved.moment.params) if leaf.ndim >= 2)
     if weights.ndim == 2:  # (D, units) of a dense layer right behind the image
-        shape = recipes.padded(saved.config["shape"], recipes.Inputs(**saved.config["inputs"]))
+        shape = preprocessing.padded_shape(
+            saved.config["shape"], preprocessing.Inputs(**saved.config["inputs"])
+        )
         weights = weights.T.reshape(-1, *shape)
     kind = "x".join(map(str, weights.shape[1:]))
     figure = draw(weights, f"{saved.config['network']}: {len(weights)} filters of {kind}")
@@ -220,7 +222,7 @@ def export(
     if suffix == ".onnx":
         from autocnn.export import save_onnx
 
-        inputs = recipes.Inputs(**config["inputs"])
+        inputs = preprocessing.Inputs(**config["inputs"])
         _write(
             save_onnx,
             out,
@@ -282,7 +284,7 @@ def _bar(share, width):
 
 
 def _fitted(saved, path, invert):
-    """A picture file as what the run's network takes, before ``recipes.prepare``: (x (C, H, W),
+    """A picture file as what the run's network takes, before ``preprocessing.prepare``: (x (C, H, W),
     steps).
     """
     data = saved.config["data"]

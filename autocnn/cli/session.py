@@ -19,7 +19,7 @@ from autocnn import runs, training
 from autocnn.cli import interrupt, progress
 from autocnn.cli.output import dumped
 from autocnn.files import LockedError, atomic_write
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing, recipes
 from autocnn.training import mpi as parallel
 
 __all__ = ["held", "train", "written"]
@@ -66,9 +66,10 @@ def train(folder, config, data, model, optimizer, moment, until=None, as_json=Fa
     """
     from autocnn.fast import compiling  # what no other command has to wait for
 
-    recipe, inputs = recipes.Recipe(**config["recipe"]), recipes.Inputs(**config["inputs"])
+    recipe, inputs = recipes.Recipe(**config["recipe"]), preprocessing.Inputs(**config["inputs"])
     data = data._replace(
-        x_train=recipes.prepare(data.x_train, inputs), x_val=recipes.prepare(data.x_val, inputs)
+        x_train=preprocessing.prepare(data.x_train, inputs),
+        x_val=preprocessing.prepare(data.x_val, inputs),
     )
     width = shutil.get_terminal_size((100, 24)).columns
     typer.echo(

@@ -15,7 +15,7 @@ from autocnn import training
 from autocnn.data import load, patterns
 from autocnn.models.interpretations import engine as vocabulary
 from autocnn.ops.arguments import whole
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing, recipes
 from autocnn.training import sample_weight as weights
 
 __all__ = [
@@ -180,7 +180,7 @@ def begin(config):
     model = recipes.build(
         config["network"], len(config["classes"]), config["width"], vocabulary(config["engine"])
     )
-    shape = recipes.padded(config["shape"], recipes.Inputs(**config["inputs"]))
+    shape = preprocessing.padded_shape(config["shape"], preprocessing.Inputs(**config["inputs"]))
     # Runs that differ in their seed share no stream: this key's second number is not used for
     # anything else.
     dtype = config.get("dtype", "float32")

@@ -10,7 +10,7 @@ import typer
 from autocnn import models, runs
 from autocnn.cli.output import dumped
 from autocnn.inspection.summary import summary as summarise
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing, recipes
 from autocnn.text import table
 
 # Networks by name, with the images that they were made for.
@@ -63,7 +63,9 @@ def summary(
         saved = runs.load(network, "last")
         model, own = (
             saved.model,
-            recipes.padded(saved.config["shape"], recipes.Inputs(**saved.config["inputs"])),
+            preprocessing.padded_shape(
+                saved.config["shape"], preprocessing.Inputs(**saved.config["inputs"])
+            ),
         )
     else:
         raise ValueError(

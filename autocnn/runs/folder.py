@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from autocnn import checkpoint
 from autocnn.files import atomic_write, lock_folder, remove_partial_writes
 from autocnn.models.interpretations import engine
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing, recipes
 from autocnn.training import Moment
 from autocnn.trees import leaves, unflatten
 
@@ -147,7 +147,9 @@ def load(folder, name="best", nn=None):
     try:
         model = recipes.build(config["network"], len(config["classes"]), config["width"], nn)
         held_params, held_state, where = checkpoint.load(path)
-        shape = recipes.padded(config["shape"], recipes.Inputs(**config["inputs"]))
+        shape = preprocessing.padded_shape(
+            config["shape"], preprocessing.Inputs(**config["inputs"])
+        )
         _, params, state = model.init(None, shape)
         params, state = (
             _filled("params", params, held_params),
@@ -246,7 +248,7 @@ def _recipe(value):
 def _inputs(value):
     return (
         isinstance(value, dict)
-        and value.keys() <= {*recipes.Inputs._fields}
+        and value.keys() <= {*preprocessing.Inputs._fields}
         and all(map(_number, value.values()))
         and _int(value.get("pad", 0), 0)
     )

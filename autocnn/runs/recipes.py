@@ -7,21 +7,17 @@ benchmarks.accuracy``.
 
 from typing import NamedTuple
 
-import numpy as np
-
 from autocnn import augment, models, optim
 from autocnn.ops.arguments import whole
+from autocnn.runs.preprocessing import Inputs
 
 __all__ = [
     "NETWORKS",
-    "Inputs",
     "Recipe",
     "augmentation",
     "build",
     "inputs",
     "optimizer",
-    "padded",
-    "prepare",
     "recipe",
 ]
 
@@ -48,16 +44,6 @@ class Recipe(NamedTuple):
     schedule: str = "cosine"
     patience: int | None = None
     class_weight: str | None = None
-
-
-class Inputs(NamedTuple):
-    """How images in [0, 1] enter a network: ``pad`` pixels of background around them, grey
-    levels from low to high.
-    """
-
-    pad: int = 0
-    low: float = 0.0
-    high: float = 1.0
 
 
 # Small images, few of them: an epoch takes moments, so that many are affordable.
@@ -143,19 +129,3 @@ def inputs(network, shape):
             f"lenet5-1998 sees images of 32x32, or smaller square ones of even size; got {shape[1]}x{shape[2]}"
         )
     return Inputs(missing.pop() // 2, -0.1, 1.175)
-
-
-def prepare(x, inputs):
-    """Return images (N, C, H, W) in [0, 1] as ``inputs`` has them, in x's dtype."""
-    p = inputs.pad
-    if p:
-        x = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
-    if (inputs.low, inputs.high) != (0.0, 1.0):
-        x = x * (inputs.high - inputs.low) + inputs.low
-    return x
-
-
-def padded(shape, inputs):
-    """Return the shape (C, H, W) that images of ``shape`` have after ``prepare``."""
-    channels, height, width = shape
-    return channels, height + 2 * inputs.pad, width + 2 * inputs.pad

@@ -10,7 +10,7 @@ import pytest
 import autocnn as ac
 import reference
 from autocnn.export import save_onnx, to_onnx
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing, recipes
 from autocnn.trees import tree_map
 from tests.cases import parametrize
 
@@ -110,7 +110,7 @@ def test_a_runs_preparation_is_part_of_the_graph(generator):
     params, state, _ = lively(model, (1, 32, 32))
     x = generator.random((2, 1, 28, 28)).astype("float32")
     made = to_onnx(model, params, state, (1, 28, 28), inputs=inputs)
-    ours = model.apply(params, state, recipes.prepare(x, inputs))[0]
+    ours = model.apply(params, state, preprocessing.prepare(x, inputs))[0]
     np.testing.assert_allclose(run(made, x), ours, rtol=1e-5)
 
 

@@ -18,7 +18,7 @@ from autocnn import checkpoint, runs
 from autocnn.cli import app, predict
 from autocnn.data import idx
 from autocnn.data.known import FILES
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing
 
 
 def autocnn(*args, **env):
@@ -86,8 +86,8 @@ def pictures(tmp_path_factory):
 
 def expected(run, grey):
     saved = runs.load(run, "best")
-    x = recipes.prepare(
-        grey[None, None].astype("f") / 255, recipes.Inputs(**saved.config["inputs"])
+    x = preprocessing.prepare(
+        grey[None, None].astype("f") / 255, preprocessing.Inputs(**saved.config["inputs"])
     )
     return ac.predict(saved.model, saved.moment.params, saved.moment.state, x)[0], saved.config[
         "classes"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autocnn import augment, optim
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing, recipes
 from autocnn.runs.recipes import Inputs, Recipe
 from autocnn.trees import count
 
@@ -21,7 +21,7 @@ from autocnn.trees import count
     ],
 )
 def test_networks_by_name(network, shape, parameters):
-    seen = recipes.padded(shape, recipes.inputs(network, shape))
+    seen = preprocessing.padded_shape(shape, recipes.inputs(network, shape))
     out, params, _ = recipes.build(network, 10).init(None, seen)
     assert out == (10,)
     assert count(params) == parameters
@@ -46,8 +46,8 @@ def test_the_network_of_1998_sees_a_frame_of_background():
     x = np.random.default_rng(0).random((5, 1, 28, 28), np.float32)
     x[0, 0, 0, :2] = 0, 1
     inputs = recipes.inputs("lenet5-1998", (1, 28, 28))
-    y = recipes.prepare(x, inputs)
-    assert y.shape == (5, 1, 32, 32) == (5, *recipes.padded((1, 28, 28), inputs))
+    y = preprocessing.prepare(x, inputs)
+    assert y.shape == (5, 1, 32, 32) == (5, *preprocessing.padded_shape((1, 28, 28), inputs))
     assert y.dtype == np.float32
     assert y[0, 0, 2, 2] == y.min() == np.float32(-0.1) and y[0, 0, 2, 3] == np.float32(1.175)
     assert (y[:, :, :2] == np.float32(-0.1)).all() and (y[..., -2:] == np.float32(-0.1)).all()
@@ -58,7 +58,7 @@ def test_the_network_of_1998_sees_a_frame_of_background():
 def test_other_networks_take_images_as_they_are():
     x = np.random.default_rng(0).random((2, 1, 8, 8))
     assert recipes.inputs("lenet5", (1, 28, 28)) == Inputs()
-    assert recipes.prepare(x, Inputs()) is x
+    assert preprocessing.prepare(x, Inputs()) is x
 
 
 @pytest.mark.parametrize("shape", [(1, 33, 33), (1, 27, 27), (1, 28, 30)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autocnn import files, optim, runs
-from autocnn.runs import recipes
+from autocnn.runs import preprocessing, recipes
 from autocnn.training import Moment
 from autocnn.trees import leaves
 
@@ -18,7 +18,7 @@ CONFIG = {
     "width": 1.0,
     "classes": ["a", "b", "c"],
     "shape": [1, 8, 8],
-    "inputs": recipes.Inputs()._asdict(),
+    "inputs": preprocessing.Inputs()._asdict(),
     "recipe": recipes.Recipe(epochs=2)._asdict(),
     "steps_per_epoch": 5,
 }
