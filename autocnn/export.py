@@ -17,7 +17,7 @@ import numpy as np
 from autocnn.files import atomic_write
 from autocnn.inspection.summary import named_parts
 from autocnn.layers import checks
-from autocnn.runs.recipes import Inputs, padded
+from autocnn.runs.preprocessing import Inputs, padded_shape
 from autocnn.trees import tree_map
 
 __all__ = ["save_onnx", "to_onnx"]
@@ -48,7 +48,7 @@ def to_onnx(model, params, state, shape, classes=None, inputs=None):
         ) from error
 
     shape, inputs = tuple(shape), Inputs() if inputs is None else inputs
-    seen = padded(shape, inputs) if inputs.pad else shape
+    seen = padded_shape(shape, inputs) if inputs.pad else shape
     _, need_params, need_state = model.init(None, seen)
     params, state = (
         _float32(*tree) for tree in (("params", params, need_params), ("state", state, need_state))

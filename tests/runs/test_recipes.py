@@ -7,7 +7,8 @@ import pytest
 
 from autocnn import augment, optim
 from autocnn.runs import preprocessing, recipes
-from autocnn.runs.recipes import Inputs, Recipe
+from autocnn.runs.preprocessing import Inputs
+from autocnn.runs.recipes import Recipe
 from autocnn.trees import count
 
 
