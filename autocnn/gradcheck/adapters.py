@@ -12,6 +12,8 @@ import numpy as np
 from autocnn.gradcheck.lift import lift
 from autocnn.gradcheck.problem import CallError, Problem, make_problem
 
+__all__ = ["arrays_in", "closure", "instance", "label_of", "pair", "vjp"]
+
 
 def arrays_in(value: Any, name: str, depth: int = 4) -> dict[str, np.ndarray]:
     """Every array that `value` remembers: in tuples, lists, dicts, and what functions close
@@ -202,11 +204,10 @@ def instance(layer: Any, x: np.ndarray, others: dict[str, Any]) -> Problem:
 
         return forward
 
-    problem = make_problem(type(layer).__name__, call(False), taken, call(True), ())
-    problem.remarks.extend(
+    remarks = tuple(
         f"{n} is a float array without a gradient beside it: taken for a constant" for n in skipped
     )
-    return problem
+    return make_problem(type(layer).__name__, call(False), taken, call(True), (), remarks)
 
 
 def _holder(layer: Any) -> dict | None:

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.problem import CallError, Problem, run
+from autocnn.gradcheck.problem import CallError, Output, Problem, run
 from autocnn.gradcheck.report import Cause
+
+__all__ = ["Findings", "inspect_backward"]
 
 
 class Findings(NamedTuple):
@@ -24,11 +26,13 @@ class Findings(NamedTuple):
     nonlinear: set[str]
 
 
-def inspect_backward(problem: Problem, rng: np.random.Generator) -> Findings:
-    """Run every rule of hygiene on the arguments as they were given (their own dtypes)."""
+def inspect_backward(problem: Problem, out: Output, rng: np.random.Generator) -> Findings:
+    """Run every rule of hygiene on the arguments as they were given (their own dtypes).
+
+    `out` is what the first call of forward returned.
+    """
     found = Findings([], [], set(), set())
     given = problem.values(None)
-    out = run(problem, given, "forward (first call)")
     again = run(problem, given, "forward (second call, same arguments)")
     if not _same(out.flat, again.flat, 1e-9):
         found.causes.append(
@@ -43,6 +47,12 @@ def inspect_backward(problem: Problem, rng: np.random.Generator) -> Findings:
     dy = rng.standard_normal(out.flat.size)
     held = {k: v.copy() for k, v in out.held().items()}
     first = out.backward(dy, "backward (first call)")
+    for name in first.keys() - set(problem.leaves):
+        kind = "list" if isinstance(problem.arguments[name], list) else "Python float"
+        found.notes.append(
+            f"{name} is a {kind}, so its gradient was not compared: pass {name}=np.array({name}) "
+            "to compare it"
+        )
     _check_arrays(problem, given, first, out, found)
     usable = [n for n in problem.leaves if n not in found.unusable]
     first = {n: np.array(first[n], dtype=np.float64) for n in usable}

@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.problem import Problem, run
+from autocnn.gradcheck.point import LeafAt, rms
 from autocnn.gradcheck.verdict import compare, probe
-from autocnn.gradcheck.witnesses import Witness, jvp, rms
+from autocnn.gradcheck.witnesses import jvp
+
+__all__ = ["TieFinding", "examine", "nearby"]
 
 NEARBY = 24
 MORE = 240  # further points before a gradient is called no subgradient
@@ -23,30 +25,27 @@ class TieFinding(NamedTuple):
     message: str
 
 
-def nearby(values: dict, rng: np.random.Generator, witness: Witness) -> dict:
-    """A point so near that only ties are broken (a real difference needs some room between the
-    kinks).
+def nearby(leaf: LeafAt, rng: np.random.Generator) -> LeafAt:
+    """The leaf at a point so near that only ties are broken (a real difference needs some room
+    between the kinks).
     """
-    size = 1e-7 if witness.method == "complex step" else 1e-2
-    return {n: x + size * rms(x) * rng.standard_normal(x.shape) for n, x in values.items()}
+    size = 1e-7 if leaf.witness.exact else 1e-2
+    near = {n: x + size * rms(x) * rng.standard_normal(x.shape) for n, x in leaf.values.items()}
+    return leaf.at(leaf.point.replace(**near))
 
 
-def examine(
-    problem: Problem, values: dict, name: str, witness: Witness, rng: np.random.Generator
-) -> TieFinding:
+def examine(leaf: LeafAt, rng: np.random.Generator) -> TieFinding:
     """Decide a mismatch at a point where the slopes from the right and from the left differ."""
     votes = []
     for _ in range(5):
-        near = nearby(values, rng, witness)
-        votes.append(
-            compare(problem, near, name, witness, probe(problem, near, rng, 1), rng).verdict
-        )
+        near = nearby(leaf, rng)
+        votes.append(compare(near, probe(near.point, rng, 1), rng).verdict)
     if votes.count("wrong") > 1:
         return TieFinding(False, False, "also wrong away from the tie")
-    return _subgradient(problem, values, name, witness, rng)
+    return _subgradient(leaf, rng)
 
 
-def _subgradient(problem: Problem, values: dict, name: str, witness: Witness, rng) -> TieFinding:
+def _subgradient(leaf: LeafAt, rng: np.random.Generator) -> TieFinding:
     """Is each tied output's gradient within the slopes that are found around the tie, along several
     directions?
 
@@ -54,17 +53,17 @@ def _subgradient(problem: Problem, values: dict, name: str, witness: Witness, rn
     and the largest of them for every u. With too many ties in one output (a whole network's loss)
     the points drawn do not span the hull: no verdict.
     """
-    shape = values[name].shape
+    shape = leaf.x.shape
     directions = [rng.standard_normal(shape) for _ in range(4)]
     directions += [np.abs(rng.standard_normal(shape)), np.ones(shape)]
-    points = [nearby(values, rng, witness) for _ in range(NEARBY)]
-    size = run(problem, values).flat.size
+    points = [nearby(leaf, rng) for _ in range(NEARBY)]
+    size = leaf.point.run().flat.size
     positions: list[float] = []
     grads: dict[int, np.ndarray] = {}
     tied: list[int] | None = None
     for u in directions:
-        here = _sides(problem, values, name, u, witness)
-        around = np.array([jvp(problem, p, name, u, witness) for p in points])
+        here = jvp(leaf, u), -jvp(leaf, -u)
+        around = np.array([jvp(p, u) for p in points])
         low = np.minimum(np.minimum(here[0], here[1]), around.min(axis=0))
         high = np.maximum(np.maximum(here[0], here[1]), around.max(axis=0))
         scale = np.abs(low) + np.abs(high)
@@ -74,7 +73,7 @@ def _subgradient(problem: Problem, values: dict, name: str, witness: Witness, rn
             for j in tied:
                 basis = np.zeros(size)
                 basis[j] = 1.0
-                grads[j] = np.array(run(problem, values).backward(basis)[name], dtype=np.float64)
+                grads[j] = leaf.yours(basis)
         for j in tied:
             slopes = around[:, j]
             if len(np.unique(np.round(slopes / (scale[j] or 1.0), 4))) > NEARBY // 2:
@@ -85,7 +84,7 @@ def _subgradient(problem: Problem, values: dict, name: str, witness: Witness, rn
                 not low[j] - slack <= mine <= high[j] + slack
             ):  # several ties: a rare side may not have been drawn yet
                 for _ in range(MORE):
-                    seen = jvp(problem, nearby(values, rng, witness), name, u, witness)[j]
+                    seen = jvp(nearby(leaf, rng), u)[j]
                     low[j], high[j] = min(low[j], seen), max(high[j], seen)
             if not low[j] - slack <= mine <= high[j] + slack:
                 message = f"at a tie output {j} has slopes {low[j]:.4g} to {high[j]:.4g} along a direction, yours gives {mine:.4g}: "
@@ -100,11 +99,6 @@ def _subgradient(problem: Problem, values: dict, name: str, witness: Witness, rn
         "the point lies on a kink or tie; yours is a valid subgradient there"
         + _convention(positions),
     )
-
-
-def _sides(problem, values, name, u, witness) -> tuple[np.ndarray, np.ndarray]:
-    """J u from the right and from the left, for every output."""
-    return jvp(problem, values, name, u, witness), -jvp(problem, values, name, -u, witness)
 
 
 def _convention(positions: list[float]) -> str:

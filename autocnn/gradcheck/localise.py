@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.problem import Problem, run
+from autocnn.gradcheck.point import LeafAt
 from autocnn.gradcheck.report import Entry
-from autocnn.gradcheck.witnesses import RUNGS, Witness, jvp, slope
+from autocnn.gradcheck.witnesses import RUNGS, jvp, slope
+
+__all__ = ["Located", "locate"]
 
 # numbers that a dense gradient may touch: runs x (entries of all arguments and outputs); beyond it,
 # slices
@@ -26,29 +28,24 @@ class Located(NamedTuple):
     gradient: np.ndarray | None
 
 
-def locate(
-    problem: Problem, values: dict, name: str, witness: Witness, work: float = WORK
-) -> Located:
+def locate(leaf: LeafAt, work: float = WORK) -> Located:
     """At most three worst entries of a wrong leaf, for one random cotangent."""
     rng = np.random.default_rng(1)
-    out = run(problem, values)
+    out, x = leaf.point.run(), leaf.x
     v = rng.standard_normal(out.flat.size)
-    g = np.array(out.backward(v)[name], dtype=np.float64)
-    x = values[name]
+    g = np.array(out.backward(v)[leaf.name], dtype=np.float64)
 
     def entry(index) -> float:
         u = np.zeros(x.shape)
         u[index] = 1.0
-        if witness.method == "complex step":
-            return float(v @ jvp(problem, values, name, u, witness))
-        return slope(problem, values, name, u, v, witness).value
+        return float(v @ jvp(leaf, u)) if leaf.witness.exact else slope(leaf, u, v).value
 
-    runs = x.size * (1 if witness.method == "complex step" else 2 * RUNGS)
-    if x.size <= 400 or runs * (out.flat.size + sum(z.size for z in values.values())) <= work:
+    runs = x.size * (1 if leaf.witness.exact else 2 * RUNGS)
+    if x.size <= 400 or runs * (out.flat.size + sum(z.size for z in leaf.values.values())) <= work:
         r = np.array([entry(i) for i in np.ndindex(x.shape)]).reshape(x.shape)
         off = np.abs(g - r) > 1e-9 * np.max(np.abs(r), initial=0.0)
         return Located(_worst(g, r), int(np.count_nonzero(off)), g, r)
-    candidates = _candidates(problem, values, name, witness, v, g, rng)
+    candidates = _candidates(leaf, v, g, rng)
     r = g.copy()
     for index in candidates:
         r[index] = entry(index)
@@ -66,7 +63,9 @@ def _worst(g: np.ndarray, r: np.ndarray, only=None) -> list[Entry]:
     ]
 
 
-def _candidates(problem, values, name, witness, v, g, rng, limit: int = 8) -> list[tuple[int, ...]]:
+def _candidates(
+    leaf: LeafAt, v: np.ndarray, g: np.ndarray, rng: np.random.Generator, limit: int = 8
+) -> list[tuple[int, ...]]:
     """Entries that lie in a wrong half, quarter, eighth ... of the flattened leaf: n log n
     becomes log n.
     """
@@ -76,7 +75,7 @@ def _candidates(problem, values, name, witness, v, g, rng, limit: int = 8) -> li
         a, b = spans.pop()
         u = np.zeros(flat.size)
         u[a:b] = rng.standard_normal(b - a)
-        seen = slope(problem, values, name, u.reshape(g.shape), v, witness)
+        seen = slope(leaf, u.reshape(g.shape), v)
         mine = float(flat @ u)
         scale = float(np.abs(flat * u).sum()) + seen.spread
         if abs(mine - seen.value) <= 64 * np.finfo(float).eps * scale + 4 * seen.error:

@@ -12,12 +12,15 @@ from autocnn.gradcheck.evidence import (
     SMALL,
     Evidence,
     affordable,
+    box,
     gather,
     residual,
     second_point,
+    true_jacobian,
 )
 from autocnn.gradcheck.factors import matches
-from autocnn.gradcheck.problem import CallError, Problem, run
+from autocnn.gradcheck.point import LeafAt, Point
+from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.report import Cause
 from autocnn.gradcheck.rules import mask as rules_mask
 from autocnn.gradcheck.rules import operand as rules_operand
@@ -28,9 +31,11 @@ from autocnn.gradcheck.rules import slope as rules_slope
 from autocnn.gradcheck.rules import whole as rules_whole
 from autocnn.gradcheck.shrink import shrink, variants
 from autocnn.gradcheck.verdict import compare, probe
-from autocnn.gradcheck.witnesses import Witness, choose, slope
+from autocnn.gradcheck.witnesses import choose, slope
 
-#: In order. What a rule is called is what the report says was ruled out once it has been tried in vain.
+__all__ = ["RULES", "explain", "name_cause"]
+
+#: In order, simplest first. The report lists the names of those that were tried and did not fit.
 RULES = (
     ("mask from dy", rules_mask.from_gradient_sign),
     ("zero", rules_whole.zero),
@@ -76,9 +81,8 @@ RULES = (
 
 
 def explain(
-    problem: Problem,
-    values: dict,
-    witnesses: dict,
+    point: Point,
+    leaves: dict[str, LeafAt],
     wrong: dict[str, int],
     nonlinear: set[str],
     known: list[Cause],
@@ -86,28 +90,28 @@ def explain(
 ) -> tuple[list[Cause], list[str], dict[str, tuple[int, ...]]]:
     """Causes for the wrong leaves (name -> how many entries are wrong), what was ruled out, and
     shapes that still fail.
+
+    `leaves` holds the leaves that could be compared, `known` the causes found before, of which a
+    wrong shape may get a hint.
     """
     causes, ruled_out, shapes = [], [], None
     for name, count in wrong.items():
-        if name not in witnesses:
-            _shape_hint(problem, values, name, known)
+        if name not in leaves:
+            _shape_hint(point, name, known)
             continue
-        if 0 < count <= 3 and values[name].size >= 200:
+        leaf = leaves[name]
+        if 0 < count <= 3 and leaf.x.size >= 200:
             what = "entry is" if count == 1 else "entries are"
-            message = (
-                f"{count} of {values[name].size} {what} wrong, all others right: look at the index"
-            )
+            message = f"{count} of {leaf.x.size} {what} wrong, all others right: look at the index"
             causes.append(Cause("unclassified", name, message))
             continue
-        small = problem if name in nonlinear else _small_case(problem, name, witnesses[name])
-        cause, tried = _explain_leaf(
-            problem, small, name, witnesses[name], name not in nonlinear, seed
-        )
+        small = leaf if name in nonlinear else _small_case(leaf)
+        cause, tried = _explain_leaf(leaf, small, name not in nonlinear, seed)
         causes += [cause] if cause else []
         ruled_out += [t for t in tried if t not in ruled_out]
         if shapes is None and name not in nonlinear:
-            shapes = _shapes(_smallest(small, name, witnesses[name]))
-    return causes, ruled_out, shapes or _shapes(problem)
+            shapes = _shapes(_smallest(small).problem)
+    return causes, ruled_out, shapes or _shapes(point.problem)
 
 
 def _shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
@@ -115,22 +119,22 @@ def _shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
 
 
 def _explain_leaf(
-    problem: Problem, small: Problem, name: str, witness: Witness, linear: bool, seed: int
-):
+    leaf: LeafAt, small: LeafAt, linear: bool, seed: int
+) -> tuple[Cause | None, list[str]]:
     """(cause or None, rules tried in vain) for one leaf, on a case that is small enough for both
     Jacobians.
     """
-    rng, values = np.random.default_rng([seed, 1]), small.values()
-    near = choose(small, values, name, rng)
-    if not affordable(small, values, name, LARGE):
+    rng, name = np.random.default_rng([seed, 1]), leaf.name
+    near = choose(small.point, name, rng)
+    if not affordable(small.point, name, LARGE):
         message = "too large to compare entry by entry, and no smaller case runs: " + _projected(
-            problem, name, witness
+            leaf
         )
         return Cause("unclassified", name, message), []
-    offset = None if linear else _offset(small, values, name)
+    offset = None if linear else _offset(small)
     if offset:
         return offset, []
-    evidence = gather(small, values, name, near, rng, linear)
+    evidence = gather(near, rng, linear)
     if residual(evidence.G, evidence.J) < 1e-9:
         message = "wrong for some cotangents only: no unit cotangent shows it"
         return (Cause("unclassified", name, message) if linear else None), []
@@ -140,7 +144,7 @@ def _explain_leaf(
         return Cause("unclassified", name, message), []
     cause, tried = name_cause(evidence)
     if cause.code == "scale" and evidence.J.shape[0] * evidence.J.shape[1] > 1:
-        cause = _at_other_sizes(problem, small, near, cause)
+        cause = _at_other_sizes(leaf, near, cause)
     return cause, tried
 
 
@@ -187,26 +191,26 @@ def _same(cause: Cause, again: Cause | None) -> bool:
     if again is None or again.code != cause.code:
         return False
     if cause.code == "wrong-operand":
-        return again.message == cause.message
+        return again.what == cause.what
     if cause.code == "scale":
         return abs(again.factor - cause.factor) <= 1e-6 * abs(cause.factor)
     return True
 
 
-def _at_other_sizes(problem: Problem, small: Problem, witness: Witness, cause: Cause) -> Cause:
+def _at_other_sizes(leaf: LeafAt, small: LeafAt, cause: Cause) -> Cause:
     """The factor at the given sizes, named by what fits there and at other sizes: 1 / N is not 1
     / k at both.
     """
-    found = _factor_names(problem, cause.leaf, witness)
+    found = _factor_names(leaf)
     if found is None:
         return cause
     c, names = found
-    others = [small] if small is not problem else []
-    for other in itertools.chain(others, variants(small)):
+    others = [small.problem] if small.problem is not leaf.problem else []
+    for other in itertools.chain(others, variants(small.problem)):
         if len(names) < 2:
             break
         try:
-            seen = _factor_names(other, cause.leaf, witness)
+            seen = _factor_names(small.at(Point(other, other.values())))
         except (CallError, ValueError):  # the function needs the sizes as they are
             continue
         if seen is not None and any(n in seen[1] for n in names):
@@ -214,22 +218,20 @@ def _at_other_sizes(problem: Problem, small: Problem, witness: Witness, cause: C
     return rules_whole.scale_cause(cause.leaf, c, names, cause.residual)
 
 
-def _factor_names(problem: Problem, name: str, witness: Witness) -> tuple[float, list[str]] | None:
+def _factor_names(leaf: LeafAt) -> tuple[float, list[str]] | None:
     """c with yours = c x the gradient along three directions, and everything that c may be
     called.
     """
-    values, rng = problem.values(), np.random.default_rng(9)
+    rng = np.random.default_rng(9)
     found = []
-    for p in probe(problem, values, rng):
-        u = rng.standard_normal(values[name].shape)
-        found.append(
-            float(np.vdot(p.grads[name], u)) / slope(problem, values, name, u, p.v, witness).value
-        )
+    for p in probe(leaf.point, rng):
+        u = rng.standard_normal(leaf.x.shape)
+        found.append(float(np.vdot(p.grads[leaf.name], u)) / slope(leaf, u, p.v).value)
     if np.ptp(found) > 1e-6 * abs(found[0]):
         return None
-    shapes = run(problem, values).shapes
+    shapes = leaf.point.run().shapes
     c = found[int(np.argmin(np.abs(np.array(found) - np.median(found))))]
-    return c, matches(c, problem, name, shapes[0] if len(shapes) == 1 else ())
+    return c, matches(c, leaf.problem, leaf.name, shapes[0] if len(shapes) == 1 else ())
 
 
 def _pattern(e: Evidence) -> str:
@@ -238,7 +240,7 @@ def _pattern(e: Evidence) -> str:
     cosine = float(np.vdot(e.G, e.J) / (norms[0] * norms[1])) if min(norms) else 0.0
     off = np.abs(e.G - e.J) > 1e-7 * np.max(np.abs(e.J), initial=0.0)
     entries, outputs = off.any(axis=0), off.any(axis=1)
-    where = rules_rows.box(entries.reshape(e.shape))
+    where = box(entries.reshape(e.shape))
     ratio = norms[0] / norms[1] if norms[1] else np.inf
     return (
         f"no rule fits. Cosine with the gradient {cosine:.6f}, ratio of norms {ratio:.6g}; "
@@ -247,27 +249,19 @@ def _pattern(e: Evidence) -> str:
     )
 
 
-def _projected(problem: Problem, name: str, witness: Witness) -> str:
-    values = problem.values()
-    result = compare(
-        problem,
-        values,
-        name,
-        witness,
-        probe(problem, values, np.random.default_rng(2)),
-        np.random.default_rng(2),
-    )
+def _projected(leaf: LeafAt) -> str:
+    rng = np.random.default_rng(2)
+    result = compare(leaf, probe(leaf.point, rng), np.random.default_rng(2))
     return f"along random directions it is off by {result.error / result.scale:.2g} of its size"
 
 
-def _offset(problem: Problem, values: dict, name: str) -> Cause | None:
+def _offset(leaf: LeafAt) -> Cause | None:
     """What backward adds when dy = 0: a multiple of a parameter is a regulariser."""
-    out = run(problem, values)
-    offset = np.array(out.backward(np.zeros(out.flat.size))[name], dtype=np.float64)
-    with_dy = np.array(out.backward(np.ones(out.flat.size))[name], dtype=np.float64)
+    name, size = leaf.name, leaf.point.run().flat.size
+    offset, with_dy = leaf.yours(np.zeros(size)), leaf.yours(np.ones(size))
     if np.array_equal(offset, with_dy):  # dy is ignored: nothing is added to anything
         return None
-    for other, z in values.items():
+    for other, z in leaf.values.items():
         if z.shape == offset.shape and np.any(z):
             c = float(np.vdot(offset, z) / np.vdot(z, z))
             if c and residual(offset, c * z) < 1e-7:
@@ -284,49 +278,49 @@ def _offset(problem: Problem, values: dict, name: str) -> Cause | None:
     return None
 
 
-def _shape_hint(problem: Problem, values: dict, name: str, known: list[Cause]) -> None:
+def _shape_hint(point: Point, name: str, known: list[Cause]) -> None:
     """A wrong shape already has its cause: say what would make it right, where that is found."""
+    size = point.values[name].size
     for k, cause in enumerate(known):
-        if cause.leaf != name or cause.code != "shape" or values[name].size > 20_000:
+        if cause.leaf != name or cause.code != "shape" or size > 20_000:
             continue
-        out = run(problem, values)
+        out = point.run()
         v = np.random.default_rng(6).standard_normal(out.flat.size)
         grad = np.array(out.backward(v)[name], dtype=np.float64)
-        witness = choose(problem, values, name, np.random.default_rng(6))
-        if not affordable(problem, values, name, LARGE):
+        leaf = choose(point, name, np.random.default_rng(6))
+        if not affordable(point, name, LARGE):
             continue
-        from autocnn.gradcheck.evidence import true_jacobian
-
-        r = (v @ true_jacobian(problem, values, name, witness)).reshape(values[name].shape)
-        hint = rules_operand.shape_hint(grad, values[name], r)
+        r = (v @ true_jacobian(leaf)).reshape(leaf.x.shape)
+        hint = rules_operand.shape_hint(grad, leaf.x, r)
         if hint:
             known[k] = cause._replace(message=f"{cause.message}; {hint}")
 
 
-def _still_wrong(name: str, witness: Witness) -> Callable[[Problem], bool]:
+def _still_wrong(leaf: LeafAt) -> Callable[[Problem], bool]:
     rng = np.random.default_rng(8)
 
     def fails(problem: Problem) -> bool:
-        values = problem.values()
-        return (
-            compare(problem, values, name, witness, probe(problem, values, rng, 1), rng).verdict
-            == "wrong"
-        )
+        there = leaf.at(Point(problem, problem.values()))
+        return compare(there, probe(there.point, rng, 1), rng).verdict == "wrong"
 
     return fails
 
 
-def _small_case(problem: Problem, name: str, witness: Witness) -> Problem:
+def _small_case(leaf: LeafAt) -> LeafAt:
     """The given case when both Jacobians are quick, else a smaller one in which the leaf is
     still wrong.
     """
 
-    def enough(candidate: Problem) -> bool:
-        return affordable(candidate, candidate.values(), name, SMALL)
+    def enough(problem: Problem) -> bool:
+        return affordable(Point(problem, problem.values()), leaf.name, SMALL)
 
-    return problem if enough(problem) else shrink(problem, _still_wrong(name, witness), enough)
+    if enough(leaf.problem):
+        return leaf
+    smaller = shrink(leaf.problem, _still_wrong(leaf), enough)
+    return leaf.at(Point(smaller, smaller.values()))
 
 
-def _smallest(problem: Problem, name: str, witness: Witness) -> Problem:
+def _smallest(leaf: LeafAt) -> LeafAt:
     """For the report: a few more cuts, as far as the leaf stays wrong."""
-    return shrink(problem, _still_wrong(name, witness), lambda _: False, most=15)
+    smaller = shrink(leaf.problem, _still_wrong(leaf), lambda _: False, most=15)
+    return leaf.at(Point(smaller, smaller.values()))

@@ -2,15 +2,30 @@
 cotangents back.
 """
 
+import contextlib
+import random
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-_LEGACY = np.random.RandomState(20240229).get_state()
-COPIED = (np.ndarray, dict, list, np.random.Generator)
+from autocnn.gradcheck import random_streams
+
+__all__ = [
+    "CallError",
+    "Output",
+    "Problem",
+    "guarded",
+    "make_problem",
+    "name_gradients",
+    "observe",
+    "run",
+    "split_output",
+]
+
+COPIED = (np.ndarray, dict, list, np.random.Generator, np.random.RandomState, random.Random)
 
 
 class CallError(ValueError):
@@ -38,6 +53,11 @@ class Problem:
     structure and returns gradients (dict, tuple in the leaves' order, or one bare array); `held()`
     lists the arrays that backward remembers. `lifted`, when not None, is the same call with complex
     buffers (see `lift`), used for the complex step alone.
+
+    `streams` are the global random streams that are rewound before each call, `generators` the
+    generator objects with their states at the start, `output_shapes` what a first call returned
+    (None: not called yet), `remarks` what the adapter has to say. A Problem never changes:
+    `observe` returns a copy that knows more.
     """
 
     label: str
@@ -45,16 +65,11 @@ class Problem:
     arguments: dict[str, Any]
     leaves: tuple[str, ...]
     lifted: Callable[[dict[str, Any]], tuple] | None = None
-    functions: tuple = ()
-    generators: tuple = ()
-    _states: list = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    draws: list[bool] = field(
-        default_factory=lambda: [True]
-    )  # from numpy's global stream: assumed until a call shows not
-    _seen: dict = field(
-        default_factory=dict
-    )  # shapes of the arguments -> (shapes of the output, calls)
+    functions: tuple[Callable, ...] = ()
+    generators: tuple[tuple[np.random.Generator, dict], ...] = ()
+    streams: frozenset[str] = random_streams.ALL
+    output_shapes: tuple[tuple[int, ...], ...] | None = None
+    remarks: tuple[str, ...] = ()
 
     def values(self, dtype=np.float64) -> dict[str, np.ndarray]:
         """Copies of the leaves, in `dtype` (None: as they were given)."""
@@ -63,12 +78,19 @@ class Problem:
             for n in self.leaves
         }
 
-    def at(self, **arguments) -> "Problem":
-        """The same function with other arguments."""
-        return replace(self, arguments={**self.arguments, **arguments})
+    def at(self, /, **arguments: Any) -> "Problem":
+        """The same function with other arguments, of which the shapes may differ."""
+        return replace(self, arguments={**self.arguments, **arguments}, output_shapes=None)
 
 
-def make_problem(label, call, arguments, lifted=None, functions=()) -> Problem:
+def make_problem(
+    label: str,
+    call: Callable,
+    arguments: dict[str, Any],
+    lifted: Callable | None = None,
+    functions: tuple = (),
+    remarks: tuple[str, ...] = (),
+) -> Problem:
     """Decide which arguments are differentiated: the float arrays, numpy scalars and Python
     floats held in arrays.
     """
@@ -90,10 +112,9 @@ def make_problem(label, call, arguments, lifted=None, functions=()) -> Problem:
             raise ValueError(
                 f"{name} holds inf or nan: a gradient there means nothing, give finite values"
             )
-    generators = tuple(_generators(functions))
-    states = [g.bit_generator.state for g in generators]
+    generators = tuple((g, g.bit_generator.state) for g in _generators(functions))
     return Problem(
-        label, call, dict(arguments), leaves, lifted, tuple(functions), generators, states
+        label, call, dict(arguments), leaves, lifted, tuple(functions), generators, remarks=remarks
     )
 
 
@@ -141,51 +162,60 @@ def _filled(cell) -> bool:
         return False
 
 
+def observe(problem: Problem) -> tuple[Problem, Output]:
+    """Call forward once on the given arrays. The Problem that comes back knows the random streams
+    that forward draws from and its output's shapes."""
+    drawn: set[str] = set()
+    with random_streams.drawn_from(drawn):
+        out = run(
+            replace(problem, streams=frozenset()), problem.values(None), "forward (first call)"
+        )
+    return replace(problem, streams=frozenset(drawn), output_shapes=out.shapes), out
+
+
 def run(
     problem: Problem,
     values: dict[str, Any],
     what: str = "forward",
     lifted: bool = False,
-    fresh=True,
+    fresh: bool = True,
 ) -> Output:
     """Call the function with `values` in place of the leaves. `what` says in an error which call it
     was.
 
-    Every call sees the same random numbers (numpy's global stream is put back afterwards,
-    generators are rewound) and, unless `fresh` is False, its own copies of the arguments, so that a
+    Every call sees the same random numbers (global streams and generators are rewound, the caller's
+    streams restored) and, unless `fresh` is False, its own copies of the arguments, so that a
     function that writes into them spoils nothing.
     """
     arguments = {name: values.get(name, value) for name, value in problem.arguments.items()}
     if fresh:
         arguments = {n: deepcopy(v) if isinstance(v, COPIED) else v for n, v in arguments.items()}
-    for generator, state in zip(problem.generators, problem._states, strict=True):
+    for generator, state in problem.generators:
         generator.bit_generator.state = state
     call = problem.lifted if lifted else problem.call
-    if problem.draws[0]:
-        before = np.random.get_state()  # noqa: NPY002 - the user's code may draw from the legacy stream
-    try:
-        if problem.draws[0]:
-            np.random.set_state(_LEGACY)  # noqa: NPY002
-        with np.errstate(all="ignore"):
-            y, backward, held = guarded(
-                lambda: call(arguments), f"{problem.label}: {what}", arguments
-            )
-    finally:
-        if problem.draws[0]:
-            after = np.random.get_state()  # noqa: NPY002
-            problem.draws[0] = after[2] != _LEGACY[2] or not np.array_equal(after[1], _LEGACY[1])
-            np.random.set_state(before)  # noqa: NPY002
+    with (
+        random_streams.rewound(problem.streams) if problem.streams else contextlib.nullcontext(),
+        np.errstate(all="ignore"),
+    ):
+        y, backward, held = guarded(lambda: call(arguments), f"{problem.label}: {what}", arguments)
     parts, rebuild = split_output(y, problem.label)
     shapes = tuple(p.shape for p in parts)
-    _same_shapes(problem, arguments, shapes)
+    if problem.output_shapes is not None and shapes != problem.output_shapes:
+        before, now = (", ".join(map(str, s)) for s in (problem.output_shapes, shapes))
+        raise CallError(
+            f"{problem.label}: forward returned shape {before} at the first call and {now} at a "
+            "later one, with arguments of the same shapes: let the output's shape depend on the "
+            "shapes of the arguments alone, not on their values or on earlier calls"
+        )
     if (
         not lifted
         and any(np.iscomplexobj(p) for p in parts)
         and not any(np.iscomplexobj(v) for v in arguments.values())
     ):
         raise CallError(
-            f"{problem.label}: forward returned complex numbers for real arguments: return their real and imaginary parts "
-            "(y.real, y.imag), or a real function of them, with backward taking a dy for each"
+            f"{problem.label}: forward returned complex numbers for real arguments: return their "
+            "real and imaginary parts (y.real, y.imag), or a real function of them, with backward "
+            "taking a dy for each"
         )
     dtype = np.result_type(*parts, np.float64)
     flat = (
@@ -203,20 +233,6 @@ def run(
         return name_gradients(grads, problem, arguments)
 
     return Output(flat, shapes, flat_backward, held, tuple(p.dtype for p in parts))
-
-
-def _same_shapes(problem: Problem, arguments: dict, shapes: tuple) -> None:
-    """Raise CallError where arguments of the same shapes gave outputs of other shapes before."""
-    key = tuple((n, v.shape) for n, v in arguments.items() if isinstance(v, np.ndarray))
-    first, calls = problem._seen.get(key, (shapes, 0))
-    problem._seen[key] = first, calls + 1
-    if shapes != first:
-        before, now = (", ".join(map(str, s)) for s in (first, shapes))
-        raise CallError(
-            f"{problem.label}: forward returned shape {before} at the first call and {now} at "
-            f"{'the second' if calls == 1 else f'call {calls + 1}'}, with arguments of the same shapes: "
-            "let the output's shape depend on the shapes of the arguments alone, not on their values or on earlier calls"
-        )
 
 
 def guarded(thunk: Callable[[], Any], what: str, arguments: dict[str, Any] | None = None) -> Any:
@@ -300,7 +316,7 @@ def name_gradients(grads: Any, problem: Problem, arguments: dict[str, Any]) -> d
             elif value is not None and key not in every:
                 extra.append(str(key))
             elif value is not None and isinstance(arguments[key], float | list):
-                _passed_through(problem, key, arguments[key])
+                found[key] = value  # hygiene remarks on it: it is no leaf
         if extra:
             raise CallError(
                 f"{problem.label}: backward returned gradients for {', '.join(extra)}, which no argument is called; "
@@ -322,13 +338,6 @@ def name_gradients(grads: Any, problem: Problem, arguments: dict[str, Any]) -> d
             f"({', '.join(leaves)}): return one for each, in this order, or a dict"
         )
     return {leaves[0]: grads}
-
-
-def _passed_through(problem: Problem, name: str, value: Any) -> None:
-    kind = "Python float" if isinstance(value, float) else "list"
-    remark = f"{name} is a {kind}, so its gradient was not compared: pass {name}=np.array({name}) to compare it"
-    if remark not in problem.remarks:
-        problem.remarks.append(remark)
 
 
 def _means(key: str, name: str) -> bool:

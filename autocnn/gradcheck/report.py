@@ -9,6 +9,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+__all__ = ["CODES", "Cause", "Entry", "Leaf", "Report"]
+
 #: Every code that a Cause can carry, and when.
 CODES = {
     "missing": "no gradient was returned for this leaf",
@@ -42,8 +44,11 @@ CODES = {
 
 
 class Cause(NamedTuple):
-    """One explanation of a wrong gradient: `code` is a key of `CODES`, `factor` the constant of
-    a scale.
+    """One finding: `code` is a key of `CODES`, `leaf` None when it concerns all of them.
+
+    `factor` is the constant of a scale, `what` the substitution or factor that was recognised, in
+    the words of the message. `level` is "error", "warning" or "note": only errors make a report
+    wrong.
     """
 
     code: str
@@ -51,6 +56,8 @@ class Cause(NamedTuple):
     message: str
     factor: float | None = None
     residual: float | None = None
+    what: str | None = None
+    level: str = "error"
 
 
 class Entry(NamedTuple):
@@ -85,8 +92,8 @@ class Leaf:
 
 @dataclass
 class Report:
-    """All that one check found. Truth is in `ok`; `str(report)` is written for people,
-    `to_json()` for machines.
+    """All that one check found. `ok` is the verdict, `str(report)` for people, `to_json()` for
+    machines.
     """
 
     label: str
@@ -96,14 +103,25 @@ class Report:
     ruled_out: list[str] = field(default_factory=list)
     reproduce: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    #: leaf -> (your gradient, the witness's, the cotangent's seed): dense, kept for wrong leaves and drawn by autocnn.plots
+    #: leaf -> (your gradient, the witness's) for one cotangent, of wrong leaves that were compared
+    #: entry by entry: what autocnn.plots draws
     arrays: dict[str, tuple] = field(default_factory=dict, repr=False)
     problem: Any = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
-        """True when no leaf is wrong and every rule of hygiene holds."""
-        return not self.causes and all(leaf.verdict != "wrong" for leaf in self.leaves.values())
+        """True when no leaf is wrong and nothing of level "error" was found."""
+        return not self.errors and all(leaf.verdict != "wrong" for leaf in self.leaves.values())
+
+    @property
+    def errors(self) -> list[Cause]:
+        """The causes of level "error"."""
+        return [c for c in self.causes if c.level == "error"]
+
+    @property
+    def warnings(self) -> list[Cause]:
+        """The causes of level "warning"."""
+        return [c for c in self.causes if c.level == "warning"]
 
     def __str__(self) -> str:
         return self.text()

@@ -8,9 +8,10 @@ import numpy as np
 
 from autocnn import trees
 from autocnn.gradcheck.examine import examine
+from autocnn.gradcheck.point import LeafAt, Point, Witness, rms
 from autocnn.gradcheck.problem import Problem, guarded, make_problem
 from autocnn.gradcheck.report import Report
-from autocnn.gradcheck.witnesses import STEP, Slope, Witness, rms, slope
+from autocnn.gradcheck.witnesses import STEP, Slope, slope
 from autocnn.keys import child
 
 MARGIN = 64
@@ -117,9 +118,9 @@ def numeric_slopes(
     net = next(iter(networks.values()))
     problem = whole(net)
     real = Witness("real differences", False)
-    values = problem.values()
+    point = Point(problem, problem.values())
     return {
-        p: slope(problem, values, p, u, v.ravel(), real) for p, u in directions.items()
+        p: slope(LeafAt(point, p, real), u, v.ravel()) for p, u in directions.items()
     }, "real differences"
 
 

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.problem import run
+from autocnn.gradcheck.point import Point, rms
 from autocnn.gradcheck.report import Report
-from autocnn.gradcheck.witnesses import choose, rms, slope
+from autocnn.gradcheck.witnesses import choose, slope
+
+__all__ = ["Remainders", "remainders", "worst_leaf"]
 
 
 class Remainders(NamedTuple):
@@ -41,18 +43,16 @@ def remainders(
         raise ValueError(
             f"{leaf} is no leaf of {problem.label}; its leaves are {', '.join(problem.leaves)}"
         )
-    rng, values = np.random.default_rng(seed), problem.values()
-    out = run(problem, values)
-    v, u = rng.standard_normal(out.flat.size), rng.standard_normal(values[leaf].shape)
+    rng, point = np.random.default_rng(seed), Point(problem, problem.values())
+    out, x = point.run(), point.values[leaf]
+    v, u = rng.standard_normal(out.flat.size), rng.standard_normal(x.shape)
     g = out.backward(v).get(leaf)
-    if g is None or np.shape(g) != values[leaf].shape:
+    if g is None or np.shape(g) != x.shape:
         raise ValueError(
-            f"backward gives no gradient of shape {values[leaf].shape} for {leaf}: there is no slope to draw"
+            f"backward gives no gradient of shape {x.shape} for {leaf}: there is no slope to draw"
         )
     mine = float(np.vdot(np.array(g, dtype=np.float64), u))
-    true = slope(problem, values, leaf, u, v, choose(problem, values, leaf, rng)).value
-    h = rms(values[leaf]) * 2.0 ** -np.arange(steps)
-    moved = np.array(
-        [v @ (run(problem, {**values, leaf: values[leaf] + t * u}).flat - out.flat) for t in h]
-    )
+    true = slope(choose(point, leaf, rng), u, v).value
+    h = rms(x) * 2.0 ** -np.arange(steps)
+    moved = np.array([v @ (point.shifted(leaf, t * u).run().flat - out.flat) for t in h])
     return Remainders(leaf, h, np.abs(moved - h * mine), np.abs(moved - h * true))

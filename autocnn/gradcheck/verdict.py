@@ -13,8 +13,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.problem import CallError, Problem, run
-from autocnn.gradcheck.witnesses import Witness, rms, slope
+from autocnn.gradcheck.point import LeafAt, Point, Witness, rms
+from autocnn.gradcheck.problem import CallError
+from autocnn.gradcheck.witnesses import slope
+
+__all__ = [
+    "Comparison",
+    "Probe",
+    "agrees_in_float32",
+    "compare",
+    "probe",
+    "refuted",
+    "rounding_explains",
+    "sensitivity",
+    "within_rounding",
+]
 
 DIRECTIONS = 3
 MARGIN = 64  # tolerated error in units of eps S; a right gradient needs some sqrt(depth) of them
@@ -46,40 +59,36 @@ class Comparison(NamedTuple):
         return min(16.0, -math.log10(max(self.error / self.scale, 1e-16))) if self.scale else 16.0
 
 
-def probe(
-    problem: Problem, values: dict, rng: np.random.Generator, count: int = DIRECTIONS
-) -> list[Probe]:
+def probe(point: Point, rng: np.random.Generator, count: int = DIRECTIONS) -> list[Probe]:
     """`count` random cotangents with your gradients for them (each from a forward of its own)."""
     probes = []
     for _ in range(count):
-        out = run(problem, values)
+        out = point.run()
         v = rng.standard_normal(out.flat.size)
         grads = out.backward(v)
-        probes.append(
-            Probe(
-                v,
-                {n: np.array(g, dtype=np.float64) for n, g in grads.items() if g is not None},
-                out.flat,
-            )
-        )
+        yours = {
+            n: np.array(grads[n], dtype=np.float64)
+            for n in point.values
+            if grads.get(n) is not None
+        }
+        probes.append(Probe(v, yours, out.flat))
     return probes
 
 
-def compare(
-    problem: Problem, values: dict, name: str, witness: Witness, probes: list[Probe], rng
-) -> Comparison:
+def compare(leaf: LeafAt, probes: list[Probe], rng: np.random.Generator) -> Comparison:
     """Your gradient of one leaf against its witness, at one point."""
     eps = np.finfo(np.float64).eps
     worst, tied, vanishes = None, False, True
+    name = leaf.name
     for p in probes:
-        u = rng.standard_normal(values[name].shape)
-        seen = slope(problem, values, name, u, p.v, witness)
+        u = rng.standard_normal(leaf.x.shape)
+        seen = slope(leaf, u, p.v)
         g = p.grads[name]
         mine, scale = float(np.vdot(g, u)), float(np.sum(np.abs(g * u))) + seen.spread
         tolerance = MARGIN * eps * scale + 4 * seen.error
         error = min(abs(mine - seen.value), abs(mine - seen.left))
         tied |= abs(seen.value - seen.left) > MARGIN * eps * seen.spread + 8 * seen.error
-        large = float(np.abs(p.v) @ np.abs(p.y)) * rms(u) / rms(values[name])
+        large = float(np.abs(p.v) @ np.abs(p.y)) * rms(u) / rms(leaf.x)
         vanishes &= abs(seen.value) <= 1e-9 * large and abs(mine) <= 1e-9 * large and scale > 0
         wide = MARGIN * eps * large
         if error <= tolerance and 4 * seen.error <= 1e-4 * scale + MARGIN * eps * scale:
@@ -103,37 +112,35 @@ def compare(
 
 
 def sensitivity(
-    problem: Problem,
-    values: dict,
-    name: str,
-    witness: Witness,
-    rng,
-    eps: float,
-    tries: int = 3,
-    along=None,
+    leaf: LeafAt, rng: np.random.Generator, eps: float, tries: int = 3, along=None
 ) -> float:
     """How far rounding the inputs and dy moves g . u or the witness, in parts of S: the accuracy
     that the point allows.
 
     `along` is (u, v); by default they are drawn.
     """
-    out = run(problem, values)
-    u, v = along or (rng.standard_normal(values[name].shape), rng.standard_normal(out.flat.size))
-    g = np.array(out.backward(v)[name], dtype=np.float64)
-    seen = slope(problem, values, name, u, v, witness)
+    out = leaf.point.run()
+    u, v = along or (rng.standard_normal(leaf.x.shape), rng.standard_normal(out.flat.size))
+    g = np.array(out.backward(v)[leaf.name], dtype=np.float64)
+    seen = slope(leaf, u, v)
     scale = float(np.sum(np.abs(g * u))) + seen.spread
     most = 0.0
     for _ in range(tries):
-        near = {n: x * (1 + eps * rng.choice([-1.0, 1.0], x.shape)) for n, x in values.items()}
-        other = run(problem, near).backward(v * (1 + eps * rng.choice([-1.0, 1.0], v.shape)))[name]
-        moved = abs(float(np.vdot(np.array(other, dtype=np.float64) - g, u)))
-        most = max(most, moved, abs(slope(problem, near, name, u, v, witness).value - seen.value))
+        near = leaf.at(
+            leaf.point.replace(
+                **{
+                    n: x * (1 + eps * rng.choice([-1.0, 1.0], x.shape))
+                    for n, x in leaf.values.items()
+                }
+            )
+        )
+        other = near.yours(v * (1 + eps * rng.choice([-1.0, 1.0], v.shape)))
+        moved = abs(float(np.vdot(other - g, u)))
+        most = max(most, moved, abs(slope(near, u, v).value - seen.value))
     return most / scale if scale else 0.0
 
 
-def rounding_explains(
-    problem: Problem, values: dict, name: str, witness: Witness, result: Comparison, rng
-) -> bool:
+def rounding_explains(leaf: LeafAt, result: Comparison, rng: np.random.Generator) -> bool:
     """Is the error no larger than what rounding does where derivatives are small for the wrong
     reasons?
 
@@ -142,14 +149,12 @@ def rounding_explains(
     loses digits too: rounding the inputs shows it.
     """
     eps, elsewhere = float(np.finfo(np.float64).eps), 0.0
-    out = run(problem, values)
+    size = leaf.point.run().flat.size
     for shrink in (0.25, 2.0**-4, 2.0**-8):
-        u, v = rng.standard_normal(values[name].shape), rng.standard_normal(out.flat.size)
+        u, v = rng.standard_normal(leaf.x.shape), rng.standard_normal(size)
         with contextlib.suppress(CallError):
-            elsewhere = max(
-                elsewhere,
-                slope(problem, {**values, name: shrink * values[name]}, name, u, v, witness).spread,
-            )
+            smaller = leaf.at(leaf.point.replace(**{leaf.name: shrink * leaf.x}))
+            elsewhere = max(elsewhere, slope(smaller, u, v).spread)
     if (
         np.isfinite(elsewhere)
         and result.error <= MARGIN * eps * elsewhere
@@ -157,14 +162,10 @@ def rounding_explains(
     ):
         return True
     near = result.error < 1e-5 * result.scale
-    return near and result.error <= MARGIN * result.scale * sensitivity(
-        problem, values, name, witness, rng, eps
-    )
+    return near and result.error <= MARGIN * result.scale * sensitivity(leaf, rng, eps)
 
 
-def by_a_hair(
-    problem: Problem, values: dict, name: str, witness: Witness, result: Comparison, rng
-) -> bool:
+def within_rounding(leaf: LeafAt, result: Comparison, rng: np.random.Generator) -> bool:
     """Is the error just above what rounding allows here, and below it along all directions at two
     other points?
 
@@ -175,61 +176,31 @@ def by_a_hair(
         return False
     try:
         for attempt in (0, 1):
-            point = redraw(values, rng, attempt)
-            if (
-                compare(problem, point, name, witness, probe(problem, point, rng), rng).verdict
-                != "agree"
-            ):
+            point = leaf.point.redraw(rng, attempt)
+            if compare(leaf.at(point), probe(point, rng), rng).verdict != "agree":
                 return False
     except CallError:  # outside the function's domain: the given point decides
         return False
     return True
 
 
-def refuted(
-    problem: Problem,
-    values: dict,
-    name: str,
-    witness: Witness,
-    other: Witness,
-    probes: list[Probe],
-    rng,
-) -> bool:
+def refuted(leaf: LeafAt, other: Witness, probes: list[Probe], rng: np.random.Generator) -> bool:
     """Does another witness side with you against the first along some direction, and against you
     along none?
     """
     sides = 0
     for p in [*probes, *probes]:
-        u = rng.standard_normal(values[name].shape)
-        a, b = (slope(problem, values, name, u, p.v, w) for w in (witness, other))
-        mine, blur = (
-            float(np.vdot(p.grads[name], u)),
-            4 * b.error + MARGIN * np.finfo(np.float64).eps * b.spread,
-        )
+        u = rng.standard_normal(leaf.x.shape)
+        a, b = slope(leaf, u, p.v), slope(leaf.by(other), u, p.v)
+        mine = float(np.vdot(p.grads[leaf.name], u))
+        blur = 4 * b.error + MARGIN * np.finfo(np.float64).eps * b.spread
         if abs(mine - b.value) > blur:
             return False
         sides += abs(mine - a.value) > 2 * blur
     return sides > 0
 
 
-def redraw(values: dict, rng: np.random.Generator, attempt: int) -> dict:
-    """Another point: near by at first, then of unit size with each leaf's sign and bounds kept."""
-    if attempt == 0:
-        return {n: x * (1 + 0.1 * rng.standard_normal(x.shape)) for n, x in values.items()}
-    fresh = {}
-    for name, x in values.items():
-        if np.all((x > 0) & (x < 1)):
-            fresh[name] = rng.uniform(0.2, 0.8, x.shape)
-        elif np.all(x > 0) or np.all(x < 0):
-            fresh[name] = np.sign(x) * rng.uniform(0.5, 1.5, x.shape)
-        else:
-            fresh[name] = rng.standard_normal(x.shape)
-    return fresh
-
-
-def agrees_in_float32(
-    problem: Problem, name: str, witness: Witness, rng
-) -> tuple[bool, float, float]:
+def agrees_in_float32(leaf: LeafAt, rng: np.random.Generator) -> tuple[bool, float, float]:
     """The same rule with float32's eps: your float32 gradient against your float64 one, which a
     witness has confirmed.
 
@@ -237,22 +208,22 @@ def agrees_in_float32(
     that much is allowed.
     """
     eps = float(np.finfo(np.float32).eps)
-    exact, given = problem.values(), problem.values(None)
-    size = run(problem, exact).flat.size
+    given = leaf.at(Point(leaf.problem, leaf.problem.values(None)))
+    size = leaf.point.run().flat.size
     worst = (True, 0.0, 0.0)
     for _ in range(DIRECTIONS):
         v = rng.standard_normal(size).astype(np.float32).astype(np.float64)
-        u = rng.standard_normal(exact[name].shape)
-        out, narrow = run(problem, exact), run(problem, given)
-        g, g32 = (np.array(o.backward(v)[name], dtype=np.float64) for o in (out, narrow))
+        u = rng.standard_normal(leaf.x.shape)
+        out = leaf.point.run()
+        g, g32 = np.array(out.backward(v)[leaf.name], dtype=np.float64), given.yours(v)
         if not np.all(np.isfinite(g32)):
             return False, math.inf, 0.0
         scale = float(np.sum(np.abs(g * u)))
-        large = float(np.abs(v) @ np.abs(out.flat)) * rms(u) / rms(exact[name])
+        large = float(np.abs(v) @ np.abs(out.flat)) * rms(u) / rms(leaf.x)
         error, tolerance = abs(float(np.vdot(g32 - g, u))), MARGIN * eps * max(2 * scale, large)
         if error > tolerance:
-            moved = sensitivity(problem, exact, name, witness, rng, eps, 16, (u, v))
-            tolerance += 8 * moved * (scale + slope(problem, exact, name, u, v, witness).spread)
+            moved = sensitivity(leaf, rng, eps, 16, (u, v))
+            tolerance += 8 * moved * (scale + slope(leaf, u, v).spread)
         if (worst[0] and error >= worst[1]) or error > tolerance:
             worst = (error <= tolerance, error, tolerance)
     return worst

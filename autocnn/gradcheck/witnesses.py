@@ -1,5 +1,5 @@
-"""Directional derivatives that do not share the user's code: the complex step and a ladder of real
-differences.
+"""Directional derivatives that do not rest on the user's backward: the complex step and a ladder of
+real differences.
 
 A witness answers one question: how fast does v . f move when one leaf moves along u? Sources:
 Squire & Trapp 1998 (the complex step), Ridders 1982 (extrapolated differences), More & Wild 2011
@@ -12,9 +12,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.problem import CallError, Problem, run
+from autocnn.gradcheck.point import LeafAt, Point, Witness, rms, rms_or_zero
+from autocnn.gradcheck.problem import CallError
 
-STEP = 1e-20  # of the complex step: below it nothing is lost, since nothing is subtracted
+__all__ = [
+    "RUNGS",
+    "STEP",
+    "Slope",
+    "central_jvp",
+    "choose",
+    "imaginary",
+    "jvp",
+    "ladder",
+    "real_jvp",
+    "slope",
+]
+
+STEP = 1e-20  # of the complex step: nothing is subtracted, so nothing is lost at this size
 RUNGS = 12
 _COMPLEX_WARNING = getattr(np, "exceptions", np).ComplexWarning
 
@@ -31,75 +45,45 @@ class Slope(NamedTuple):
     jvp: np.ndarray
 
 
-class Witness(NamedTuple):
-    """How to measure one leaf: method "complex step" or "real differences", lifted or not, and
-    why.
-    """
-
-    method: str
-    lifted: bool
-    note: str = ""
-
-
-def shifted(values: dict, name: str, step) -> dict:
-    """`values` with `step` added to one leaf (in the step's dtype, never in place)."""
-    return {**values, name: values[name] + step}
-
-
-def imaginary(problem: Problem, values: dict, name: str, u: np.ndarray, lifted: bool) -> np.ndarray:
+def imaginary(point: Point, name: str, u: np.ndarray, lifted: bool) -> np.ndarray:
     """J u by Im f(x + i h u) / h: exact to rounding, one-sided at a kink (complex numbers are
     ordered by real part).
     """
-    return _complex_run(problem, values, name, u, lifted)[0]
+    return _complex_run(point, name, u, lifted)[0]
 
 
 def _complex_run(
-    problem: Problem, values: dict, name: str, u: np.ndarray, lifted: bool
+    point: Point, name: str, u: np.ndarray, lifted: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """(J u, f's value)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", _COMPLEX_WARNING)
-        out = run(
-            problem,
-            shifted(values, name, 1j * STEP * u),
-            f"forward (complex step of {name})",
-            lifted,
-        )
+        moved = point.shifted(name, 1j * STEP * u)
+        out = moved.run(f"forward (complex step of {name})", lifted)
     imag = out.flat.imag / STEP if out.flat.dtype.kind == "c" else np.zeros(out.flat.size)
     return imag, out.flat.real
 
 
-def real_jvp(
-    problem: Problem, values: dict, name: str, u: np.ndarray, step: float
-) -> tuple[np.ndarray, np.ndarray]:
+def real_jvp(point: Point, name: str, u: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     """One-sided derivatives (right, left) along u, extrapolated from steps `step` and `step` /
     2: error O(step^2).
     """
-    y0 = run(problem, values).flat
+    y0 = point.run().flat
     sides = []
     for h in (step, -step):
-        far, near = (run(problem, shifted(values, name, t * u)).flat - y0 for t in (h, h / 2))
+        far, near = (point.shifted(name, t * u).run().flat - y0 for t in (h, h / 2))
         sides.append((4 * near - far) / h)
     return sides[0], sides[1]
 
 
-def rms(x: np.ndarray) -> float:
-    """Root mean square, 1 where that is 0: a step needs some length."""
-    x = np.asarray(x, dtype=np.float64)
-    top = float(np.max(np.abs(x))) if x.size else 0.0
-    return top * float(np.sqrt(np.mean((x / top) ** 2))) if top else 1.0
-
-
-def central_jvp(
-    problem: Problem, values: dict, name: str, u: np.ndarray, step: float
-) -> np.ndarray:
+def central_jvp(point: Point, name: str, u: np.ndarray, step: float) -> np.ndarray:
     """J u by central differences at `step`, `step` / 2 and `step` / 4, extrapolated twice: error
     O(step^6).
     """
 
     def central(h):
-        right, left = (run(problem, shifted(values, name, t * u)).flat for t in (h, -h))
+        right, left = (point.shifted(name, t * u).run().flat for t in (h, -h))
         return (right - left) / (2 * h)
 
     a, b, c = (central(step / 2**k) for k in range(3))
@@ -107,52 +91,58 @@ def central_jvp(
     return (16 * bc - ab) / 15
 
 
-def jvp(problem: Problem, values: dict, name: str, u: np.ndarray, witness: Witness) -> np.ndarray:
+def jvp(leaf: LeafAt, u: np.ndarray) -> np.ndarray:
     """J u from the right."""
-    if witness.method == "complex step":
-        return imaginary(problem, values, name, u, witness.lifted)
-    return real_jvp(problem, values, name, u, 2.0**-14 * rms(values[name]))[0]
+    if leaf.witness.exact:
+        return imaginary(leaf.point, leaf.name, u, leaf.witness.lifted)
+    return real_jvp(leaf.point, leaf.name, u, 2.0**-14 * rms(leaf.x))[0]
 
 
-def choose(problem: Problem, values: dict, name: str, rng: np.random.Generator) -> Witness:
-    """The complex step where it agrees with a real difference, on the user's function or on its
-    lifted copy.
+def choose(point: Point, name: str, rng: np.random.Generator) -> LeafAt:
+    """The leaf with its witness: the complex step where it agrees with a real difference, on the
+    user's function or on its lifted copy.
 
     Agreement means 1e-10 where f is smooth along the way. Next to kinks, here or at another point,
     a real difference is short and one-sided, and can only confirm 1e-5; `examine` asks the ladder
     again before it calls so near a miss wrong.
     """
     why = ""
-    points = [
-        values,
-        {n: x + 0.1 * rms(x) * rng.standard_normal(x.shape) for n, x in values.items()},
-    ]
-    for k, point in enumerate(points):
-        u = rng.standard_normal(point[name].shape)
-        y0 = run(problem, point).flat
+    problem = point.problem
+    other = {n: x + 0.1 * rms(x) * rng.standard_normal(x.shape) for n, x in point.values.items()}
+    for k, place in enumerate((point, Point(problem, other))):
+        u = rng.standard_normal(point.values[name].shape)
+        y0 = place.run().flat
         guesses = {}
         for lifted in [False, True] if problem.lifted else [False]:
             try:
-                guesses[lifted] = _guess(problem, point, name, u, y0, lifted)
+                guesses[lifted] = _guess(place, name, u, y0, lifted)
             except CallError as error:
-                why = why or str(error.__cause__ or error).splitlines()[0][:90]
+                why = why or _reason(error.__cause__ or error)
         if not guesses and not k:
             break
-        found = _confirmed(problem, point, name, u, y0, guesses)
+        found = _confirmed(place, name, u, y0, guesses)
         if found is not None:
-            return _complex(found)
-    note = f"forward is not complex-safe ({why or 'its imaginary part is lost on the way'}): real differences used"
-    return Witness("real differences", False, note)
+            note = "through a copy with complex buffers" if found else ""
+            return LeafAt(point, name, Witness("complex step", found, note))
+    why = why or "its imaginary part is lost on the way"
+    note = f"forward is not complex-safe ({why}): real differences used"
+    return LeafAt(point, name, Witness("real differences", False, note))
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an exception's message, or its type where there is none."""
+    lines = str(error).splitlines()
+    return lines[0][:90] if lines and lines[0].strip() else type(error).__name__
 
 
 def _confirmed(
-    problem: Problem, values: dict, name: str, u: np.ndarray, y0: np.ndarray, guesses: dict
+    point: Point, name: str, u: np.ndarray, y0: np.ndarray, guesses: dict
 ) -> bool | None:
     """The first of the guesses {lifted: (right, left)} that real differences confirm at this
     point.
     """
-    unit = rms(values[name])
-    smooth = central_jvp(problem, values, name, u, 2.0**-6 * unit)
+    unit = rms(point.values[name])
+    smooth = central_jvp(point, name, u, 2.0**-6 * unit)
     noise = 64 * np.finfo(float).eps * (np.abs(y0) + rms_or_zero(y0)) / (2.0**-6 * unit)
     size = 1e-10 * (np.abs(smooth) + rms_or_zero(smooth)) + noise
     for lifted, sides in guesses.items():
@@ -162,7 +152,7 @@ def _confirmed(
     # mean of both sides is seen): a guess that is off there by less than short steps could tell is
     # refuted. One that is off by far is left to the short steps: the long ones err where they step
     # over many periods. The rest lies next to a kink.
-    settled = np.abs(central_jvp(problem, values, name, u, 2.0**-7 * unit) - smooth) <= size
+    settled = np.abs(central_jvp(point, name, u, 2.0**-7 * unit) - smooth) <= size
     off = {k: settled & (np.abs((g[0] + g[1]) / 2 - smooth) > 4 * size) for k, g in guesses.items()}
     far = {
         k: np.abs((g[0] + g[1]) / 2 - smooth) > 1e-3 * (np.abs(smooth) + rms_or_zero(smooth))
@@ -170,7 +160,7 @@ def _confirmed(
     }
     guesses = {k: g for k, g in guesses.items() if not np.any(off[k] & ~far[k])}
     for step in (2.0**-14, 2.0**-18, 2.0**-22, 2.0**-26, 2.0**-30, 2.0**-32) if guesses else ():
-        right, left = real_jvp(problem, values, name, u, step * unit)
+        right, left = real_jvp(point, name, u, step * unit)
         noise = 8 * np.finfo(float).eps * (np.abs(y0) + rms_or_zero(y0)) / (step * unit)
         size = 1e-5 * (np.abs(right) + np.abs(left) + rms_or_zero(right)) + noise
         for lifted, (plus, minus) in guesses.items():
@@ -181,50 +171,39 @@ def _confirmed(
     return None
 
 
-def _complex(lifted: bool) -> Witness:
-    return Witness("complex step", lifted, "through a copy with complex buffers" if lifted else "")
-
-
-def _guess(problem: Problem, values: dict, name: str, u: np.ndarray, y0: np.ndarray, lifted: bool):
+def _guess(point: Point, name: str, u: np.ndarray, y0: np.ndarray, lifted: bool):
     """J u from the right and from the left by the complex step, if the function keeps its value
     in complex numbers.
     """
-    plus, value = _complex_run(problem, values, name, u, lifted)
+    plus, value = _complex_run(point, name, u, lifted)
     if value.shape != y0.shape or not np.allclose(value, y0, rtol=1e-9, atol=1e-12 * rms(y0)):
         raise CallError("complex arithmetic changes its value")
-    return plus, -imaginary(problem, values, name, -u, lifted)
+    return plus, -imaginary(point, name, -u, lifted)
 
 
-def rms_or_zero(x: np.ndarray) -> float:
-    """Root mean square, 0 for zeros."""
-    return rms(x) if np.any(x) else 0.0
-
-
-def slope(
-    problem: Problem, values: dict, name: str, u: np.ndarray, v: np.ndarray, witness: Witness
-) -> Slope:
-    """How fast v . f moves along u in one leaf, by the given witness."""
-    if witness.method == "complex step":
-        plus = imaginary(problem, values, name, u, witness.lifted)
-        minus = -imaginary(problem, values, name, -u, witness.lifted)
+def slope(leaf: LeafAt, u: np.ndarray, v: np.ndarray) -> Slope:
+    """How fast v . f moves along u in one leaf, by the leaf's witness."""
+    if leaf.witness.exact:
+        plus = imaginary(leaf.point, leaf.name, u, leaf.witness.lifted)
+        minus = -imaginary(leaf.point, leaf.name, -u, leaf.witness.lifted)
         return Slope(float(v @ plus), float(v @ minus), float(np.abs(v) @ np.abs(plus)), 0.0, plus)
-    return ladder(problem, values, name, u, v)
+    return ladder(leaf.point, leaf.name, u, v)
 
 
-def ladder(problem: Problem, values: dict, name: str, u: np.ndarray, v: np.ndarray) -> Slope:
+def ladder(point: Point, name: str, u: np.ndarray, v: np.ndarray) -> Slope:
     """Central differences at h0 2^-k with Richardson extrapolation to order 4, and how far they
     can be trusted.
     """
-    unit, zero = rms(values[name]), run(problem, values).flat
+    unit, zero = rms(point.values[name]), point.run().flat
     table: list[list[float]] = []
     best = (math.inf, 0.0, zero * 0)
-    noise = _noise(problem, values, name, u, v, unit)
+    noise = _noise(point, name, u, v, unit)
     kinks, sides = [], []
     rung, last = 0, RUNGS
     while rung < last:
         h = unit * 2.0 ** -(rung + 4)
-        right = run(problem, shifted(values, name, h * u)).flat
-        left = run(problem, shifted(values, name, -h * u)).flat
+        right = point.shifted(name, h * u).run().flat
+        left = point.shifted(name, -h * u).run().flat
         row = [float(v @ (right - left)) / (2 * h)]
         for j in range(1, min(rung, 4) + 1):
             above = table[-1]
@@ -255,14 +234,12 @@ def _jump(bends: np.ndarray, noise: np.ndarray) -> float:
     return float(2 * c - b) if 0.9 < b / a < 1.1 and 0.9 < c / b < 1.1 else 0.0
 
 
-def _noise(problem, values, name, u, v, unit) -> float:
+def _noise(point, name, u, v, unit) -> float:
     """Standard deviation of the computed v . f, from sixth differences of seven points close
     together.
     """
     spacing = unit * 2.0**-30
-    points = [
-        float(v @ run(problem, shifted(values, name, k * spacing * u)).flat) for k in range(-3, 4)
-    ]
+    points = [float(v @ point.shifted(name, k * spacing * u).run().flat) for k in range(-3, 4)]
     levels = []
     differences = np.array(points)
     for order in range(1, 7):

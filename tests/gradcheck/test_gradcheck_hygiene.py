@@ -241,7 +241,7 @@ def twice(results):
         (lambda x: 2 * x, "must return (y, backward)"),
         (lambda x: (x, x, x), "a tuple of 3"),
         (lambda x: (x, {"x": x}), "backward(dy)"),
-        (twice([np.ones(3), np.ones(4)]), "(3,) at the first call and (4,) at the second"),
+        (twice([np.ones(3), np.ones(4)]), "(3,) at the first call and (4,) at a later one"),
         (lambda x: (x, lambda dy: (dy, dy, dy)), "3 gradients for 1"),
         (lambda x: (x, lambda dy: {"x": dy, "z": dy}), "gradients for z"),
         (lambda x: (x, lambda dy: dy @ np.ones(9)), "backward (first call) raised ValueError"),

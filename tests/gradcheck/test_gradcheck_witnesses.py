@@ -8,15 +8,11 @@ import pytest
 from autocnn import gradcheck
 from autocnn.gradcheck.adapters import closure
 from autocnn.gradcheck.lift import lift
-from autocnn.gradcheck.witnesses import Witness, choose, ladder, slope
+from autocnn.gradcheck.point import LeafAt, Point, Witness
+from autocnn.gradcheck.witnesses import choose, ladder, slope
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((5, 4))
-
-
-def witness_of(f, x=X):
-    problem = closure(lambda x: (f(x), lambda dy: {"x": dy}), {"x": x})
-    return choose(problem, problem.values(), "x", np.random.default_rng(0))
 
 
 def buffered(x):
@@ -49,7 +45,7 @@ def test_which_witness_is_trusted(f, method, lifted):
         return f(x), lambda dy: {"x": dy}
 
     problem = closure(wrapped, {"x": X})
-    found = choose(problem, problem.values(), "x", np.random.default_rng(0))
+    found = choose(Point(problem, problem.values()), "x", np.random.default_rng(0)).witness
     assert found.method == method or (
         method == "real differences" and found.lifted
     )  # a bare np.abs is lifted too
@@ -73,8 +69,9 @@ def test_lifted_functions_keep_the_imaginary_part():
 def test_the_ladder_knows_its_error():
     problem = closure(lambda x: (np.exp(3 * np.sin(x)), lambda dy: {"x": dy}), {"x": X})
     u, v = RNG.standard_normal(X.shape), RNG.standard_normal(X.size)
-    exact = slope(problem, problem.values(), "x", u, v, Witness("complex step", False))
-    seen = ladder(problem, problem.values(), "x", u, v)
+    point = Point(problem, problem.values())
+    exact = slope(LeafAt(point, "x", Witness("complex step", False)), u, v)
+    seen = ladder(point, "x", u, v)
     assert 0 < abs(seen.value - exact.value) <= 4 * seen.error < 1e-7 * exact.spread
 
 

@@ -6,19 +6,16 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, jacobian_at
+from autocnn.gradcheck.evidence import Evidence, close, elementwise, jacobian_at, kept, slopes
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rules.rows import elementwise, kept, slopes
 
 
 def from_gradient_sign(e: Evidence) -> Cause | None:
     """Not linear in dy: the mask is taken from dy's own sign."""
     if e.linear or e.J.shape[0] != e.x.size:
         return None
-    from autocnn.gradcheck.problem import run
-
     dy = e.rng.standard_normal(e.J.shape[0])
-    g = np.array(run(e.problem, e.values).backward(dy)[e.name], dtype=np.float64).ravel()
+    g = e.leaf.yours(dy).ravel()
     r = dy @ e.J
     for test in (dy > 0, dy < 0):
         for value in (r, dy):
@@ -37,8 +34,8 @@ def diagonal_mask(e: Evidence) -> Cause | None:
     d, g = both
     off = np.abs(d - g) > 1e-7 * np.max(np.abs(d))
     x, y = e.x.ravel(), e.y
-    slopes, mine = _levels(d), _levels(g)
-    if len(slopes) <= 3 and len(mine) <= 3 and d.size > len(slopes) + 1:
+    true, mine = _levels(d), _levels(g)
+    if len(true) <= 3 and len(mine) <= 3 and d.size > len(true) + 1:
         known = {"where the input is negative": x < 0, "where the input is positive": x > 0}
         known |= {"where the output is zero": y == 0, "where the output is not zero": y != 0}
         known |= {"where the true slope is zero": d == 0}
@@ -49,14 +46,14 @@ def diagonal_mask(e: Evidence) -> Cause | None:
                     e.name,
                     f"wrong exactly {words}: a mask or its slope is missing or wrong there",
                 )
-        if len(slopes) == 2 and len(mine) == 1 and mine[0] and np.any(slopes == 0):
+        if len(true) == 2 and len(mine) == 1 and mine[0] and np.any(true == 0):
             return Cause(
                 "mask",
                 e.name,
                 f"the mask is missing: yours has the slope {mine[0]:.6g} everywhere, on or off",
             )
-        if len(slopes) > 1 and np.all(np.isin(mine, slopes) | (mine == 0)):
-            if np.all(off) and len(slopes) == 2:
+        if len(true) > 1 and np.all(np.isin(mine, true) | (mine == 0)):
+            if np.all(off) and len(true) == 2:
                 return Cause("mask", e.name, "the mask is inverted: on where it should be off")
             return Cause(
                 "mask",

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from autocnn.gradcheck.evidence import Evidence, close, jacobian_at, product, your_jacobian
-from autocnn.gradcheck.problem import CallError, run
+from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
 from autocnn.gradcheck.rules.whole import ratios, softmax
 
@@ -22,7 +22,7 @@ def wrong_operand(e: Evidence) -> Cause | None:
     return (
         None
         if words is None
-        else Cause("wrong-operand", e.name, f"yours is the gradient with {words}")
+        else Cause("wrong-operand", e.name, f"yours is the gradient with {words}", what=words)
     )
 
 
@@ -218,7 +218,7 @@ def _independent(e: Evidence) -> bool:
     return (
         J is not None
         and close(J, e.J, 1e-10)
-        and close(your_jacobian(e.problem, values, e.name), e.G, 1e-10)
+        and close(your_jacobian(e.leaf.point.replace(**values), e.name), e.G, 1e-10)
     )
 
 
@@ -244,7 +244,7 @@ def inner_factor(e: Evidence) -> Cause | None:
             if shared and np.all(~on | (np.abs(ratio - each) <= 1e-6 * np.abs(each))):
                 words = f"one factor for each index of the output's axis {a} and of {e.name}'s axis {b - len(e.yshape)}"
                 message = f"right but for {words}: the slope of a unit in between is missing or another function's"
-                return Cause("wrong-operand", e.name, message)
+                return Cause("wrong-operand", e.name, message, what=words)
     return None
 
 
@@ -256,10 +256,10 @@ def input_for_output(e: Evidence) -> Cause | None:
         return None
     v = np.random.default_rng(4).standard_normal(e.J.shape[0])
     try:
-        g = run(e.problem, {**e.values, e.name: e.y.reshape(e.shape)}).backward(v)[e.name]
+        g = e.leaf.at(e.leaf.point.replace(**{e.name: e.y.reshape(e.shape)})).yours(v)
     except CallError:
         return None
-    if close(np.array(g, dtype=np.float64).ravel(), v @ e.J):
+    if close(g.ravel(), v @ e.J):
         return Cause(
             "wrong-operand",
             e.name,

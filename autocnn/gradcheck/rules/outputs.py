@@ -6,9 +6,8 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, residual
+from autocnn.gradcheck.evidence import Evidence, close, kept, residual
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rules.rows import kept
 
 
 def exchanged(e: Evidence) -> Cause | None:
@@ -23,6 +22,7 @@ def exchanged(e: Evidence) -> Cause | None:
                 "wrong-operand",
                 e.name,
                 f"dy is paired with the wrong outputs ({words}): the parts do not match",
+                what=words,
             )
     partner = _partners(e.G, e.J)
     if partner is None or len(set(partner)) < m // 2 or partner == list(range(m)):

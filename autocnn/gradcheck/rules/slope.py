@@ -4,9 +4,8 @@ by a known one?
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close
+from autocnn.gradcheck.evidence import Evidence, close, slopes
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rules.rows import slopes
 
 
 def local_factor(e: Evidence) -> Cause | None:
@@ -32,7 +31,9 @@ def local_factor(e: Evidence) -> Cause | None:
     asked = (
         f", where the function has {whole}" if whole else " (the function asks for another factor)"
     )
-    return Cause("wrong-operand", e.name, f"yours multiplies dy by {named}{asked}")
+    return Cause(
+        "wrong-operand", e.name, f"yours multiplies dy by {named}{asked}", what=f"{named}{asked}"
+    )
 
 
 def _extra_factor(
@@ -46,7 +47,8 @@ def _extra_factor(
     for ratio, how in ((mine / true, "once too often"), (true / mine, "nowhere")):
         named = _match(ratio, table, free)
         if named is not None and np.ptp(ratio) > 1e-6 * np.max(np.abs(ratio)):
-            return Cause("wrong-operand", e.name, f"yours has the factor {named} {how}")
+            words = f"the factor {named} {how}"
+            return Cause("wrong-operand", e.name, f"yours has {words}", what=words)
     return None
 
 

@@ -233,9 +233,7 @@ def _axis_cause(e: Evidence, each: np.ndarray, where: str) -> Cause:
 
 
 def _known_factors(e: Evidence, each: np.ndarray, where: str) -> Cause | None:
-    """The factors are another argument's entries, their inverses or squares, or statistics of a
-    matrix's columns.
-    """
+    """The factors are another argument's entries, their inverses or their squares."""
     for name, other in e.values.items():
         if name != e.name and other.size == each.size:
             for text, value in (
@@ -353,5 +351,6 @@ def _softmaxes(e: Evidence, error: np.ndarray) -> Cause | None:
                 "wrong-operand",
                 e.name,
                 f"yours takes the softmax over {where}, the function over axis {right}",
+                what=f"{where} for axis {right}",
             )
     return None
