@@ -156,12 +156,12 @@ MUTANTS = [
     ),
     ("autocnn/fast/kernels/numpy/patches.py", "apart * sw * row", "sw * row", FAST),
     (
-        "autocnn/fast/kernels/numba/product.py",
-        "c * hand // hands, c * (hand + 1) // hands",
-        "c * hand // hands, c",
+        "autocnn/fast/kernels/numba/matmul.py",
+        "c * thread // num_threads, c * (thread + 1) // num_threads",
+        "c * thread // num_threads, c",
         FAST,
     ),
-    ("autocnn/fast/kernels/numba/product.py", "min(len(a), (hand + 1) * share)", "len(a)", FAST),
+    ("autocnn/fast/kernels/numba/matmul.py", "min(len(a), (thread + 1) * share)", "len(a)", FAST),
     (
         "autocnn/fast/kernels/numba/patches.py",
         "add(more[f0:f1], dw[f0:f1])",
@@ -177,7 +177,7 @@ MUTANTS = [
     ("autocnn/fast/kernels/numba/winograd.py", "add(more, du[k])", "du[k] = more", FAST),
     ("autocnn/fast/kernels/numba/pool.py", "if s[k] > value", "if s[k] >= value", FAST),
     (
-        "autocnn/fast/kernels/numba/pointwise.py",
+        "autocnn/fast/kernels/numba/elementwise.py",
         "out[k] = g[k] if value[k] > zero",
         "out[k] = g[k] if value[k] >= zero",
         FAST,

@@ -113,7 +113,9 @@ def train(folder, config, data, model, optimizer, moment, until=None, as_json=Fa
         try:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(interrupt.kept())
-                stack.enter_context(compiling.told(lambda: bar.write(COMPILING, file=sys.stderr)))
+                stack.enter_context(
+                    compiling.on_compile(lambda: bar.write(COMPILING, file=sys.stderr))
+                )
                 stack.enter_context(
                     np.errstate(over="ignore", invalid="ignore", divide="ignore")
                 )  # told in one line

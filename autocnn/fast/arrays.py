@@ -6,20 +6,31 @@ nothing is copied.
 
 import numpy as np
 
-__all__ = ["first", "last", "matrix"]
+__all__ = ["pad", "supports", "to_nchw", "to_nhwc", "to_rows", "unpad"]
 
 
-def last(x, dtype=None):
+def supports(x, *arrays):
+    """Return whether the kernels take these arrays: all float32 or all float64, in native byte
+    order. None stands for an absent array.
+    """
+    return (
+        x.dtype.char in "fd"
+        and x.dtype.isnative
+        and all(a is None or a.dtype == x.dtype for a in arrays)
+    )
+
+
+def to_nhwc(x):
     """Return images (N, C, H, W) as a contiguous (N, H, W, C)."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1), dtype)
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
-def first(x):
+def to_nchw(x):
     """Return (N, H, W, C) as images (N, C, H, W), a view."""
     return x.transpose(0, 3, 1, 2)
 
 
-def matrix(x):
+def to_rows(x):
     """Return x, (N, C, H, W) or (N, C), as a contiguous matrix with one column a channel, and a
     function that undoes it.
     """
@@ -28,3 +39,23 @@ def matrix(x):
     n, c, *size = x.shape
     rows = np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, c)
     return rows, lambda a: np.moveaxis(a.reshape(n, *size, c), -1, 1)
+
+
+def pad(x, padding):
+    """Return images (N, H, W, C) with ``padding`` = (ph, pw) zeros on each side; x itself for
+    (0, 0).
+    """
+    ph, pw = padding
+    if ph == pw == 0:
+        return x
+    n, h, w, c = x.shape
+    padded = np.zeros((n, h + 2 * ph, w + 2 * pw, c), x.dtype)
+    padded[:, ph : ph + h, pw : pw + w] = x
+    return padded
+
+
+def unpad(x, padding):
+    """Return padded images (N, H, W, C) without ``padding`` = (ph, pw), contiguous."""
+    ph, pw = padding
+    _, h, w, _ = x.shape
+    return np.ascontiguousarray(x[:, ph : h - ph, pw : w - pw])

@@ -1,7 +1,7 @@
 """Networks from fast layers: serial computes neighbours as blocks, residual adds two paths."""
 
 from autocnn import layers as plain
-from autocnn.fast.elementwise import add_relu, relu_gradient
+from autocnn.fast.elementwise import add_relu, relu_backward
 from autocnn.fast.fuse import groups
 from autocnn.fast.layer import fast_layer, pull_of
 from autocnn.keys import child
@@ -122,7 +122,7 @@ def sum_of(one, two, relu):
         y = add_relu(y, y_) if relu else y + y_
 
         def backward(dy):
-            g = relu_gradient(dy, y) if relu else dy
+            g = relu_backward(dy, y) if relu else dy
             dx, grads = back(g)
             dx_, grads_ = back_(g)
             return dx + dx_ if need else None, {"main": grads, "shortcut": grads_}

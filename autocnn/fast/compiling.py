@@ -4,13 +4,13 @@ where none are on disk yet.
 
 from contextlib import contextmanager
 
-__all__ = ["begun", "told"]
+__all__ = ["notify", "on_compile"]
 
 _tell = None
 
 
 @contextmanager
-def told(tell):
+def on_compile(tell):
     """Call ``tell()`` once, as soon as a kernel is being compiled inside a ``with`` block; not
     when all come from disk.
     """
@@ -22,7 +22,7 @@ def told(tell):
         _tell = before
 
 
-def begun():
+def notify():
     """Say that a kernel is being compiled; Numba's kernels call it."""
     global _tell
     tell, _tell = _tell, None

@@ -1,177 +1,152 @@
-"""Convolution over channels-last images, forward and backward, by the algorithm that suits the
-kernel.
+"""Convolution over channels-last images, forward and backward.
 
-    1 x 1                    a plain product: the images are the matrix already
-    3 x 3, step 1            Winograd's F(2 x 2, 3 x 3), 2.25 times fewer multiplications, if there are enough to save
-    everything else          windows copied into patches, then a product
+The kernel decides the algorithm:
 
-All three work through blocks that fit into the cache: copy or transform a block, multiply it at
-once, finish it (bias, ReLU) while it is warm. No array of patches is ever larger than a few
-megabytes, whatever the batch.
+    1 x 1                    one matrix product: the images are the matrix already
+    3 x 3, stride 1          Winograd's F(2 x 2, 3 x 3), 2.25 times fewer multiplications, where
+                             the outputs are many enough to repay the transforms
+    everything else          windows copied into patches, then a matrix product
+
+All three work in blocks that fit into the cache: copy or transform a block, multiply it, apply
+bias and ReLU while it is there. No array of patches is larger than a few megabytes, whatever the
+batch.
 """
 
-import numpy as np
+from collections.abc import Callable
+from types import ModuleType
 
-from autocnn.fast.kernels import kernels_for
-from autocnn.fast.kernels import numpy as kernels_numpy
+import numpy as np
+from numpy import ndarray
+
+from autocnn.fast import winograd
+from autocnn.fast.kernels import kernels_for, tuning
 from autocnn.ops.arguments import window_shape
 
-__all__ = ["convolve", "convolve_back", "relu_back"]
+__all__ = ["convolve", "relu_bias_backward"]
 
-NOTHING = {char: np.empty(0, char) for char in "fd"}
-# A kernel's transform is 25 numbers read and written, which takes as long as so many
-# multiplications in a product.
-TRANSFORM = 750
-NO_IMAGES = {char: np.empty((0, 0, 0, 0), char) for char in "fd"}
+Pair = tuple[int, int]
+# backward(dy, need_dx) -> (dx or None, dw)
+Backward = Callable[[ndarray, bool], tuple[ndarray | None, ndarray]]
+
+_NO_SCALE = {char: np.empty(0, char) for char in "fd"}
 
 
 def convolve(
-    x, w, b, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, relu=False, scale=None
-):
-    """Return (y, kept): y (N, Ho, Wo, F) for contiguous x (N, H, W, C), w (F, C / groups, kh, kw)
-    and b (F,) or None.
+    x: ndarray,
+    w: ndarray,
+    b: ndarray | None,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+    relu: bool = False,
+    scale: ndarray | None = None,
+) -> tuple[ndarray, Backward]:
+    """Cross-correlate images x (N, H, W, C) with w (F, C / groups, kh, kw), then finish the output.
 
-    y is multiplied by ``scale`` (F,), if any, before b is added; with ``relu``, it is max(y, 0).
-    ``kept`` is for ``convolve_back``.
+    Returns (y, backward). y (N, Ho, Wo, F) is multiplied by ``scale`` (F,) unless that is None, b
+    (F,) is added unless it is None, and with ``relu`` negative outputs become 0. x is contiguous.
+    ``backward(dy, need_dx)`` takes the gradient dy (N, Ho, Wo, F), contiguous, of the plain
+    convolution, without scale, b and ReLU, and returns (dx, dw), with dx None unless ``need_dx``.
+    It runs on the backend that computed y.
     """
     if groups > 1:
-        parts = _cut(groups, [x], [w, b, scale])
-        ys = [convolve(x, w, b, stride, padding, dilation, 1, relu, s)[0] for x, w, b, s in parts]
-        return np.concatenate(ys, axis=3), None
-    ho, wo = window_shape(x.shape[1:3], w.shape[2:], stride, padding, dilation, op="conv")
-    f = len(w)
-    y = np.empty((len(x), ho, wo, f), x.dtype)
-    b = np.zeros(f, x.dtype) if b is None else np.ascontiguousarray(b)
-    scale = NOTHING[x.dtype.char] if scale is None else np.ascontiguousarray(scale)
-    kernels = kernels_for(max(x.size, y.size))
-    if _is_product(w, padding):
-        kernels.times_transposed(_stepped(x, stride), _matrix(w), scale, b, y.reshape(-1, f), relu)
-    elif _is_winograd(w, stride, padding, dilation, y.shape):
-        from autocnn.fast import winograd
-
-        winograd.forward(kernels, x, w, scale, b, y, padding, relu)
-    else:
-        return y, kernels.patches(
-            _padded(x, padding), _channels_last(w), scale, b, y, stride, dilation, relu
-        )
-    return y, None
-
-
-def convolve_back(
-    dy, x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, need_dx=True, kept=None
-):
-    """Return (dx or None, dw) for contiguous dy (N, Ho, Wo, F): the products of dy with the two
-    Jacobians.
-    """
-    if groups > 1:
-        pairs = [
-            convolve_back(*part, stride, padding, dilation, 1, need_dx)
-            for part in _cut(groups, [dy, x], [w])
-        ]
-        return np.concatenate([dx for dx, _ in pairs], axis=3) if need_dx else None, np.concatenate(
-            [dw for _, dw in pairs]
-        )
-    kernels = (
-        kernels_for(max(x.size, dy.size)) if kept is None else kernels_numpy
-    )  # the only ones that keep anything
-    if _is_product(w, padding):
-        return _product_back(kernels, dy, x, w, stride, need_dx)
-    if _is_winograd(w, stride, padding, dilation, dy.shape):
-        from autocnn.fast import winograd
-
-        return winograd.back(kernels, dy, x, w, padding, need_dx)
-    (ph, pw), (n, h, width, c) = padding, x.shape
-    dimage = (
-        np.zeros((n, h + 2 * ph, width + 2 * pw, c), x.dtype)
-        if need_dx
-        else NO_IMAGES[x.dtype.char]
+        return _grouped(groups, x, w, b, stride, padding, dilation, relu, scale)
+    f, (kh, kw) = len(w), w.shape[2:]
+    y = np.empty(
+        (len(x), *window_shape(x.shape[1:3], (kh, kw), stride, padding, dilation, op="conv"), f),
+        x.dtype,
     )
-    image = _padded(x, padding) if kept is None else x
-    dw = kernels.patches_back(image, dy, _channels_last(w), dimage, stride, dilation, kept)
-    dx = np.ascontiguousarray(dimage[:, ph : ph + h, pw : pw + width]) if need_dx else None
-    return dx, np.ascontiguousarray(dw.transpose(0, 3, 1, 2))
+    b = np.zeros(f, x.dtype) if b is None else np.ascontiguousarray(b)
+    scale = _NO_SCALE[x.dtype.char] if scale is None else np.ascontiguousarray(scale)
+    kernels = kernels_for(max(x.size, y.size))
+    if (kh, kw) == (1, 1) and padding == (0, 0):
+        return y, _pointwise(kernels, x, w, scale, b, y, stride, relu)
+    if _is_winograd(w, stride, padding, dilation, y.shape):
+        winograd.forward(kernels, x, w, scale, b, y, padding, relu)
+        return y, lambda dy, need_dx: winograd.backward(kernels, dy, x, w, padding, need_dx)
+    return y, kernels.conv_patches(x, w, scale, b, y, stride, padding, dilation, relu)
 
 
-def _cut(groups, images, others):
-    """Cut images at their channels, the last axis, and kernels and biases at their filters, the
-    first: one list a group.
-    """
-    parts = [np.split(a, groups, axis=3) for a in images]
-    parts += [[None] * groups if a is None else np.split(a, groups) for a in others]
-    return [
-        [None if a is None else np.ascontiguousarray(a) for a in part]
-        for part in zip(*parts, strict=True)
-    ]
+def _grouped(groups, x, w, b, stride, padding, dilation, relu, scale):
+    """Convolve each group of channels, the last axis of x, with its filters, the first of w."""
+    parts = [_split(a, groups, axis) for a, axis in ((x, 3), (w, 0), (b, 0), (scale, 0))]
+    ys, backwards = zip(
+        *(
+            convolve(x, w, b, stride, padding, dilation, 1, relu, s)
+            for x, w, b, s in zip(*parts, strict=True)
+        ),
+        strict=True,
+    )
+
+    def backward(dy, need_dx):
+        dys = _split(dy, groups, 3)
+        dxs, dws = zip(
+            *(back(dy, need_dx) for back, dy in zip(backwards, dys, strict=True)), strict=True
+        )
+        return np.concatenate(dxs, axis=3) if need_dx else None, np.concatenate(dws)
+
+    return np.concatenate(ys, axis=3), backward
 
 
-def _is_product(w, padding):
-    return w.shape[2:] == (1, 1) and padding == (0, 0)
+def _split(a, groups, axis):
+    if a is None:
+        return [None] * groups
+    return [np.ascontiguousarray(part) for part in np.split(a, groups, axis=axis)]
 
 
 def _is_winograd(w, stride, padding, dilation, out):
-    """Say whether a convolution with outputs ``out`` (N, Ho, Wo, F) is one for Winograd's
-    algorithm, and saves time by it.
+    """Return whether Winograd's algorithm applies, and saves time, for outputs of shape ``out``
+    (N, Ho, Wo, F).
     """
     (f, c, kh, kw), (n, ho, wo, _) = w.shape, out
-    if (kh, kw) != (3, 3) or not stride == dilation == (1, 1) or max(padding) > 2 or min(c, f) < 16:
+    applies = (kh, kw) == (3, 3) and stride == dilation == (1, 1) and max(padding) <= 2
+    if not applies or min(c, f) < tuning.WINOGRAD_MIN_CHANNELS:
         return False
     tiles = n * ((ho + 1) // 2) * ((wo + 1) // 2)
-    return 9 * n * ho * wo > 16 * tiles + TRANSFORM  # multiplications for each channel and filter
+    # multiplications for each pair of a channel and a filter
+    return 9 * n * ho * wo > 16 * tiles + tuning.WINOGRAD_TRANSFORM_COST
 
 
-def _product_back(kernels, dy, x, w, stride, need_dx):
-    xs, kernel, f = _stepped(x, stride), _matrix(w), dy.shape[3]
-    g, dw = dy.reshape(-1, f), np.empty(kernel.shape, x.dtype)
-    kernels.transposed_times(g, xs, dw)  # (F, M) . (M, C)
-    if not need_dx:
-        return None, dw.reshape(w.shape)
-    dxs, c = np.empty(xs.shape, x.dtype), xs.shape[1]
-    kernels.times(
-        g, kernel, NOTHING[x.dtype.char], np.zeros(c, x.dtype), dxs, False
-    )  # (M, F) . (F, C)
-    if stride == (1, 1):
-        return dxs.reshape(x.shape), dw.reshape(w.shape)
-    dx = np.zeros(x.shape, x.dtype)
-    met = dx[:, :: stride[0], :: stride[1]]
-    met[...] = dxs.reshape(met.shape)
-    return dx, dw.reshape(w.shape)
+def _pointwise(kernels: ModuleType, x, w, scale, b, y, stride, relu) -> Backward:
+    """Write a convolution with 1 x 1 kernels into y; return its backward function."""
+    (sh, sw), (f, c) = stride, w.shape[:2]
+
+    def rows():
+        """The pixels that the kernel meets, (N Ho Wo, C)."""
+        return np.ascontiguousarray(x[:, ::sh, ::sw]).reshape(-1, c)
+
+    kernel = np.ascontiguousarray(w.reshape(f, c))
+    kernels.matmul_nt(rows(), kernel, scale, b, y.reshape(-1, f), relu)  # (M, C) . (C, F)
+
+    def backward(dy, need_dx):
+        g, xs, dw = dy.reshape(-1, f), rows(), np.empty((f, c), x.dtype)
+        kernels.matmul_tn(g, xs, dw)  # (F, M) . (M, C)
+        dw = dw.reshape(w.shape)
+        if not need_dx:
+            return None, dw
+        dxs, zeros = np.empty(xs.shape, x.dtype), np.zeros(c, x.dtype)
+        kernels.matmul(g, kernel, _NO_SCALE[x.dtype.char], zeros, dxs, False)  # (M, F) . (F, C)
+        if stride == (1, 1):
+            return dxs.reshape(x.shape), dw
+        dx = np.zeros(x.shape, x.dtype)
+        met = dx[:, ::sh, ::sw]
+        met[...] = dxs.reshape(met.shape)
+        return dx, dw
+
+    return backward
 
 
-def _stepped(x, stride):
-    """Images as one matrix (N Ho Wo, C), those cells that a 1 x 1 kernel meets."""
-    sh, sw = stride
-    return np.ascontiguousarray(x[:, ::sh, ::sw] if stride != (1, 1) else x).reshape(-1, x.shape[3])
+def relu_bias_backward(dy: ndarray, y: ndarray | None) -> tuple[ndarray, ndarray]:
+    """Return (g, db): the gradients in front of a ReLU and of a bias, for dy (..., F).
 
-
-def _matrix(w):
-    """Kernels (F, C, 1, 1) as a contiguous matrix (F, C)."""
-    return np.ascontiguousarray(w.reshape(w.shape[:2]))
-
-
-def _channels_last(w):
-    """Kernels (F, C, kh, kw) as a contiguous (F, kh, kw, C), the patches' order."""
-    return np.ascontiguousarray(w.transpose(0, 2, 3, 1))
-
-
-def _padded(x, padding):
-    ph, pw = padding
-    if ph == pw == 0:
-        return x
-    n, h, w, c = x.shape
-    image = np.zeros((n, h + 2 * ph, w + 2 * pw, c), x.dtype)
-    image[:, ph : ph + h, pw : pw + w] = x
-    return image
-
-
-def relu_back(dy, y):
-    """Return (g, its sums over all but the last axis), the gradients before a ReLU and of a bias: g
-    is dy where y > 0.
-
-    Without a ReLU, y is None and g is dy.
+    g is dy where the ReLU's output y > 0, else 0; without a ReLU, y is None and g is dy. db (F,) is
+    the sum of g over all axes but the last.
     """
     f = dy.shape[-1]
     rows, kernels = dy.reshape(-1, f), kernels_for(dy.size)
     if y is None:
         return dy, kernels.column_sums(rows).astype(dy.dtype)
     g = np.empty(dy.shape, dy.dtype)
-    return g, kernels.relu_back(rows, y.reshape(-1, f), g.reshape(-1, f)).astype(dy.dtype)
+    db = kernels.relu_bias_backward(rows, y.reshape(-1, f), g.reshape(-1, f))
+    return g, db.astype(dy.dtype)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from autocnn.fast.arrays import supports
 from autocnn.fast.kernels import kernels_for
-from autocnn.fast.layer import suits
 
-__all__ = ["add_relu", "relu_gradient"]
+__all__ = ["add_relu", "relu_backward"]
 
 
 def add_relu(a, b):
@@ -19,13 +19,13 @@ def add_relu(a, b):
     return y
 
 
-def relu_gradient(dy, y):
+def relu_backward(dy, y):
     """Return dy where y > 0, else 0."""
     flat = _in_memory_order(dy, y)
     if flat is None:
         return dy * (y > 0)
     dx = np.empty_like(dy)
-    kernels_for(dx.size).relu_gradient(*flat, _flat(dx))
+    kernels_for(dx.size).relu_backward(*flat, _flat(dx))
     return dx
 
 
@@ -33,7 +33,7 @@ def _in_memory_order(a, b):
     """Return both arrays as flat views in the order of memory; None if they are laid out
     differently or with gaps.
     """
-    if a.strides != b.strides or a.shape != b.shape or not suits(a, b):
+    if a.strides != b.strides or a.shape != b.shape or not supports(a, b):
         return None
     a, b = _flat(a), _flat(b)
     return None if a is None or b is None else (a, b)

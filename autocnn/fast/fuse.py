@@ -12,11 +12,11 @@ made of.
 """
 
 from autocnn.fast import pool as pooling
-from autocnn.fast.arrays import first, last
-from autocnn.fast.convolution import convolve, convolve_back, relu_back
-from autocnn.fast.dense import product
-from autocnn.fast.layer import derived, suits
-from autocnn.fast.norm import batch_norm, folded
+from autocnn.fast.arrays import supports, to_nchw, to_nhwc
+from autocnn.fast.convolution import convolve, relu_bias_backward
+from autocnn.fast.dense import linear
+from autocnn.fast.layer import derived
+from autocnn.fast.norm import batch_norm, fold_batch_norm
 from autocnn.layers import serial
 
 __all__ = ["conv_block", "dense_block", "groups"]
@@ -63,50 +63,54 @@ def conv_block(parts):
     def pull(params, state, x, train, key, need):
         w, b = params[0]["w"], params[0].get("b")
         others = [*params[norm].values(), *state[norm].values()] if normal else []
-        if not suits(x, w, b, *others):
+        if not supports(x, w, b, *others):
             return slow(params, state, x, train, key, need)
-        x = last(x)
+        x = to_nhwc(x)
         after = state
         if not normal:
-            z, kept = convolve(x, w, b, *geometry, relu)
+            z, conv_backward = convolve(x, w, b, *geometry, relu)
         elif need is None and not train:
-            scale, shift = folded(b, params[norm], state[norm], normal["eps"])
-            z, kept = convolve(x, w, shift, *geometry, relu, scale)
+            scale, shift = fold_batch_norm(b, params[norm], state[norm], normal["eps"])
+            z, conv_backward = convolve(x, w, shift, *geometry, relu, scale)
         else:
-            z, kept = convolve(x, w, b, *geometry)
+            z, conv_backward = convolve(x, w, b, *geometry)
             if z.size == z.shape[3]:
-                return slow(params, state, first(x), train, key, need)
+                return slow(params, state, to_nchw(x), train, key, need)
             rows = z.reshape(-1, z.shape[3])
             rows, moved, back_norm = batch_norm(
                 rows, params[norm], state[norm], train, **normal, relu=relu, need=need
             )
             z = rows.reshape(z.shape)
             after = [*state[:norm], moved, *state[norm + 1 :]]
-        y, which, shape = z, None, z.shape
+        y, indices, shape = z, None, z.shape
         if window:
-            y, which = pooling.max_pool(z, *window, keep=need is not None)
+            y, indices = pooling.max_pool(z, *window, return_indices=need is not None)
         if need is None:
-            return first(y), after, None
+            return to_nchw(y), after, None
 
         def back(dy):
-            dy = last(dy)
+            dy = to_nhwc(dy)
             grads = [{} for _ in parts]
             if window:
                 # the ReLU's derivative and the bias's sum are taken where there are fewer numbers
                 if not normal:
-                    dy, db = relu_back(dy, y)
-                dy = pooling.max_pool_back(dy, which, shape, *window)
+                    dy, db = relu_bias_backward(dy, y)
+                dy = pooling.max_pool_backward(dy, indices, shape, *window)
             if normal:
                 dz, grads[norm] = back_norm(dy.reshape(-1, dy.shape[3]))
                 dy = dz.reshape(shape)
-                db = relu_back(dy, None)[1] if b is not None else None
+                db = relu_bias_backward(dy, None)[1] if b is not None else None
             elif not window:
-                dy, db = relu_back(dy, y if relu else None) if relu or b is not None else (dy, None)
-            dx, dw = convolve_back(dy, x, w, *geometry, need_dx=need, kept=kept)
+                dy, db = (
+                    relu_bias_backward(dy, y if relu else None)
+                    if relu or b is not None
+                    else (dy, None)
+                )
+            dx, dw = conv_backward(dy, need)
             grads[0] = {"w": dw} if b is None else {"w": dw, "b": db}
-            return first(dx) if need else None, grads
+            return to_nchw(dx) if need else None, grads
 
-        return first(y), after, back
+        return to_nchw(y), after, back
 
     return pull
 
@@ -118,9 +122,9 @@ def dense_block(parts):
 
     def pull(params, state, x, train, key, need):
         w, b = params[0]["w"], params[0].get("b")
-        if not suits(x, w, b):
+        if not supports(x, w, b):
             return slow(params, state, x, train, key, need)
-        y, backward = product(x, w, b, relu)
+        y, backward = linear(x, w, b, relu)
 
         def back(dy):
             dx, *gradients = backward(dy, need)

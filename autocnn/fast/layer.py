@@ -16,13 +16,13 @@ from autograd.tracer import trace_stack
 
 from autocnn import autodiff
 from autocnn import layers as plain_layers
-from autocnn.fast.kernels import together
+from autocnn.fast.kernels import thread_context
 from autocnn.fast.loss import cross_entropy_pull
 from autocnn.fast.tape import differentiable, isbox
 from autocnn.layers import checks
 from autocnn.trees import leaves, unflatten
 
-__all__ = ["Layer", "fast_layer", "pull_of", "suits"]
+__all__ = ["Layer", "fast_layer", "pull_of"]
 
 
 class Layer(plain_layers.Layer):
@@ -36,7 +36,7 @@ class Layer(plain_layers.Layer):
         """Compute the output for a batch x (N, *shape). Returns (y, state):
         ``autocnn.layers.Layer.apply``.
         """
-        with together():
+        with thread_context():
             return super().apply(autodiff.opened(params), state, x, train, key)
 
     def vjp(self, params, state, x, train=False, key=None):
@@ -66,7 +66,7 @@ class Layer(plain_layers.Layer):
             return super().loss_and_grad(params, state, batch, key, train)
         checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
         share = checks.share(weights, len(x))
-        with together():
+        with thread_context():
             logits, state, back = pull_of(self)(params, state, x, train, key, False)
             loss, dlogits = cross_entropy_pull(logits, labels, share)
             _, grads = getattr(back, "spend", back)(dlogits)
@@ -123,17 +123,6 @@ def derived(forward):
         return y, state, lambda dy: (None, *back(dy))
 
     return pull
-
-
-def suits(x, *arrays):
-    """Say whether the kernels take these arrays: all float32 or all float64, of this machine's
-    order of bytes.
-    """
-    return (
-        x.dtype.char in "fd"
-        and x.dtype.isnative
-        and all(a is None or a.dtype == x.dtype for a in arrays)
-    )
 
 
 def _traced(params, state, x):

@@ -14,7 +14,7 @@ import numpy as np
 
 from autocnn.fast.kernels import kernels_for
 
-__all__ = ["batch_norm", "folded", "local_response_norm"]
+__all__ = ["batch_norm", "fold_batch_norm", "local_response_norm"]
 
 
 def batch_norm(x, params, state, train, momentum, eps, relu, need):
@@ -26,20 +26,20 @@ def batch_norm(x, params, state, train, momentum, eps, relu, need):
         # Twice through x: a variance from sums of squares alone would lose the digits that the mean
         # has in common.
         centre = (kernels.column_sums(x) / m).astype(dtype)
-        first, second = kernels.moments(x, centre) / m
+        first, second = kernels.centered_sums(x, centre) / m
         var, rest = second - first**2, first
-        after = _moved(state, centre + rest, var * (m / (m - 1)), momentum)
+        after = _update_running(state, centre + rest, var * (m / (m - 1)), momentum)
     else:
         centre, rest, var, after = state["mean"], 0.0, state["var"].astype(np.float64), state
     r = 1 / np.sqrt(var + eps)
     scale, shift = (gamma * r).astype(dtype), (beta - rest * gamma * r).astype(dtype)
     y = np.empty_like(x)
-    kernels.normalise(x, centre, scale, shift, y, relu)
+    kernels.normalize(x, centre, scale, shift, y, relu)
     if need is None:
         return y, after, None
 
     def back(dy):
-        dbeta, spread = kernels.normalise_sums(dy, x, y, centre, relu)
+        dbeta, spread = kernels.normalize_sums(dy, x, y, centre, relu)
         dgamma = (spread - rest * dbeta) * r
         s = np.zeros((3, x.shape[1]))
         s[0] = gamma * r
@@ -47,13 +47,13 @@ def batch_norm(x, params, state, train, momentum, eps, relu, need):
             s[1] = -gamma * r * r * dgamma / m
             s[2] = -gamma * r * dbeta / m - s[1] * rest
         dx = np.empty_like(x)
-        kernels.normalise_back(dy, x, y, centre, s.astype(dtype), dx, relu)
+        kernels.normalize_backward(dy, x, y, centre, s.astype(dtype), dx, relu)
         return dx, {"w": dgamma.astype(dtype), "b": dbeta.astype(dtype)}
 
     return y, after, back
 
 
-def _moved(state, mean, var, momentum):
+def _update_running(state, mean, var, momentum):
     """The running statistics after a batch, in their own dtype."""
     batch = {"mean": mean, "var": var}
     return {
@@ -62,7 +62,7 @@ def _moved(state, mean, var, momentum):
     }
 
 
-def folded(b, params, state, eps):
+def fold_batch_norm(b, params, state, eps):
     """Return the (scale, b) that turn a convolution with bias b (or None) into one normalised
     behind it, in evaluation.
     """

@@ -16,7 +16,7 @@ import numpy
 from autocnn import ops as plain
 from autocnn.autodiff import getval
 from autocnn.fast import words
-from autocnn.fast.layer import suits
+from autocnn.fast.arrays import supports
 from autocnn.fast.loss import cross_entropy_pull
 from autocnn.fast.tape import differentiable
 from autocnn.ops import *  # noqa: F403
@@ -162,7 +162,9 @@ def cross_entropy(
         return plain.cross_entropy(args[0], labels, weight, **options), None
 
     classes = np.asarray(labels)
-    usual = weight is None and reduction == "mean" and not label_smoothing and suits(getval(logits))
+    usual = (
+        weight is None and reduction == "mean" and not label_smoothing and supports(getval(logits))
+    )
     if not usual or not _are_classes(classes, logits.shape) or (classes == ignore_index).any():
         return slow([logits])[0]
 

@@ -1,53 +1,57 @@
 """Pooling over channels-last images, forward and backward."""
 
 import numpy as np
+from numpy import ndarray
 
 from autocnn.fast.kernels import kernels_for
-from autocnn.fast.kernels.numpy import window_cells
 from autocnn.ops.arguments import window_shape
 
-__all__ = ["avg_pool", "avg_pool_back", "max_pool", "max_pool_back"]
+__all__ = ["avg_pool", "avg_pool_backward", "max_pool", "max_pool_backward"]
 
-NOWHERE = np.empty((0, 0, 0, 0), np.uint8)
+Pair = tuple[int, int]
+_NO_INDICES = np.empty((0, 0, 0, 0), np.uint8)
 
 
-def max_pool(x, size, stride, padding, keep):
-    """Return (y, which) for contiguous x (N, H, W, C): ``which`` is the offset of each window's
-    first maximum, if ``keep``.
+def max_pool(
+    x: ndarray, size: Pair, stride: Pair, padding: Pair, return_indices: bool
+) -> tuple[ndarray, ndarray]:
+    """Return (y, indices) for contiguous x (N, H, W, C): y (N, Ho, Wo, C) is each window's maximum.
+
+    indices, uint8, is the offset u kw + v of each window's first maximum, empty unless
+    ``return_indices``. A window has at most 255 cells.
     """
     n, h, w, c = x.shape
-    ho, wo = window_shape((h, w), size, stride, padding, op="max_pool")
-    y = np.empty((n, ho, wo, c), x.dtype)
-    which = np.empty(y.shape, np.uint8) if keep else NOWHERE
-    kernels_for(x.size).max_pool(x, y, which, size, stride, padding)
-    return y, which
+    y = np.empty((n, *window_shape((h, w), size, stride, padding, op="max_pool"), c), x.dtype)
+    indices = np.empty(y.shape, np.uint8) if return_indices else _NO_INDICES
+    kernels_for(x.size).max_pool(x, y, indices, size, stride, padding)
+    return y, indices
 
 
-def max_pool_back(dy, which, shape, size, stride, padding):
-    """Return dx (N, H, W, C): dy where each window's first maximum was."""
+def max_pool_backward(
+    dy: ndarray, indices: ndarray, shape: tuple, size: Pair, stride: Pair, padding: Pair
+) -> ndarray:
+    """Return dx of ``shape`` (N, H, W, C): dy added where each window's first maximum was."""
     dx = np.zeros(shape, dy.dtype)
-    kernels_for(dx.size).max_pool_back(dy, which, dx, size, stride, padding)
+    kernels_for(dx.size).max_pool_backward(dy, indices, dx, size, stride, padding)
     return dx
 
 
-def avg_pool(x, size, stride, padding):
+def avg_pool(x: ndarray, size: Pair, stride: Pair, padding: Pair) -> ndarray:
     """Return y (N, Ho, Wo, C): each window's sum, padding counted as zeros, divided by the
     window's size.
     """
     n, h, w, c = x.shape
-    y = np.zeros((n, *window_shape((h, w), size, stride, padding, op="avg_pool"), c), x.dtype)
-    for _, inside, cells in window_cells(x, y.shape, *size, *stride, *padding):
-        y[inside] += cells
-    y *= x.dtype.type(1 / (size[0] * size[1]))
+    y = np.empty((n, *window_shape((h, w), size, stride, padding, op="avg_pool"), c), x.dtype)
+    kernels_for(x.size).avg_pool(x, y, size, stride, padding)
     return y
 
 
-def avg_pool_back(dy, shape, size, stride, padding):
-    """Return dx (N, H, W, C): each dy, divided by the window's size, added to all the cells of
-    its window.
+def avg_pool_backward(
+    dy: ndarray, shape: tuple, size: Pair, stride: Pair, padding: Pair
+) -> ndarray:
+    """Return dx of ``shape`` (N, H, W, C): each dy, divided by the window's size, added to all the
+    cells of its window.
     """
-    dx = np.zeros(shape, dy.dtype)
-    g = dy * dy.dtype.type(1 / (size[0] * size[1]))
-    for _, inside, cells in window_cells(dx, dy.shape, *size, *stride, *padding):
-        cells += g[inside]
+    dx = np.empty(shape, dy.dtype)
+    kernels_for(dx.size).avg_pool_backward(dy, dx, size, stride, padding)
     return dx

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from autocnn.ops.arguments import whole
 
-__all__ = ["alone", "hands", "held", "look_again", "threads"]
+__all__ = ["num_threads", "refresh", "single_threaded", "single_threaded_blas", "threads"]
 
 _lock = threading.RLock()
 _count = None
@@ -50,7 +50,7 @@ def threads(n=None):
         return _count
 
 
-def look_again():
+def refresh():
     """Take notice of a BLAS library that was loaded since the last look: SciPy, for instance,
     brings one of its own.
     """
@@ -76,7 +76,7 @@ def _give(libraries, n):
 
 
 @contextmanager
-def held():
+def single_threaded_blas():
     """Hold BLAS at one thread, for the kernels that multiply on threads of their own; and give
     it back its number.
     """
@@ -99,12 +99,12 @@ def held():
 
 
 @contextmanager
-def alone():
+def single_threaded():
     """Let whatever this thread of Python computes have one thread: where there are many of its
     kind, as in a sweep.
     """
     before = _here.alone
-    with held():
+    with single_threaded_blas():
         _here.alone = True
         try:
             yield
@@ -112,7 +112,7 @@ def alone():
             _here.alone = before
 
 
-def hands():
+def num_threads():
     """Return how many threads a kernel may have that is called from here."""
     return 1 if _here.alone else threads()
 

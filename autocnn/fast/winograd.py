@@ -12,7 +12,7 @@ Lavin and Gray 2016, Fast algorithms for convolutional neural networks, section 
 
 import numpy as np
 
-__all__ = ["back", "forward"]
+__all__ = ["backward", "forward"]
 
 # Equations 5 and 8 of the paper; a kernel turned by half a turn changes the places of the first row
 # and the last.
@@ -24,14 +24,16 @@ def forward(kernels, x, w, scale, b, y, padding, relu):
     """Write the convolution of x (N, H, W, C) with w (F, C, 3, 3) into y (N, Ho, Wo, F),
     finished by scale, b and ``relu``.
     """
-    kernels.winograd(x, _transformed(kernels, w, G, swapped=False), y, scale, b, padding, relu)
+    kernels.conv_winograd(x, _transformed(kernels, w, G, swapped=False), y, scale, b, padding, relu)
 
 
-def back(kernels, dy, x, w, padding, need_dx):
+def backward(kernels, dy, x, w, padding, need_dx):
     """Return (dx or None, dw) for dy (N, Ho, Wo, F)."""
     f, c = w.shape[:2]
     dw = np.empty((f, c, 9), x.dtype)
-    kernels.transform_back(kernels.winograd_back(dy, x, padding), np.kron(G, G).astype(x.dtype), dw)
+    kernels.winograd_transform_backward(
+        kernels.conv_winograd_backward(dy, x, padding), np.kron(G, G).astype(x.dtype), dw
+    )
     dw = dw.reshape(w.shape)
     if not need_dx:
         return None, dw
@@ -41,7 +43,7 @@ def back(kernels, dy, x, w, padding, need_dx):
         np.zeros(c, x.dtype),
         np.empty(0, x.dtype),
     )
-    kernels.winograd(dy, u, dx, one, zero, (2 - padding[0], 2 - padding[1]), False)
+    kernels.conv_winograd(dy, u, dx, one, zero, (2 - padding[0], 2 - padding[1]), False)
     return dx, dw
 
 
@@ -49,7 +51,7 @@ def _transformed(kernels, w, g, swapped):
     """Return g w g^T for all kernels w (F, C, 3, 3): (16, F, C), or (16, C, F) if ``swapped``."""
     f, c = w.shape[:2]
     u = np.empty((16, c, f) if swapped else (16, f, c), w.dtype)
-    kernels.transform(
+    kernels.winograd_transform(
         np.ascontiguousarray(w).reshape(f, c, 9), np.kron(g, g).astype(w.dtype), swapped, u
     )
     return u

@@ -6,9 +6,9 @@ import numpy as np
 
 from autocnn import layers as plain
 from autocnn.fast import pool
-from autocnn.fast.arrays import first, last, matrix
+from autocnn.fast.arrays import supports, to_nchw, to_nhwc, to_rows
 from autocnn.fast.fuse import conv_block, dense_block
-from autocnn.fast.layer import derived, fast_layer, suits
+from autocnn.fast.layer import derived, fast_layer
 from autocnn.fast.norm import batch_norm as normalise
 from autocnn.fast.norm import local_response_norm as response_norm
 
@@ -34,7 +34,7 @@ def _word(layer, pull):
     slow = derived(layer.forward)
 
     def either(params, state, x, train, key, need):
-        way = pull if suits(x, *params.values()) else slow
+        way = pull if supports(x, *params.values()) else slow
         return way(params, state, x, train, key, need)
 
     return fast_layer(layer, either)
@@ -131,14 +131,16 @@ def max_pool(size, stride=None, padding=0):
             2 * p > k for p, k in zip(o["padding"], o["size"], strict=True)
         ):
             return slow(params, state, x, train, key, need)
-        x = last(x)
+        x = to_nhwc(x)
         shape = x.shape
-        y, which = pool.max_pool(x, *window, keep=bool(need))
+        y, indices = pool.max_pool(x, *window, return_indices=bool(need))
 
         def back(dy):
-            return first(pool.max_pool_back(last(dy), which, shape, *window)) if need else None, {}
+            return to_nchw(
+                pool.max_pool_backward(to_nhwc(dy), indices, shape, *window)
+            ) if need else None, {}
 
-        return first(y), state, back
+        return to_nchw(y), state, back
 
     return _word(layer, pull)
 
@@ -153,12 +155,12 @@ def avg_pool(size, stride=None, padding=0):
     def pull(params, state, x, train, key, need):
         if any(2 * p > k for p, k in zip(o["padding"], o["size"], strict=True)):
             return slow(params, state, x, train, key, need)
-        x = last(x)
+        x = to_nhwc(x)
         shape = x.shape
         return (
-            first(pool.avg_pool(x, *window)),
+            to_nchw(pool.avg_pool(x, *window)),
             state,
-            lambda dy: (first(pool.avg_pool_back(last(dy), shape, *window)), {}),
+            lambda dy: (to_nchw(pool.avg_pool_backward(to_nhwc(dy), shape, *window)), {}),
         )
 
     return _word(layer, pull)
@@ -168,11 +170,11 @@ def global_avg_pool():
     """Average each channel over the whole image: ``autocnn.layers.global_avg_pool``."""
 
     def f(x, need):
-        x = last(x)
+        x = to_nhwc(x)
         shape, share = x.shape, x.dtype.type(1 / (x.shape[1] * x.shape[2]))
 
         def back(dy):
-            return first(np.broadcast_to((dy * share)[:, None, None], shape))
+            return to_nchw(np.broadcast_to((dy * share)[:, None, None], shape))
 
         return x.sum(axis=(1, 2)) * share, back
 
@@ -186,9 +188,9 @@ def local_response_norm(size, alpha=1e-4, beta=0.75, k=1.0):
     layer = plain.local_response_norm(size, alpha, beta, k)
 
     def f(x, need):
-        rows, undo = matrix(x)
+        rows, undo = to_rows(x)
         y, back = response_norm(rows, size, alpha, beta, k)
-        return undo(y), lambda dy: undo(back(matrix(dy)[0]))
+        return undo(y), lambda dy: undo(back(to_rows(dy)[0]))
 
     return _pointwise(layer, f)
 
@@ -200,13 +202,13 @@ def batch_norm(momentum=0.1, eps=1e-5):
     slow = derived(layer.forward)
 
     def pull(params, state, x, train, key, need):
-        rows, undo = matrix(x)
-        if len(rows) == 1 or not suits(x, *state.values()):
+        rows, undo = to_rows(x)
+        if len(rows) == 1 or not supports(x, *state.values()):
             return slow(params, state, x, train, key, need)
         y, after, back = normalise(rows, params, state, train, momentum, eps, False, need)
 
         def backward(dy):
-            dx, grads = back(matrix(dy)[0])
+            dx, grads = back(to_rows(dy)[0])
             return undo(dx), grads
 
         return undo(y), after, backward

@@ -23,9 +23,9 @@ def one_thread():
     """Hold everything to one thread: workers do not fight for cores, and their number cannot
     change a sum's last bit.
     """
-    from autocnn.fast import threadpool as workers
+    from autocnn.fast import threadpool
 
-    return workers.alone()
+    return threadpool.single_threaded()
 
 
 def trial(options, build, data, fixed):

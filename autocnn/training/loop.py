@@ -269,9 +269,9 @@ def _threads_for(params, batch_size):
     """
     if batch_size * count(params) > 1e6:
         return contextlib.nullcontext()
-    from autocnn.fast import threadpool as workers
+    from autocnn.fast import threadpool
 
-    return workers.held()
+    return threadpool.single_threaded_blas()
 
 
 def _spread(n, count):

@@ -20,7 +20,7 @@ def kernels(request, monkeypatch):
     if request.param == "numba":
         pytest.importorskip("numba")
     monkeypatch.setattr(
-        "autocnn.fast.convolution.TRANSFORM", -float("inf")
+        "autocnn.fast.kernels.tuning.WINOGRAD_TRANSFORM_COST", -float("inf")
     )  # Winograd's algorithm for few outputs, too
     with fast.using(request.param):
         yield

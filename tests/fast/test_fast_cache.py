@@ -11,7 +11,7 @@ from autocnn.fast import compiling
 
 numba = pytest.importorskip("numba")
 caching = pytest.importorskip("numba.core.caching")
-disk = pytest.importorskip("autocnn.fast.kernels.numba.disk")
+disk = pytest.importorskip("autocnn.fast.kernels.numba.cache")
 
 
 def fresh():
@@ -82,8 +82,8 @@ def test_a_cache_that_works_is_used(folder):
 
 def test_whoever_asks_is_told_of_compiling_once(folder):
     told = []
-    with compiling.told(lambda: told.append("outer")):
-        with compiling.told(lambda: told.append("inner")):
+    with compiling.on_compile(lambda: told.append("outer")):
+        with compiling.on_compile(lambda: told.append("inner")):
             fresh()(3)
             fresh()(np.ones(3))
         assert told == ["inner"]
@@ -91,7 +91,7 @@ def test_whoever_asks_is_told_of_compiling_once(folder):
         disk.callback(constant, numba.void(numba.float64))
         disk.callback(constant, numba.void(numba.float64))
     assert told == ["inner", "outer"]
-    with compiling.told(lambda: told.append("never")):
+    with compiling.on_compile(lambda: told.append("never")):
         fresh()(3)
         disk.callback(constant, numba.void(numba.float64))
     fresh()(3j)
@@ -103,10 +103,10 @@ def constant(x):
 
 
 def test_every_kernel_is_spared():
-    from autocnn.fast.kernels.numba.crew import compiled
+    from autocnn.fast.kernels.numba.parallel import jit
 
     assert all(
-        hasattr(getattr(compiled(full)._cache, name), "__wrapped__")
+        hasattr(getattr(jit(full)._cache, name), "__wrapped__")
         for name in ("load_overload", "save_overload")
     )
 

@@ -188,19 +188,19 @@ print(len(found), set(found) == {first})
 
 def test_without_threads_that_two_may_use_kernels_run_on_one(monkeypatch):
     pytest.importorskip("numba")
-    from autocnn.fast.kernels.numba import crew
+    from autocnn.fast.kernels.numba import parallel
 
     before = fast.threads()
     fast.threads(2)
     try:
-        assert crew.hands() == 2
-        monkeypatch.setattr(crew.numba.config, "THREADING_LAYER", "workqueue")
-        crew._layer.cache_clear()
-        assert crew.hands() == 1
+        assert parallel.num_threads() == 2
+        monkeypatch.setattr(parallel.numba.config, "THREADING_LAYER", "workqueue")
+        parallel._layer.cache_clear()
+        assert parallel.num_threads() == 1
     finally:
         fast.threads(before)
         monkeypatch.undo()
-        crew._layer.cache_clear()
+        parallel._layer.cache_clear()
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_what_ran_before_changes_no_bit(two_threads, monkeypatch):
     )
     _, params, state = model.init(3, (1, 28, 28))
     batch = np.random.default_rng(0).normal(size=(206, 1, 28, 28)), np.arange(206)
-    kernels._numba.cache_clear()
+    kernels._numba_kernels.cache_clear()
     first, second = (model.loss_and_grad(params, state, batch) for _ in range(2))
     assert all(
         np.array_equal(a, b)
@@ -264,28 +264,28 @@ def test_the_knob_may_be_turned_while_kernels_run(two_threads, monkeypatch):
     pytest.importorskip("numba")
     from itertools import cycle
 
-    from autocnn.fast import threadpool as workers
+    from autocnn.fast import threadpool
     from autocnn.fast.kernels import numba as kernels_numba
 
     x = np.random.default_rng(0).normal(size=(1000, 12))
     for counts in ((1, 4), (4, 1), (3, 2)):
         turns = cycle(counts)
-        monkeypatch.setattr(workers, "hands", lambda turns=turns: next(turns))
+        monkeypatch.setattr(threadpool, "num_threads", lambda turns=turns: next(turns))
         np.testing.assert_allclose(kernels_numba.column_sums(x), x.sum(axis=0), rtol=1e-12)
         out = np.empty((12, 12))
-        kernels_numba.transposed_times(x, x, out)
+        kernels_numba.matmul_tn(x, x, out)
         np.testing.assert_allclose(out, x.T @ x, rtol=1e-12)
 
 
 def test_blas_is_told_of_a_turn_when_it_is_free_again(two_threads):
     from threadpoolctl import threadpool_info
 
-    from autocnn.fast import threadpool as workers
+    from autocnn.fast import threadpool
 
     def blas():
         return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
 
-    with workers.held():
+    with threadpool.single_threaded_blas():
         fast.threads(1)
         fast.threads(2)
         assert blas() == {1}
@@ -296,17 +296,17 @@ def test_blas_is_told_of_a_turn_when_it_is_free_again(two_threads):
 def test_who_works_alone_has_one_thread_and_others_keep_theirs(two_threads):
     import threading
 
-    from autocnn.fast import threadpool as workers
+    from autocnn.fast import threadpool
 
     seen = []
-    with workers.alone():
-        with workers.alone():
-            seen.append(workers.hands())
-        seen.append(workers.hands())
-        other = threading.Thread(target=lambda: seen.append(workers.hands()))
+    with threadpool.single_threaded():
+        with threadpool.single_threaded():
+            seen.append(threadpool.num_threads())
+        seen.append(threadpool.num_threads())
+        other = threading.Thread(target=lambda: seen.append(threadpool.num_threads()))
         other.start()
         other.join()
-    assert [*seen, workers.hands(), fast.threads()] == [1, 1, 2, 2, 2]
+    assert [*seen, threadpool.num_threads(), fast.threads()] == [1, 1, 2, 2, 2]
 
 
 def test_without_numbas_compiler_numpy_computes():

@@ -1,98 +1,158 @@
-"""Which kernels run: Numba's where it is installed and the arrays are large enough to repay its
-start, NumPy's otherwise.
+"""What a backend of kernels provides, and which one runs.
+
+There are two backends, the packages ``numpy`` and ``numba``, which export the same functions with
+the same signatures. They work on C-contiguous arrays of one dtype, float32 or float64, write into
+their output arguments, return sums in float64, and check nothing: callers do. Images are
+channels-last, (N, H, W, C); outputs of a convolution or a pool are (N, Ho, Wo, F) or
+(N, Ho, Wo, C); matrices are (M, C), one row a pixel. size, stride, padding and dilation are pairs
+of ints. Results for equal arguments and equal numbers of threads are equal to the bit.
+
+Matrix products; ``scale`` (F,) may have length 0, for 1; "finish" is y scale + b, then, if
+``relu``, max(., 0):
+
+    matmul(x, w, scale, b, y, relu)         y (M, F) = x (M, C) . w (C, F), finished by scale, b
+    matmul_nt(x, w, scale, b, y, relu)      y (M, F) = x (M, C) . w^T, w (F, C), finished
+    matmul_tn(a, b, out)                    out (A, B) = a^T (A, M) . b (M, B)
+
+Convolutions, finished as a product is:
+
+    conv_patches(x, w, scale, b, y, stride, padding, dilation, relu)
+        y = x * w (F, C, kh, kw), not finished for the derivative; returns backward(dy, need_dx) ->
+        (dx (N, H, W, C) or None, dw (F, C, kh, kw))
+    conv_winograd(x, u, y, scale, b, padding, relu)
+        y = x * the 3 x 3 kernels whose transforms are u (16, F, C); padding at most 2
+    conv_winograd_backward(dy, x, padding)
+        returns du (16, F, C)
+    winograd_transform(w, g, swapped, u)
+        u (16, F, C) = g (16, 9) . w (F, C, 9); with swapped, u is (16, C, F)
+    winograd_transform_backward(du, g, dw)
+        dw (F, C, 9) = g^T . du (16, F, C)
+
+Pooling; ``indices``, uint8, is the offset u kw + v of each window's first maximum, and is not
+written if its length is 0:
+
+    max_pool(x, y, indices, size, stride, padding)
+    max_pool_backward(dy, indices, dx, size, stride, padding)      dx holds zeros before
+    avg_pool(x, y, size, stride, padding)                          padding counts as zeros
+    avg_pool_backward(dy, dx, size, stride, padding)
+
+Normalization of a matrix; centre, scale and shift are (C,), and with ``relu`` g is dy where y > 0,
+else 0; without, g is dy:
+
+    column_sums(x)                          returns sum_m x (C,); few rows may be summed in x's dtype
+    centered_sums(x, centre)                returns sum_m of x - centre and its square, (2, C)
+    normalize(x, centre, scale, shift, y, relu)
+        y = (x - centre) scale + shift, then, if relu, max(., 0)
+    normalize_sums(dy, x, y, centre, relu)
+        returns sum_m of g and g (x - centre), (2, C)
+    normalize_backward(dy, x, y, centre, s, dx, relu)
+        dx = s[0] g + s[1] (x - centre) + s[2], s (3, C)
+
+Elementwise; arrays are flat except where a shape is given:
+
+    add_relu(a, b, y)                       y = max(a + b, 0)
+    relu_backward(dy, y, dx)                dx = dy where y > 0, else 0
+    relu_bias_backward(dy, y, dx)           the same for (M, F); returns sum_m dx (F,)
+
+Numba's kernels run where Numba is installed and the arrays are large enough to repay its start
+(``tuning.NUMBA_MIN_SIZE``), NumPy's otherwise. The environment's AUTOCNN_KERNELS ("numba", "numpy"
+or "auto") and ``using`` choose otherwise. The rule looks at sizes alone, so that what ran before
+never changes a result.
 """
 
 import importlib.util
 import os
 import warnings
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
+from types import ModuleType
 
-from autocnn.fast import threadpool as workers
-from autocnn.fast.kernels import numpy as kernels_numpy
+from autocnn.fast import threadpool
+from autocnn.fast.kernels import numpy as numpy_kernels
+from autocnn.fast.kernels import tuning
 
-__all__ = ["kernels_for", "together", "using"]
+__all__ = ["kernels_for", "thread_context", "using"]
 
-# Numba takes half a second to load. Arrays of fewer numbers than this go through NumPy, so that a
-# run of a tiny network is over before Numba would have been there. The rule looks at sizes alone:
-# what ran before never changes a result.
-SMALL = 2**15
-
-_KINDS = ("auto", "numba", "numpy")
+_BACKENDS = ("auto", "numba", "numpy")
 
 
-def _known(kind):
-    if kind not in _KINDS:
-        raise ValueError(f"AUTOCNN_KERNELS must be one of {', '.join(_KINDS)}; got {kind!r}")
-    if kind == "numba" and not _installed():
-        if _disabled():
+def _check_backend(kind):
+    if kind not in _BACKENDS:
+        raise ValueError(f"AUTOCNN_KERNELS must be one of {', '.join(_BACKENDS)}; got {kind!r}")
+    if kind == "numba" and not _numba_installed():
+        if _jit_disabled():
             raise ValueError(
-                "AUTOCNN_KERNELS=numba needs Numba's compiler, which NUMBA_DISABLE_JIT turns off: unset that"
+                "AUTOCNN_KERNELS=numba needs Numba's compiler, which NUMBA_DISABLE_JIT turns off: "
+                "unset NUMBA_DISABLE_JIT"
             )
         raise ValueError("AUTOCNN_KERNELS=numba needs Numba: pip install 'autocnn[fast]'")
     return kind
 
 
-def _disabled():
+def _jit_disabled():
     return os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in ("", "0")
 
 
 @lru_cache(maxsize=1)
-def _installed():
+def _numba_installed():
     try:
-        return not _disabled() and importlib.util.find_spec("numba") is not None
-    except ImportError:  # something in this process forbids it
+        return not _jit_disabled() and importlib.util.find_spec("numba") is not None
+    except ImportError:  # an import hook of this process forbids it
         return False
 
 
 @lru_cache(maxsize=1)
-def _numba():
+def _numba_kernels():
     try:
-        from autocnn.fast.kernels import numba as kernels_numba
+        from autocnn.fast.kernels import numba as numba_kernels
     except ImportError as error:  # a Numba that is older than NumPy, for instance
         if _kind == "numba":
             raise ValueError(
                 f"AUTOCNN_KERNELS=numba needs Numba, which cannot be imported: {error}"
             ) from error
-        slower = "NumPy's kernels run in its place, which takes longer"
         warnings.warn(
-            f"Numba is installed, but cannot be imported ({error}); {slower}",
+            f"Numba is installed, but cannot be imported ({error}); using the slower NumPy kernels",
             RuntimeWarning,
             stacklevel=2,
         )
-        return kernels_numpy
-    return kernels_numba
+        return numpy_kernels
+    return numba_kernels
 
 
-_kind = _known(os.environ.get("AUTOCNN_KERNELS") or "auto")
+_kind = _check_backend(os.environ.get("AUTOCNN_KERNELS") or "auto")
 
 
-def kernels_for(size):
-    """Return the module of kernels for arrays of ``size`` numbers."""
-    if _kind == "numpy" or (_kind == "auto" and (size < SMALL or not _installed())):
-        return kernels_numpy
-    return _numba()
+def kernels_for(size: int) -> ModuleType:
+    """Return the backend for a call whose largest array has ``size`` numbers."""
+    if _kind == "numpy":
+        return numpy_kernels
+    if _kind == "auto" and (size < tuning.NUMBA_MIN_SIZE or not _numba_installed()):
+        return numpy_kernels
+    return _numba_kernels()
 
 
-def together():
-    """Return a context for a network's many calls: no BLAS wakes threads of its own between kernels
-    that have theirs.
+def thread_context() -> AbstractContextManager:
+    """Return a context for all kernel calls of a network's pass, forward or backward.
 
-    It does so whether or not Numba has been loaded by then: what ran before never changes a result.
+    BLAS is held at one thread inside, so that its threads do not compete with the kernels' own, and
+    the kernels' threads are set up once instead of once a call. BLAS is held even before Numba is
+    loaded: what ran before never changes a result. Contexts nest.
     """
-    if _kind == "numpy" or not _installed():
+    if _kind == "numpy" or not _numba_installed():
         return nullcontext()
-    loaded = _numba() if _numba.cache_info().currsize else None
-    return loaded.crew.together() if hasattr(loaded, "crew") else workers.held()
+    if _numba_kernels.cache_info().currsize and _numba_kernels() is not numpy_kernels:
+        return _numba_kernels().thread_context()
+    return threadpool.single_threaded_blas()
 
 
 @contextmanager
-def using(kind):
-    """Use "numpy" or "numba" kernels, or choose by size ("auto"), inside a ``with`` block: for
+def using(kind: str) -> Iterator[None]:
+    """Use the "numpy" or "numba" kernels, or choose by size ("auto"), inside a ``with`` block: for
     tests and measurements.
     """
     global _kind
-    before, _kind = _kind, _known(kind)
+    before, _kind = _kind, _check_backend(kind)
     try:
         yield
     finally:

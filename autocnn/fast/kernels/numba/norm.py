@@ -4,14 +4,11 @@ of rows.
 
 import numpy as np
 
-from autocnn.fast.kernels.numba import crew
-from autocnn.fast.kernels.numba.crew import compiled, shared
+from autocnn.fast.kernels.numba import parallel
+from autocnn.fast.kernels.numba.parallel import jit, parallel_kernel
+from autocnn.fast.kernels.tuning import SUM_ROWS
 
-__all__ = ["column_sums", "moments", "normalise", "normalise_back", "normalise_sums"]
-
-# Runs of so many rows are summed in the array's own precision, which vectorises; their sums in
-# double, which keeps the digits.
-RUN = 64
+__all__ = ["centered_sums", "column_sums", "normalize", "normalize_backward", "normalize_sums"]
 
 
 def column_sums(x):
@@ -19,41 +16,43 @@ def column_sums(x):
     return _summed(_column_sums, x, 1)[0]
 
 
-def moments(x, centre):
+def centered_sums(x, centre):
     """Return the sums over the rows of x (M, C) of x - centre and of its square: (2, C),
     float64.
     """
-    return _summed(_moments, x, 2, centre)
+    return _summed(_centered_sums, x, 2, centre)
 
 
-def normalise_sums(dy, x, y, centre, relu):
+def normalize_sums(dy, x, y, centre, relu):
     """Return the sums over rows of g and of g (x - centre): (2, C), float64.
 
     g is dy; with ``relu``, where y > 0 only. All of them are (M, C).
     """
-    return _summed(_normalise_sums, dy, 2, x, y, centre, relu)
+    return _summed(_normalize_sums, dy, 2, x, y, centre, relu)
 
 
 def _summed(kernel, x, n, *more):
-    parts = np.zeros((crew.hands(), n, x.shape[1]))
-    kernel(x, *more, parts, hands=len(parts))
+    parts = np.zeros((parallel.num_threads(), n, x.shape[1]))
+    kernel(x, *more, parts, num_threads=len(parts))
     return parts.sum(axis=0)
 
 
-@compiled
-def _span(m, hand, hands):
-    """The rows of a hand: whole runs, so that sums do not depend on where one hand ends."""
-    runs = -(-m // RUN)
-    return runs * hand // hands * RUN, min(m, runs * (hand + 1) // hands * RUN)
+@jit
+def _span(m, thread, num_threads):
+    """The rows of a thread: whole runs, so that sums do not depend on where one thread ends."""
+    runs = -(-m // SUM_ROWS)
+    return runs * thread // num_threads * SUM_ROWS, min(
+        m, runs * (thread + 1) // num_threads * SUM_ROWS
+    )
 
 
-@shared
-def _column_sums(hand, hands, x, parts):
+@parallel_kernel
+def _column_sums(thread, num_threads, x, parts):
     m, c = x.shape
-    r0, r1 = _span(m, hand, hands)
-    total, part = parts[hand, 0], np.zeros(c, x.dtype)
-    for r in range(r0, r1, RUN):
-        for i in range(r, min(r + RUN, r1)):
+    r0, r1 = _span(m, thread, num_threads)
+    total, part = parts[thread, 0], np.zeros(c, x.dtype)
+    for r in range(r0, r1, SUM_ROWS):
+        for i in range(r, min(r + SUM_ROWS, r1)):
             row = x[i]
             for k in range(c):
                 part[k] += row[k]
@@ -62,14 +61,14 @@ def _column_sums(hand, hands, x, parts):
             part[k] = 0
 
 
-@shared
-def _moments(hand, hands, x, centre, parts):
+@parallel_kernel
+def _centered_sums(thread, num_threads, x, centre, parts):
     m, c = x.shape
-    r0, r1 = _span(m, hand, hands)
-    first, second = parts[hand, 0], parts[hand, 1]
+    r0, r1 = _span(m, thread, num_threads)
+    first, second = parts[thread, 0], parts[thread, 1]
     a, b = np.zeros(c, x.dtype), np.zeros(c, x.dtype)
-    for r in range(r0, r1, RUN):
-        for i in range(r, min(r + RUN, r1)):
+    for r in range(r0, r1, SUM_ROWS):
+        for i in range(r, min(r + SUM_ROWS, r1)):
             row = x[i]
             for k in range(c):
                 d = row[k] - centre[k]
@@ -82,12 +81,12 @@ def _moments(hand, hands, x, centre, parts):
             b[k] = 0
 
 
-@shared
-def normalise(hand, hands, x, centre, scale, shift, y, relu):
+@parallel_kernel
+def normalize(thread, num_threads, x, centre, scale, shift, y, relu):
     """Write (x - centre) scale + shift into y (M, C), clipped below at zero if ``relu``."""
     zero = y.dtype.type(0)
     m = len(x)
-    r0, r1 = _span(m, hand, hands)
+    r0, r1 = _span(m, thread, num_threads)
     for i in range(r0, r1):
         p, q = x[i], y[i]
         if relu:
@@ -99,15 +98,15 @@ def normalise(hand, hands, x, centre, scale, shift, y, relu):
                 q[k] = (p[k] - centre[k]) * scale[k] + shift[k]
 
 
-@shared
-def _normalise_sums(hand, hands, dy, x, y, centre, relu, parts):
+@parallel_kernel
+def _normalize_sums(thread, num_threads, dy, x, y, centre, relu, parts):
     zero = x.dtype.type(0)
     m, c = x.shape
-    r0, r1 = _span(m, hand, hands)
-    first, second = parts[hand, 0], parts[hand, 1]
+    r0, r1 = _span(m, thread, num_threads)
+    first, second = parts[thread, 0], parts[thread, 1]
     a, b = np.zeros(c, x.dtype), np.zeros(c, x.dtype)
-    for r in range(r0, r1, RUN):
-        for i in range(r, min(r + RUN, r1)):
+    for r in range(r0, r1, SUM_ROWS):
+        for i in range(r, min(r + SUM_ROWS, r1)):
             g, p, q = dy[i], x[i], y[i]
             if relu:
                 for k in range(c):
@@ -125,15 +124,15 @@ def _normalise_sums(hand, hands, dy, x, y, centre, relu, parts):
             b[k] = 0
 
 
-@shared
-def normalise_back(hand, hands, dy, x, y, centre, s, dx, relu):
+@parallel_kernel
+def normalize_backward(thread, num_threads, dy, x, y, centre, s, dx, relu):
     """Write s[0] g + s[1] (x - centre) + s[2] into dx (M, C); g is dy, with ``relu`` where y > 0
     only.
     """
     zero = x.dtype.type(0)
     m = len(x)
     a, b, c = s[0], s[1], s[2]
-    r0, r1 = _span(m, hand, hands)
+    r0, r1 = _span(m, thread, num_threads)
     for i in range(r0, r1):
         g, p, q, d = dy[i], x[i], y[i], dx[i]
         if relu:

@@ -4,73 +4,80 @@ while they are in the cache.
 
 import numpy as np
 
-from autocnn.fast.kernels.numba import crew
-from autocnn.fast.kernels.numba.crew import compiled, shared
-from autocnn.fast.kernels.numba.product import (
-    BLOCK,
-    ROWS,
-    add,
-    copy_columns,
-    finish,
-    times_transposed,
-)
+from autocnn.fast.arrays import pad, to_nhwc, unpad
+from autocnn.fast.kernels import tuning
+from autocnn.fast.kernels.numba import parallel
+from autocnn.fast.kernels.numba.matmul import add, copy_columns, finish, matmul_nt
+from autocnn.fast.kernels.numba.parallel import jit, parallel_kernel
 
-__all__ = ["patches", "patches_back"]
+__all__ = ["conv_patches"]
 
-PHASE = 2**20  # numbers in the patches that all threads work on: 4 MB of float32
-MANY = 2**16  # so many weights are not for each thread to have a sum of its own of
+_NO_IMAGES = {char: np.empty((0, 0, 0, 0), char) for char in "fd"}
 
 
-def patches(image, w, scale, b, y, stride, dilation, relu):
-    """Write the convolution of padded images (N, H, W, C) with w (F, kh, kw, C) into y (N, Ho, Wo,
-    F).
-
-    y is finished by scale, b and ``relu`` as a product is. Everything is contiguous. Returns what
-    ``patches_back`` can use once more: nothing here.
-    """
+def conv_patches(x, w, scale, b, y, stride, padding, dilation, relu):
+    """Write the convolution of x with w into y; return backward(dy, need_dx) -> (dx or None, dw)."""
     n, ho, wo, f = y.shape
-    k = w.size // f
-    geometry = np.array((ho, wo, *w.shape[1:3], *stride, *dilation))
-    if w.size >= MANY and n * ho * wo <= 2 * ROWS:  # a product that is better shared by filters
+    weights = to_nhwc(w).reshape(f, -1)
+    k = weights.shape[1]
+    geometry = np.array((ho, wo, *w.shape[2:], *stride, *dilation))
+    image = pad(x, padding)
+    if _divides_weights(weights) and n * ho * wo <= 2 * tuning.NUMBA_MIN_ROWS:
         p = np.empty((n * ho * wo, k), y.dtype)
         _copy_all(image, p, 0, n * ho, geometry)
-        times_transposed(p, w.reshape(f, k), scale, b, y.reshape(-1, f), relu)
-        return
-    rows = max(1, min(max(BLOCK // k, ROWS) // wo, -(-n * ho // crew.hands())))
-    _patches(image, w.reshape(f, k), scale, b, y.reshape(-1, f), relu, rows, geometry)
+        matmul_nt(p, weights, scale, b, y.reshape(-1, f), relu)
+        del p
+    else:
+        rows = _block_rows(k, wo, -(-n * ho // parallel.num_threads()))
+        _conv_patches(image, weights, scale, b, y.reshape(-1, f), relu, rows, geometry)
+    del image
+
+    def backward(dy, need_dx):
+        ph, pw = padding
+        h, width, c = x.shape[1:]
+        dimage = (
+            np.zeros((n, h + 2 * ph, width + 2 * pw, c), x.dtype)
+            if need_dx
+            else _NO_IMAGES[x.dtype.char]
+        )
+        gradients = _in_phases if _divides_weights(weights) else _by_thread
+        dw = gradients(pad(x, padding), dy.reshape(-1, f), weights, dimage, geometry, n)
+        dw = dw.reshape(f, *w.shape[2:], c).transpose(0, 3, 1, 2)
+        return unpad(dimage, padding) if need_dx else None, np.ascontiguousarray(dw)
+
+    return backward
 
 
-def patches_back(image, g, w, dimage, stride, dilation, kept):
-    """Return dw (F, kh, kw, C), and add into the zeros of ``dimage`` (N, H, W, C) unless it has no
-    numbers.
+def _divides_weights(weights):
+    return weights.size >= tuning.NUMBA_PATCH_DIVIDE_WEIGHTS
 
-    g is the gradient (N, Ho, Wo, F). Several windows may add to one cell, so that whole images are
-    dealt out.
+
+def _block_rows(k, wo, most):
+    """Rows of outputs in a block of patches of k numbers each, ``most`` at most."""
+    return max(1, min(max(tuning.NUMBA_BLOCK // k, tuning.NUMBA_MIN_ROWS) // wo, most))
+
+
+def _by_thread(image, g, w, dimage, geometry, n):
+    """Add dx to ``dimage``; return dw (F, kh kw C). Each thread adds up a dw of its own.
+
+    Several windows may add to one cell, so threads take whole images.
     """
-    n, ho, wo, f = g.shape
-    k = w.size // f
-    geometry = np.array((ho, wo, *w.shape[1:3], *stride, *dilation))
-    g, rows_of_w = g.reshape(-1, f), w.reshape(f, k)
-    if w.size >= MANY:
-        return _back_in_phases(image, g, rows_of_w, dimage, geometry, n).reshape(w.shape)
-    parts = np.zeros((crew.hands(), f, k), g.dtype)
-    images = max(1, min(-(-n // crew.hands()), ROWS // (ho * wo)))
-    rows = max(1, min(max(BLOCK // k, ROWS) // wo, images * ho))
-    _patches_back(image, g, rows_of_w, parts, dimage, n, images, rows, geometry, hands=len(parts))
-    return parts.sum(axis=0).reshape(w.shape)
+    ho, wo = int(geometry[0]), int(geometry[1])
+    parts = np.zeros((parallel.num_threads(), *w.shape), g.dtype)
+    images = max(1, min(-(-n // len(parts)), tuning.NUMBA_MIN_ROWS // (ho * wo)))
+    rows = _block_rows(w.shape[1], wo, images * ho)
+    _gradients(image, g, w, parts, dimage, n, images, rows, geometry, num_threads=len(parts))
+    return parts.sum(axis=0)
 
 
-def _back_in_phases(image, g, w, dimage, geometry, n):
-    """Do the work of some images in three phases, each shared by all: patches, derivatives of w,
-    derivatives of images.
+def _in_phases(image, g, w, dimage, geometry, n):
+    """Do as ``_by_thread`` for some images at a time, in three phases that all threads share:
+    patches, dw, dx.
     """
     ho, wo, (f, k) = int(geometry[0]), int(geometry[1]), w.shape
-    images = min(n, max(crew.hands(), PHASE // (ho * wo * k)))
-    p, dw, more = (
-        np.empty((images * ho * wo, k), g.dtype),
-        np.zeros((f, k), g.dtype),
-        np.empty((f, k), g.dtype),
-    )
+    images = min(n, max(parallel.num_threads(), tuning.NUMBA_PATCH_PHASE // (ho * wo * k)))
+    p = np.empty((images * ho * wo, k), g.dtype)
+    dw, more = np.zeros((f, k), g.dtype), np.empty((f, k), g.dtype)
     for i0 in range(0, n, images):
         i1 = min(n, i0 + images)
         part = g[i0 * ho * wo : i1 * ho * wo]
@@ -81,19 +88,19 @@ def _back_in_phases(image, g, w, dimage, geometry, n):
     return dw
 
 
-@shared
-def _patches(hand, hands, image, w, scale, b, y, relu, rows, geometry):
+@parallel_kernel
+def _conv_patches(thread, num_threads, image, w, scale, b, y, relu, rows, geometry):
     wo, (f, k) = geometry[1], w.shape
     n = len(y) // wo
     p, z = np.empty(rows * wo * k, y.dtype), np.empty(rows * wo * f, y.dtype)
-    for r0 in range(hand * rows, n, hands * rows):
+    for r0 in range(thread * rows, n, num_threads * rows):
         r1 = min(n, r0 + rows)
         m = (r1 - r0) * wo
         part = z[: m * f].reshape(m, f)
         if image.shape[3] == 1:
-            grey = p[: m * k].reshape(k, m)
-            _copy_grey(image, grey, r0, r1, geometry)
-            np.dot(grey.T, w.T, part)  # (M, kh kw) . (kh kw, F)
+            columns = p[: m * k].reshape(k, m)
+            _copy_single_channel(image, columns, r0, r1, geometry)
+            np.dot(columns.T, w.T, part)  # (M, kh kw) . (kh kw, F)
         else:
             copied = p[: m * k].reshape(m, k)
             _copy(image, copied, r0, r1, geometry)
@@ -101,11 +108,11 @@ def _patches(hand, hands, image, w, scale, b, y, relu, rows, geometry):
         finish(part, scale, b, y, r0 * wo, 0, relu)
 
 
-@shared
-def _patches_back(hand, hands, image, g, w, dw, dimage, n, images, rows, geometry):
+@parallel_kernel
+def _gradients(thread, num_threads, image, g, w, dw, dimage, n, images, rows, geometry):
     ho, wo, (f, k) = geometry[0], geometry[1], w.shape
     p, more = np.empty(rows * wo * k, g.dtype), np.empty((f, k), g.dtype)
-    for i in range(hand * images, n, hands * images):
+    for i in range(thread * images, n, num_threads * images):
         last = min(n, i + images) * ho
         for r0 in range(i * ho, last, rows):
             r1 = min(last, r0 + rows)
@@ -113,51 +120,51 @@ def _patches_back(hand, hands, image, g, w, dw, dimage, n, images, rows, geometr
             gradient = g[r0 * wo : r1 * wo]
             copied = p[: m * k].reshape(m, k)
             if image.shape[3] == 1:
-                grey = p[: m * k].reshape(k, m)
-                _copy_grey(image, grey, r0, r1, geometry)
-                np.dot(gradient.T, grey.T, more)  # (F, M) . (M, kh kw)
+                columns = p[: m * k].reshape(k, m)
+                _copy_single_channel(image, columns, r0, r1, geometry)
+                np.dot(gradient.T, columns.T, more)  # (F, M) . (M, kh kw)
             else:
                 _copy(image, copied, r0, r1, geometry)
                 np.dot(gradient.T, copied, more)  # (F, M) . (M, kh kw C)
-            add(more, dw[hand])
+            add(more, dw[thread])
             if dimage.size:
                 np.dot(gradient, w, copied)  # (M, F) . (F, kh kw C)
                 _add_back(copied, dimage, r0, r1, geometry)
 
 
-@shared
-def _copy_all(hand, hands, image, p, r0, r1, geometry):
+@parallel_kernel
+def _copy_all(thread, num_threads, image, p, r0, r1, geometry):
     wo, n = geometry[1], r1 - r0
-    a, b = n * hand // hands, n * (hand + 1) // hands
+    a, b = n * thread // num_threads, n * (thread + 1) // num_threads
     _copy(image, p[a * wo : b * wo], r0 + a, r0 + b, geometry)
 
 
-@shared
-def _add_products(hand, hands, g, p, more, dw):
+@parallel_kernel
+def _add_products(thread, num_threads, g, p, more, dw):
     (m, f) = g.shape
-    f0, f1 = f * hand // hands, f * (hand + 1) // hands
+    f0, f1 = f * thread // num_threads, f * (thread + 1) // num_threads
     gradient = np.empty((m, f1 - f0), g.dtype)
     copy_columns(g, f0, gradient)
     np.dot(gradient.T, p, more[f0:f1])  # (F, M) . (M, kh kw C)
     add(more[f0:f1], dw[f0:f1])
 
 
-@shared
-def _add_all_back(hand, hands, g, w, p, dimage, i0, i1, geometry):
+@parallel_kernel
+def _add_all_back(thread, num_threads, g, w, p, dimage, i0, i1, geometry):
     ho, wo, n = geometry[0], geometry[1], i1 - i0
-    a, b = n * hand // hands * ho, n * (hand + 1) // hands * ho  # whole images
+    a, b = n * thread // num_threads * ho, n * (thread + 1) // num_threads * ho  # whole images
     if b > a:
         np.dot(g[a * wo : b * wo], w, p[a * wo : b * wo])  # (M, F) . (F, kh kw C)
         _add_back(p[a * wo : b * wo], dimage, i0 * ho + a, i0 * ho + b, geometry)
 
 
-@compiled
+@jit
 def _unpacked(g):
     """Heights and widths of the output, the kernel, the stride and the dilation."""
     return g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]
 
 
-@compiled
+@jit
 def _copy(x, p, r0, r1, geometry):
     """Copy the windows of output rows r0..r1 of padded images x (N, H, W, C) into p ((r1 - r0)
     Wo, kh kw C).
@@ -179,8 +186,8 @@ def _copy(x, p, r0, r1, geometry):
                         into[t] = cells[t]
 
 
-@compiled
-def _copy_grey(x, p, r0, r1, geometry):
+@jit
+def _copy_single_channel(x, p, r0, r1, geometry):
     """Do as ``_copy`` for images of one channel, into p (kh kw, (r1 - r0) Wo): runs as long as a
     row of outputs.
     """
@@ -201,7 +208,7 @@ def _copy_grey(x, p, r0, r1, geometry):
                         into[j] = cells[j * sw]
 
 
-@compiled
+@jit
 def _add_back(p, x, r0, r1, geometry):
     """Add windows p back into padded images x: the transpose of ``_copy``."""
     ho, wo, kh, kw, sh, sw, dh, dw = _unpacked(geometry)

@@ -2,30 +2,30 @@
 
 import numpy as np
 
-from autocnn.fast.kernels.numba.crew import compiled, shared
+from autocnn.fast.kernels.numba.parallel import jit, parallel_kernel
 
-__all__ = ["max_pool", "max_pool_back"]
+__all__ = ["max_pool", "max_pool_backward"]
 
 
-def max_pool(x, y, which, size, stride, padding):
-    """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``which`` gets the offset u kw + v of each
+def max_pool(x, y, indices, size, stride, padding):
+    """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``indices`` gets the offset u kw + v of each
     window's first maximum.
 
-    A ``which`` of no rows is not written.
+    A ``indices`` of no rows is not written.
     """
     _max_pool(
         x,
         y,
-        which,
-        len(which) > 0 and _simple(size, stride, padding),
+        indices,
+        len(indices) > 0 and _simple(size, stride, padding),
         np.array((*size, *stride, *padding)),
     )
 
 
-def max_pool_back(dy, which, dx, size, stride, padding):
+def max_pool_backward(dy, indices, dx, size, stride, padding):
     """Add dy to the cells of dx (N, H, W, C) that won. dx holds zeros."""
-    _max_pool_back(
-        dy, which, dx, _simple(size, stride, padding), np.array((*size, *stride, *padding))
+    _max_pool_backward(
+        dy, indices, dx, _simple(size, stride, padding), np.array((*size, *stride, *padding))
     )
 
 
@@ -34,30 +34,30 @@ def _simple(size, stride, padding):
     return size == stride == (2, 2) and padding == (0, 0)
 
 
-@shared
-def _max_pool(hand, hands, x, y, which, simple, window):
+@parallel_kernel
+def _max_pool(thread, num_threads, x, y, indices, simple, window):
     rows = y.shape[0] * y.shape[1]
-    for r in range(rows * hand // hands, rows * (hand + 1) // hands):
+    for r in range(rows * thread // num_threads, rows * (thread + 1) // num_threads):
         if simple:
-            _row_of_2x2(x, y, which, r)
+            _row_of_2x2(x, y, indices, r)
         else:
-            _row(x, y, which, r, window)
+            _row(x, y, indices, r, window)
 
 
-@shared
-def _max_pool_back(hand, hands, dy, which, dx, simple, window):
+@parallel_kernel
+def _max_pool_backward(thread, num_threads, dy, indices, dx, simple, window):
     n = len(dx)
     for i in range(
-        n * hand // hands, n * (hand + 1) // hands
+        n * thread // num_threads, n * (thread + 1) // num_threads
     ):  # windows may overlap, but not across images
         if simple:
-            _image_of_2x2_back(dy[i], which[i], dx[i])
+            _image_of_2x2_back(dy[i], indices[i], dx[i])
         else:
-            _image_back(dy[i], which[i], dx[i], window)
+            _image_back(dy[i], indices[i], dx[i], window)
 
 
-@compiled
-def _row_of_2x2(x, y, which, r):
+@jit
+def _row_of_2x2(x, y, indices, r):
     """All four cells of a window at once."""
     _, ho, wo, c = y.shape
     n, i = r // ho, r % ho
@@ -68,7 +68,7 @@ def _row_of_2x2(x, y, which, r):
             x[n, 2 * i + 1, 2 * j],
             x[n, 2 * i + 1, 2 * j + 1],
         )
-        best, winner = y[n, i, j], which[n, i, j]
+        best, winner = y[n, i, j], indices[n, i, j]
         for k in range(c):
             value, mark = p[k], 0
             if q[k] > value:
@@ -81,12 +81,12 @@ def _row_of_2x2(x, y, which, r):
             winner[k] = mark
 
 
-@compiled
-def _row(x, y, which, r, window):
+@jit
+def _row(x, y, indices, r, window):
     kh, kw, sh, sw, ph, pw = window[0], window[1], window[2], window[3], window[4], window[5]
     _, h, w, c = x.shape
     _, ho, wo, _ = y.shape
-    keep = which.shape[0] > 0
+    keep = indices.shape[0] > 0
     n, i = r // ho, r % ho
     for j in range(wo):
         best = y[n, i, j]
@@ -96,7 +96,7 @@ def _row(x, y, which, r, window):
                 cell = x[n, i * sh + u - ph, j * sw + v - pw]
                 mark = np.uint8(u * kw + v)
                 if keep:
-                    winner = which[n, i, j]
+                    winner = indices[n, i, j]
                     if fresh:
                         for k in range(c):
                             best[k] = cell[k]
@@ -115,8 +115,8 @@ def _row(x, y, which, r, window):
                 fresh = False
 
 
-@compiled
-def _image_of_2x2_back(dy, which, dx):
+@jit
+def _image_of_2x2_back(dy, indices, dx):
     zero = dy.dtype.type(0)
     ho, wo, c = dy.shape
     for i in range(ho):
@@ -127,7 +127,7 @@ def _image_of_2x2_back(dy, which, dx):
                 dx[2 * i + 1, 2 * j],
                 dx[2 * i + 1, 2 * j + 1],
             )
-            g, winner = dy[i, j], which[i, j]
+            g, winner = dy[i, j], indices[i, j]
             # One array is written in each loop: with two, the compiler gives up.
             for k in range(c):
                 p[k] = g[k] if winner[k] == 0 else zero
@@ -139,15 +139,15 @@ def _image_of_2x2_back(dy, which, dx):
                 t[k] = g[k] if winner[k] == 3 else zero
 
 
-@compiled
-def _image_back(dy, which, dx, window):
+@jit
+def _image_back(dy, indices, dx, window):
     kh, kw, sh, sw, ph, pw = window[0], window[1], window[2], window[3], window[4], window[5]
     zero = dy.dtype.type(0)
     ho, wo, c = dy.shape
     h, w = dx.shape[0], dx.shape[1]
     for i in range(ho):
         for j in range(wo):
-            g, winner = dy[i, j], which[i, j]
+            g, winner = dy[i, j], indices[i, j]
             for u in range(max(0, ph - i * sh), min(kh, h + ph - i * sh)):
                 for v in range(max(0, pw - j * sw), min(kw, w + pw - j * sw)):
                     cell = dx[i * sh + u - ph, j * sw + v - pw]

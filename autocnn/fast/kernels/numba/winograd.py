@@ -8,18 +8,20 @@ one place to add to.
 
 import numpy as np
 
-from autocnn.fast.kernels.numba import crew
-from autocnn.fast.kernels.numba.crew import compiled, shared
-from autocnn.fast.kernels.numba.product import add
+from autocnn.fast.kernels import tuning
+from autocnn.fast.kernels.numba import parallel
+from autocnn.fast.kernels.numba.matmul import add
+from autocnn.fast.kernels.numba.parallel import jit, parallel_kernel
 
-__all__ = ["transform", "transform_back", "winograd", "winograd_back"]
+__all__ = [
+    "conv_winograd",
+    "conv_winograd_backward",
+    "winograd_transform",
+    "winograd_transform_backward",
+]
 
-BLOCK = 2**14  # numbers in one of a thread's 16 matrices: 1 MB of float32 for all of them
-PHASE = 2**17  # numbers in one of 16 matrices that all threads work on: 8 MB of float32
-TILES = 128
 
-
-def winograd(x, u, y, scale, b, padding, relu):
+def conv_winograd(x, u, y, scale, b, padding, relu):
     """Write the convolution of x (N, H, W, C) with transformed kernels u (16, F, C) into y (N,
     Ho, Wo, F), finished.
     """
@@ -27,11 +29,14 @@ def winograd(x, u, y, scale, b, padding, relu):
     padding = np.array(padding)
     th, tw = (ho + 1) // 2, (wo + 1) // 2
     wide = max(f, x.shape[3])
-    rows = max(1, max(BLOCK // wide, TILES) // tw)
-    if n * th >= 3 * rows * crew.hands():
+    rows = max(1, max(tuning.NUMBA_WINOGRAD_BLOCK // wide, tuning.WINOGRAD_MIN_TILES) // tw)
+    if n * th >= tuning.NUMBA_WINOGRAD_BLOCKS_PER_THREAD * rows * parallel.num_threads():
         _winograd(x, u, y, scale, b, relu, th, tw, rows, padding)
     else:
-        rows = min(n * th, max(1, max(PHASE // wide, TILES) // tw))
+        rows = min(
+            n * th,
+            max(1, max(tuning.NUMBA_WINOGRAD_PHASE // wide, tuning.WINOGRAD_MIN_TILES) // tw),
+        )
         v, m = np.empty((16, rows * tw, x.shape[3]), x.dtype), np.empty((16, rows * tw, f), x.dtype)
         for r0 in range(0, n * th, rows):
             r1 = min(n * th, r0 + rows)
@@ -40,14 +45,21 @@ def winograd(x, u, y, scale, b, padding, relu):
             _outputs(m, y, r0, r1, th, tw, scale, b, relu)
 
 
-def winograd_back(dy, x, padding):
+def conv_winograd_backward(dy, x, padding):
     """Return the gradient of transformed kernels, (16, F, C), for dy (N, Ho, Wo, F) and x (N, H,
     W, C).
     """
     n, ho, wo, f = dy.shape
     padding = np.array(padding)
     th, tw = (ho + 1) // 2, (wo + 1) // 2
-    rows = min(n * th, max(1, max(PHASE // (f + x.shape[3]), 2 * TILES) // tw))
+    rows = min(
+        n * th,
+        max(
+            1,
+            max(tuning.NUMBA_WINOGRAD_PHASE // (f + x.shape[3]), 2 * tuning.WINOGRAD_MIN_TILES)
+            // tw,
+        ),
+    )
     v, z = np.empty((16, rows * tw, x.shape[3]), x.dtype), np.empty((16, rows * tw, f), x.dtype)
     du = np.zeros((16, f, x.shape[3]), x.dtype)
     for r0 in range(0, n * th, rows):
@@ -58,14 +70,14 @@ def winograd_back(dy, x, padding):
     return du
 
 
-@shared
-def transform(hand, hands, w, g, swapped, u):
+@parallel_kernel
+def winograd_transform(thread, num_threads, w, g, swapped, u):
     """Write g w into u (16, F, C), where w (F, C, 9) are kernels and g (16, 9); with
     ``swapped``, u is (16, C, F).
     """
     _, rows, n = u.shape
     scratch, z = np.empty((n, 9), w.dtype), np.empty((16, n), w.dtype)
-    for i in range(rows * hand // hands, rows * (hand + 1) // hands):
+    for i in range(rows * thread // num_threads, rows * (thread + 1) // num_threads):
         if swapped:
             for j in range(n):
                 into, kernel = scratch[j], w[j, i]
@@ -80,12 +92,12 @@ def transform(hand, hands, w, g, swapped, u):
                 into[j] = row[j]
 
 
-@shared
-def transform_back(hand, hands, du, g, dw):
+@parallel_kernel
+def winograd_transform_backward(thread, num_threads, du, g, dw):
     """Write g^T du into dw (F, C, 9): du (16, F, C), g (16, 9)."""
     _, f, c = du.shape
     z = np.empty((16, c), du.dtype)
-    for i in range(f * hand // hands, f * (hand + 1) // hands):
+    for i in range(f * thread // num_threads, f * (thread + 1) // num_threads):
         for k in range(16):
             into, row = z[k], du[k, i]
             for j in range(c):
@@ -93,12 +105,12 @@ def transform_back(hand, hands, du, g, dw):
         np.dot(z.T, g, dw[i])  # (C, 16) . (16, 9)
 
 
-@shared
-def _winograd(hand, hands, x, u, y, scale, b, relu, th, tw, rows, padding):
+@parallel_kernel
+def _winograd(thread, num_threads, x, u, y, scale, b, relu, th, tw, rows, padding):
     n, c, f = len(x) * th, x.shape[3], y.shape[3]
     v, m = np.empty((16, rows * tw, c), x.dtype), np.empty((16, rows * tw, f), x.dtype)
     t, s = np.empty((4, 2 * tw + 2, c), x.dtype), np.empty((2, 4, f), x.dtype)
-    for r0 in range(hand * rows, n, hands * rows):
+    for r0 in range(thread * rows, n, num_threads * rows):
         r1 = min(n, r0 + rows)
         tiles = (r1 - r0) * tw
         for r in range(r0, r1):
@@ -109,42 +121,42 @@ def _winograd(hand, hands, x, u, y, scale, b, relu, th, tw, rows, padding):
             _output(m, y, s, r, (r - r0) * tw, th, tw, scale, b, relu)
 
 
-@shared
-def _images(hand, hands, x, v, r0, r1, th, tw, padding):
+@parallel_kernel
+def _images(thread, num_threads, x, v, r0, r1, th, tw, padding):
     t = np.empty((4, 2 * tw + 2, x.shape[3]), x.dtype)
-    for r in range(r0 + hand, r1, hands):
+    for r in range(r0 + thread, r1, num_threads):
         _image(x, v, t, r, (r - r0) * tw, th, tw, padding)
 
 
-@shared
-def _products(hand, hands, v, u, m, tiles):
-    for k in range(16 * hand // hands, 16 * (hand + 1) // hands):
+@parallel_kernel
+def _products(thread, num_threads, v, u, m, tiles):
+    for k in range(16 * thread // num_threads, 16 * (thread + 1) // num_threads):
         np.dot(v[k, :tiles], u[k].T, m[k, :tiles])  # (tiles, C) . (C, F)
 
 
-@shared
-def _outputs(hand, hands, m, y, r0, r1, th, tw, scale, b, relu):
+@parallel_kernel
+def _outputs(thread, num_threads, m, y, r0, r1, th, tw, scale, b, relu):
     s = np.empty((2, 4, y.shape[3]), y.dtype)
-    for r in range(r0 + hand, r1, hands):
+    for r in range(r0 + thread, r1, num_threads):
         _output(m, y, s, r, (r - r0) * tw, th, tw, scale, b, relu)
 
 
-@shared
-def _gradients(hand, hands, dy, z, r0, r1, th, tw):
+@parallel_kernel
+def _gradients(thread, num_threads, dy, z, r0, r1, th, tw):
     t = np.empty((4, 2, dy.shape[3]), dy.dtype)
-    for r in range(r0 + hand, r1, hands):
+    for r in range(r0 + thread, r1, num_threads):
         _gradient(dy, z, t, r, (r - r0) * tw, th, tw)
 
 
-@shared
-def _add_products(hand, hands, z, v, du, tiles):
+@parallel_kernel
+def _add_products(thread, num_threads, z, v, du, tiles):
     more = np.empty(du.shape[1:], du.dtype)
-    for k in range(16 * hand // hands, 16 * (hand + 1) // hands):
+    for k in range(16 * thread // num_threads, 16 * (thread + 1) // num_threads):
         np.dot(z[k, :tiles].T, v[k, :tiles], more)  # (F, tiles) . (tiles, C)
         add(more, du[k])
 
 
-@compiled
+@jit
 def _image(x, v, t, r, at, th, tw, padding):
     """Transform row r of 4 x 4 tiles that overlap by 2: v[4 a + b, at...] (tw, C) = (B^T d B)[a,
     b].
@@ -203,7 +215,7 @@ def _image(x, v, t, r, at, th, tw, padding):
                 v3[k] = t1[k] - t3[k]
 
 
-@compiled
+@jit
 def _output(m, y, s, r, at, th, tw, scale, b, relu):
     """Transform products m (16, tiles, F) from ``at`` on into row r of 2 x 2 tiles of y (N, Ho, Wo,
     F): A^T m A, finished.
@@ -242,7 +254,7 @@ def _output(m, y, s, r, at, th, tw, scale, b, relu):
                         out[k] += b[k]
 
 
-@compiled
+@jit
 def _gradient(dy, z, t, r, at, th, tw):
     """Take row r of tiles of the gradient back through ``_output``: z[4 a + b, at...] (tw, F) = (A
     dy A^T)[a, b].

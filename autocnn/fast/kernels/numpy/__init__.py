@@ -1,41 +1,44 @@
-"""Kernels in NumPy alone, over channels-last arrays: the same names and arguments as
-``kernels_numba``.
-"""
+"""Kernels in NumPy alone; ``autocnn.fast.kernels`` has the table of what they compute."""
 
+from autocnn.fast.kernels.numpy.matmul import matmul, matmul_nt, matmul_tn
 from autocnn.fast.kernels.numpy.norm import (
     add_relu,
+    centered_sums,
     column_sums,
-    moments,
-    normalise,
-    normalise_back,
-    normalise_sums,
-    relu_back,
-    relu_gradient,
+    normalize,
+    normalize_backward,
+    normalize_sums,
+    relu_backward,
+    relu_bias_backward,
 )
-from autocnn.fast.kernels.numpy.patches import patches, patches_back
-from autocnn.fast.kernels.numpy.pool import max_pool, max_pool_back, window_cells
-from autocnn.fast.kernels.numpy.product import times, times_transposed, transposed_times
-from autocnn.fast.kernels.numpy.winograd import transform, transform_back, winograd, winograd_back
+from autocnn.fast.kernels.numpy.patches import conv_patches
+from autocnn.fast.kernels.numpy.pool import avg_pool, avg_pool_backward, max_pool, max_pool_backward
+from autocnn.fast.kernels.numpy.winograd import (
+    conv_winograd,
+    conv_winograd_backward,
+    winograd_transform,
+    winograd_transform_backward,
+)
 
 __all__ = [
     "add_relu",
+    "avg_pool",
+    "avg_pool_backward",
+    "centered_sums",
     "column_sums",
+    "conv_patches",
+    "conv_winograd",
+    "conv_winograd_backward",
+    "matmul",
+    "matmul_nt",
+    "matmul_tn",
     "max_pool",
-    "max_pool_back",
-    "moments",
-    "normalise",
-    "normalise_back",
-    "normalise_sums",
-    "patches",
-    "patches_back",
-    "relu_back",
-    "relu_gradient",
-    "times",
-    "times_transposed",
-    "transform",
-    "transform_back",
-    "transposed_times",
-    "window_cells",
-    "winograd",
-    "winograd_back",
+    "max_pool_backward",
+    "normalize",
+    "normalize_backward",
+    "normalize_sums",
+    "relu_backward",
+    "relu_bias_backward",
+    "winograd_transform",
+    "winograd_transform_backward",
 ]

@@ -2,29 +2,31 @@
 
 import numpy as np
 
+from autocnn.fast.kernels import tuning
+
 __all__ = [
     "add_relu",
+    "centered_sums",
     "column_sums",
-    "moments",
-    "normalise",
-    "normalise_back",
-    "normalise_sums",
-    "relu_back",
-    "relu_gradient",
+    "normalize",
+    "normalize_backward",
+    "normalize_sums",
+    "relu_backward",
+    "relu_bias_backward",
 ]
-
-RUN = 64
 
 
 def column_sums(x):
     """Return the sums over the rows of x (M, C): (C,), float64, or x's dtype for few rows."""
     # Short runs keep their digits in x's own precision, which is fast; long ones need more.
-    if len(x) <= RUN:
+    if len(x) <= tuning.SUM_ROWS:
         return x.sum(axis=0)
-    return np.add.reduceat(x, np.arange(0, len(x), RUN), axis=0).sum(axis=0, dtype=np.float64)
+    return np.add.reduceat(x, np.arange(0, len(x), tuning.SUM_ROWS), axis=0).sum(
+        axis=0, dtype=np.float64
+    )
 
 
-def moments(x, centre):
+def centered_sums(x, centre):
     """Return the sums over the rows of x (M, C) of x - centre and of its square: (2, C),
     float64.
     """
@@ -32,7 +34,7 @@ def moments(x, centre):
     return np.stack([column_sums(d), column_sums(d * d)]).astype(np.float64, copy=False)
 
 
-def normalise(x, centre, scale, shift, y, relu):
+def normalize(x, centre, scale, shift, y, relu):
     """Write (x - centre) scale + shift into y (M, C), clipped below at zero if ``relu``."""
     np.subtract(x, centre, out=y)
     y *= scale
@@ -41,7 +43,7 @@ def normalise(x, centre, scale, shift, y, relu):
         np.maximum(y, 0, out=y)
 
 
-def normalise_sums(dy, x, y, centre, relu):
+def normalize_sums(dy, x, y, centre, relu):
     """Return the sums over rows of g and of g (x - centre): (2, C), float64.
 
     g is dy; with ``relu``, where y > 0 only. All of them are (M, C).
@@ -50,7 +52,7 @@ def normalise_sums(dy, x, y, centre, relu):
     return np.stack([column_sums(g), column_sums(g * (x - centre))]).astype(np.float64, copy=False)
 
 
-def normalise_back(dy, x, y, centre, s, dx, relu):
+def normalize_backward(dy, x, y, centre, s, dx, relu):
     """Write s[0] g + s[1] (x - centre) + s[2] into dx (M, C); g is dy, with ``relu`` where y > 0
     only.
     """
@@ -67,12 +69,12 @@ def add_relu(a, b, y):
     np.maximum(y, 0, out=y)
 
 
-def relu_gradient(dy, y, dx):
+def relu_backward(dy, y, dx):
     """Write dy where y > 0, else 0, into dx, all flat."""
     np.multiply(dy, y > 0, out=dx)
 
 
-def relu_back(dy, y, dx):
+def relu_bias_backward(dy, y, dx):
     """Write dy (M, F) where y > 0, else 0, into dx; return its sums over rows (F,), float64."""
     np.multiply(dy, y > 0, out=dx)
     return column_sums(dx)

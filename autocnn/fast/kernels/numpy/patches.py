@@ -4,59 +4,48 @@ while they are in the cache.
 
 import numpy as np
 
-from autocnn.fast.kernels.numpy.product import finish
+from autocnn.fast.arrays import pad, to_nhwc, unpad
+from autocnn.fast.kernels import tuning
+from autocnn.fast.kernels.numpy.matmul import finish
 
-__all__ = ["patches", "patches_back"]
-
-BLOCK = 2**17  # numbers in a block: half a megabyte of float32
-ROWS = 192
-SMALL = 2**15  # so few numbers are one block: not worth cutting up, and kept for the way back
+__all__ = ["conv_patches"]
 
 
-def patches(image, w, scale, b, y, stride, dilation, relu):
-    """Write the convolution of padded images (N, H, W, C) with w (F, kh, kw, C) into y (N, Ho, Wo,
-    F).
-
-    y is finished by scale, b and ``relu`` as a product is. Everything is contiguous. Returns what
-    ``patches_back`` can use once more, or None.
-    """
+def conv_patches(x, w, scale, b, y, stride, padding, dilation, relu):
+    """Write the convolution of x with w into y; return backward(dy, need_dx) -> (dx or None, dw)."""
     n, ho, wo, f = y.shape
-    wt, flat = w.reshape(f, -1).T, y.reshape(-1, f)
-    k, geometry = len(wt), (ho, wo, *w.shape[1:3], *stride, *dilation)
-    if y.size // f * k <= SMALL:
-        p = _copied(image, 0, n * ho, k, geometry)
-        np.matmul(p, wt, out=flat)  # (M, kh kw C) . (kh kw C, F)
-        finish(flat, scale, b, relu)
-        return p
-    size = max(1, max(BLOCK // k, ROWS) // wo)
-    for r in range(0, n * ho, size):
-        p = _copied(image, r, min(r + size, n * ho), k, geometry)
-        part = flat[r * wo : r * wo + len(p)]
-        np.matmul(p, wt, out=part)
+    weights, flat = to_nhwc(w).reshape(f, -1), y.reshape(-1, f)
+    k, geometry = weights.shape[1], (ho, wo, *w.shape[2:], *stride, *dilation)
+    is_one_block = n * ho * wo * k <= tuning.NUMPY_PATCH_REUSE
+    rows = max(tuning.NUMPY_PATCH_BLOCK // k, tuning.NUMPY_PATCH_MIN_ROWS) // wo
+    rows = max(1, n * ho if is_one_block else rows)  # of outputs in a block
+    blocks = [(r, min(r + rows, n * ho)) for r in range(0, max(1, n * ho), rows)]
+    image = pad(x, padding)
+    for r0, r1 in blocks:
+        p = _copied(image, r0, r1, k, geometry)
+        part = flat[r0 * wo : r1 * wo]
+        np.matmul(p, weights.T, out=part)  # (M, kh kw C) . (kh kw C, F)
         finish(part, scale, b, relu)
-    return None
+    reused = p if is_one_block else None
+    del image, p  # not to be kept by backward
 
+    def backward(dy, need_dx):
+        image = pad(x, padding) if reused is None else None
+        ph, pw = padding
+        h, width, c = x.shape[1:]
+        dimage = np.zeros((n, h + 2 * ph, width + 2 * pw, c), x.dtype) if need_dx else None
+        flat, dw = dy.reshape(-1, f), None
+        for r0, r1 in blocks:
+            p = _copied(image, r0, r1, k, geometry) if reused is None else reused
+            part = flat[r0 * wo : r1 * wo]
+            more = part.T @ p  # (F, M) . (M, kh kw C)
+            dw = more if dw is None else np.add(dw, more, out=dw)
+            if need_dx:
+                _add_back(part @ weights, dimage, r0, r1, geometry)  # (M, F) . (F, kh kw C)
+        dw = dw.reshape(f, *w.shape[2:], c).transpose(0, 3, 1, 2)
+        return unpad(dimage, padding) if need_dx else None, np.ascontiguousarray(dw)
 
-def patches_back(image, g, w, dimage, stride, dilation, kept):
-    """Return dw (F, kh, kw, C), and add into the zeros of ``dimage`` (N, H, W, C) unless it has no
-    numbers.
-
-    g is the gradient (N, Ho, Wo, F).
-    """
-    n, ho, wo, f = g.shape
-    rows_of_w, flat = w.reshape(f, -1), g.reshape(-1, f)
-    k, geometry = rows_of_w.shape[1], (ho, wo, *w.shape[1:3], *stride, *dilation)
-    size = n * ho if kept is not None else max(1, max(BLOCK // k, ROWS) // wo)
-    dw = None
-    for r in range(0, n * ho, size):
-        end = min(r + size, n * ho)
-        p = _copied(image, r, end, k, geometry) if kept is None else kept
-        part = flat[r * wo : end * wo]
-        more = part.T @ p  # (F, M) . (M, kh kw C)
-        dw = more if dw is None else np.add(dw, more, out=dw)
-        if dimage.size:
-            _add_back(part @ rows_of_w, dimage, r, end, geometry)  # (M, F) . (F, kh kw C)
-    return dw.reshape(w.shape)
+    return backward
 
 
 def _copied(image, r0, r1, k, geometry):
@@ -64,7 +53,7 @@ def _copied(image, r0, r1, k, geometry):
     m = (r1 - r0) * geometry[1]
     if image.shape[3] == 1:
         p = np.empty((k, m), image.dtype)
-        _copy_grey(image, p, r0, r1, *geometry)
+        _copy_single_channel(image, p, r0, r1, *geometry)
         return p.T
     p = np.empty((m, k), image.dtype)
     _copy(image, p, r0, r1, *geometry)
@@ -84,7 +73,7 @@ def _copy(x, p, r0, r1, ho, wo, kh, kw, sh, sw, dh, dw):
         at += images * rows * wo
 
 
-def _copy_grey(x, p, r0, r1, ho, wo, kh, kw, sh, sw, dh, dw):
+def _copy_single_channel(x, p, r0, r1, ho, wo, kh, kw, sh, sw, dh, dw):
     """Do as ``_copy`` for images of one channel, into p (kh kw, (r1 - r0) Wo): runs as long as a
     row of outputs.
     """

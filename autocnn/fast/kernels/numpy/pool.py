@@ -2,35 +2,35 @@
 
 import numpy as np
 
-__all__ = ["max_pool", "max_pool_back", "window_cells"]
+__all__ = ["avg_pool", "avg_pool_backward", "max_pool", "max_pool_backward"]
 
 
-def max_pool(x, y, which, size, stride, padding):
-    """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``which`` gets the offset u kw + v of each
+def max_pool(x, y, indices, size, stride, padding):
+    """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``indices`` gets the offset u kw + v of each
     window's first maximum.
 
-    A ``which`` of no rows is not written.
+    A ``indices`` of no rows is not written.
     """
-    keep = len(which) > 0
+    keep = len(indices) > 0
     if keep and size == stride == (2, 2) and padding == (0, 0):
-        _max_pool_2x2(x, y, which)
+        _max_pool_2x2(x, y, indices)
         return
     y[...] = -np.inf
     if keep:
-        which[...] = 0
-    for k, inside, cells in window_cells(x, y.shape, *size, *stride, *padding):
+        indices[...] = 0
+    for k, inside, cells in _window_cells(x, y.shape, *size, *stride, *padding):
         best = y[inside]
         if keep:
             better = cells > best
             np.copyto(best, cells, where=better)
-            np.copyto(which[inside], k, where=better)
+            np.copyto(indices[inside], k, where=better)
         else:
             np.maximum(best, cells, out=best)
     if keep and any(padding):
-        _mark_hopeless(y, which, *size, *stride, *padding)
+        _mark_all_infinite(y, indices, *size, *stride, *padding)
 
 
-def _max_pool_2x2(x, y, which):
+def _max_pool_2x2(x, y, indices):
     """The window of nearly every network: the better column of each row, and then the better
     row.
     """
@@ -39,7 +39,7 @@ def _max_pool_2x2(x, y, which):
     best, column = np.maximum(left, right), (right > left).view(np.uint8)
     upper, lower = best[:, :, 0], best[:, :, 1]
     np.maximum(upper, lower, out=y)
-    which[...] = np.where(lower > upper, column[:, :, 1] + np.uint8(2), column[:, :, 0])
+    indices[...] = np.where(lower > upper, column[:, :, 1] + np.uint8(2), column[:, :, 0])
 
 
 def _cells_2x2(x, shape):
@@ -51,31 +51,47 @@ def _cells_2x2(x, shape):
     return x.reshape(n, ho, 2, wo, 2, c)
 
 
-def _mark_hopeless(y, which, kh, kw, sh, sw, ph, pw):
+def _mark_all_infinite(y, indices, kh, kw, sh, sw, ph, pw):
     """A window of -inf alone is won by its first real cell, not by the padding."""
-    hopeless = np.isneginf(y)
-    if hopeless.any():
+    infinite = np.isneginf(y)
+    if infinite.any():
         u = np.maximum(0, ph - sh * np.arange(y.shape[1]))[:, None]
         v = np.maximum(0, pw - sw * np.arange(y.shape[2]))[None, :]
-        which[hopeless] = np.broadcast_to((u * kw + v)[None, :, :, None], y.shape)[hopeless]
+        indices[infinite] = np.broadcast_to((u * kw + v)[None, :, :, None], y.shape)[infinite]
 
 
-def max_pool_back(dy, which, dx, size, stride, padding):
+def max_pool_backward(dy, indices, dx, size, stride, padding):
     """Add dy to the cells of dx (N, H, W, C) that won. dx holds zeros."""
     if size == stride == (2, 2) and padding == (0, 0):
         cells = _cells_2x2(dx, dy.shape)
         for k in range(4):
-            np.multiply(dy, which == k, out=cells[:, :, k // 2, :, k % 2])
+            np.multiply(dy, indices == k, out=cells[:, :, k // 2, :, k % 2])
         return
     apart = stride == size  # windows do not overlap: each cell is written once
-    for k, inside, cells in window_cells(dx, dy.shape, *size, *stride, *padding):
+    for k, inside, cells in _window_cells(dx, dy.shape, *size, *stride, *padding):
         if apart:
-            np.multiply(dy[inside], which[inside] == k, out=cells)
+            np.multiply(dy[inside], indices[inside] == k, out=cells)
         else:
-            cells += dy[inside] * (which[inside] == k)
+            cells += dy[inside] * (indices[inside] == k)
 
 
-def window_cells(x, shape, kh, kw, sh, sw, ph, pw):
+def avg_pool(x, y, size, stride, padding):
+    """Write each window's mean into y (N, Ho, Wo, C); padding counts as zeros."""
+    y[...] = 0
+    for _, inside, cells in _window_cells(x, y.shape, *size, *stride, *padding):
+        y[inside] += cells
+    y *= x.dtype.type(1 / (size[0] * size[1]))
+
+
+def avg_pool_backward(dy, dx, size, stride, padding):
+    """Write each dy, divided by the window's size, added over all windows of a cell, into dx."""
+    dx[...] = 0
+    g = dy * dy.dtype.type(1 / (size[0] * size[1]))
+    for _, inside, cells in _window_cells(dx, dy.shape, *size, *stride, *padding):
+        cells += g[inside]
+
+
+def _window_cells(x, shape, kh, kw, sh, sw, ph, pw):
     """For each offset (u, v), yield (u kw + v, which outputs see a real cell there, those
     cells).
     """

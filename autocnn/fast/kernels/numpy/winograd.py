@@ -4,15 +4,18 @@ blocks that fit into the cache.
 
 import numpy as np
 
-from autocnn.fast.kernels.numpy.product import finish
+from autocnn.fast.kernels import tuning
+from autocnn.fast.kernels.numpy.matmul import finish
 
-__all__ = ["transform", "transform_back", "winograd", "winograd_back"]
+__all__ = [
+    "conv_winograd",
+    "conv_winograd_backward",
+    "winograd_transform",
+    "winograd_transform_backward",
+]
 
-BLOCK = 2**15  # numbers in one of a block's 16 matrices
-TILES = 128
 
-
-def transform(w, g, swapped, u):
+def winograd_transform(w, g, swapped, u):
     """Write g w into u (16, F, C), where w (F, C, 9) are kernels and g (16, 9); with
     ``swapped``, u is (16, C, F).
     """
@@ -20,12 +23,12 @@ def transform(w, g, swapped, u):
     np.matmul(g, w.reshape(-1, 9).T, out=u.reshape(16, -1))  # (16, 9) . (9, F C)
 
 
-def transform_back(du, g, dw):
+def winograd_transform_backward(du, g, dw):
     """Write g^T du into dw (F, C, 9): du (16, F, C), g (16, 9)."""
     np.matmul(du.reshape(16, -1).T, g, out=dw.reshape(-1, 9))  # (F C, 16) . (16, 9)
 
 
-def winograd(x, u, y, scale, b, padding, relu):
+def conv_winograd(x, u, y, scale, b, padding, relu):
     """Write the convolution of x (N, H, W, C) with transformed kernels u (16, F, C) into y (N,
     Ho, Wo, F), finished.
     """
@@ -36,7 +39,7 @@ def winograd(x, u, y, scale, b, padding, relu):
         _output(m, y, r0, r1, th, tw, scale, b, relu)
 
 
-def winograd_back(dy, x, padding):
+def conv_winograd_backward(dy, x, padding):
     """Return the gradient of transformed kernels, (16, F, C), for dy (N, Ho, Wo, F) and x (N, H,
     W, C).
     """
@@ -53,7 +56,10 @@ def _blocks(y, channels):
     images.
     """
     th, tw = (y.shape[1] + 1) // 2, (y.shape[2] + 1) // 2
-    n, size = len(y) * th, max(1, max(BLOCK // channels, TILES) // tw)
+    n, size = (
+        len(y) * th,
+        max(1, max(tuning.NUMPY_WINOGRAD_BLOCK // channels, tuning.WINOGRAD_MIN_TILES) // tw),
+    )
     return th, tw, [(r, min(r + size, n)) for r in range(0, n, size)]
 
 

@@ -6,12 +6,13 @@ Numba calls SciPy's BLAS by itself. Between two kernels the threads of OpenMP st
 moment, so that the next one starts within microseconds, where a sleeping thread takes a tenth of a
 millisecond to wake.
 
-``hands`` is how many threads share a kernel. BLAS is held at one thread each meanwhile: its own
+``num_threads`` is how many threads share a kernel. BLAS is held at one thread each meanwhile: its own
 threads would also stay awake, and take turns with ours on the same cores.
 """
 
 import functools
 import importlib
+import inspect
 import os
 import threading
 from contextlib import contextmanager
@@ -20,10 +21,10 @@ import numba
 import numpy as np
 from numba import njit, types
 
-from autocnn.fast import threadpool as workers
-from autocnn.fast.kernels.numba.disk import callback, forget_older, spared
+from autocnn.fast import threadpool
+from autocnn.fast.kernels.numba.cache import callback, forget_older, spared
 
-__all__ = ["compiled", "hands", "shared", "together"]
+__all__ = ["jit", "num_threads", "parallel_kernel", "thread_context"]
 
 OPTIONS = dict(nogil=True, error_model="numpy")
 
@@ -31,7 +32,7 @@ forget_older(os.path.dirname(__file__))
 _forked = False
 
 
-def compiled(f, **more):
+def jit(f, **more):
     """Compile a function and keep the result on disk, if that can be."""
     try:
         return spared(njit(cache=True, **OPTIONS, **more)(f))
@@ -39,17 +40,17 @@ def compiled(f, **more):
         return njit(**OPTIONS, **more)(f)
 
 
-def shared(f):
-    """Make a kernel of ``f(hand, hands, *args)``, which does the share of one hand among so many.
+def parallel_kernel(f):
+    """Make a kernel of ``f(thread, num_threads, *args)``, which does the share of one thread among so many.
     The kernel takes ``args``.
 
-    They are contiguous arrays, ints and bools. An array with a part for each hand says how many
-    there are by ``hands=``: it may be that somebody sets another number of threads meanwhile.
+    They are contiguous arrays, ints and bools. An array with a part for each thread says how many
+    there are by ``num_threads=``: it may be that somebody sets another number of threads meanwhile.
     """
     shares = {}
 
     @functools.wraps(f)
-    def kernel(*args, hands=None):
+    def kernel(*args, num_threads=None):
         kinds = tuple(map(_kind, args))
         share = shares.get(kinds)
         if share is None:
@@ -57,16 +58,18 @@ def shared(f):
                 f, types.void(types.int64, types.int64, *map(numba.typeof, args))
             )
         if _local.ready:
-            _run(share, args, hands)
+            _run(share, args, num_threads)
         else:
-            with together():
-                _run(share, args, hands)
+            with thread_context():
+                _run(share, args, num_threads)
 
+    signature = inspect.signature(f)
+    kernel.__signature__ = signature.replace(parameters=[*signature.parameters.values()][2:])
     return kernel
 
 
 def _run(share, args, n):
-    n = hands() if n is None else n
+    n = num_threads() if n is None else n
     (_on_threads if n > 1 else _alone)(n, share, *args)
 
 
@@ -95,17 +98,17 @@ class _Share(types.WrapperAddressProtocol):
         return self.types
 
 
-def _alone(hands, share, *args):
-    for hand in range(hands):
-        share(hand, hands, *args)
+def _alone(num_threads, share, *args):
+    for thread in range(num_threads):
+        share(thread, num_threads, *args)
 
 
-def _on_threads(hands, share, *args):
-    for hand in numba.prange(hands):
-        share(np.int64(hand), hands, *args)
+def _on_threads(num_threads, share, *args):
+    for thread in numba.prange(num_threads):
+        share(np.int64(thread), num_threads, *args)
 
 
-_alone, _on_threads = compiled(_alone), compiled(_on_threads, parallel=True)
+_alone, _on_threads = jit(_alone), jit(_on_threads, parallel=True)
 
 
 class _Local(threading.local):
@@ -116,14 +119,14 @@ _local = _Local()
 
 
 @contextmanager
-def together():
+def thread_context():
     """Hold BLAS at one thread and Numba at ours, for one kernel or for all of a network."""
     if _local.ready:
         yield
         return
-    with workers.held():
+    with threadpool.single_threaded_blas():
         before = numba.get_num_threads()
-        numba.set_num_threads(min(hands(), numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(num_threads(), numba.config.NUMBA_NUM_THREADS))
         _local.ready = True
         try:
             yield
@@ -132,9 +135,9 @@ def together():
             numba.set_num_threads(before)
 
 
-def hands():
+def num_threads():
     """Return how many threads share a kernel."""
-    return workers.hands() if not _forked and _layer() else 1
+    return threadpool.num_threads() if not _forked and _layer() else 1
 
 
 @functools.cache

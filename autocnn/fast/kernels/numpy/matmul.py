@@ -2,42 +2,40 @@
 
 import numpy as np
 
-__all__ = ["finish", "times", "times_transposed", "transposed_times"]
+from autocnn.fast.kernels import tuning
 
-BLOCK = 2**18  # numbers in a block: a megabyte of float32
-ROWS = 256  # a product of fewer rows spends its time on preparing the other factor
-FEW, LARGE = 3, 2**20
+__all__ = ["finish", "matmul", "matmul_nt", "matmul_tn"]
 
 
-def times_transposed(x, w, scale, b, y, relu):
+def matmul_nt(x, w, scale, b, y, relu):
     """Write x w^T scale + b into y, clipped below at zero if ``relu``: x (M, C), w (F, C), y (M,
     F), all contiguous.
 
     scale and b are (F,); a scale of no numbers is 1.
     """
-    times(x, w.T, scale, b, y, relu)
+    matmul(x, w.T, scale, b, y, relu)
 
 
-def times(x, w, scale, b, y, relu):
+def matmul(x, w, scale, b, y, relu):
     """Write x w scale + b into y, clipped below at zero if ``relu``: x (M, C), w (C, F), y (M,
     F).
     """
     m, f = y.shape
-    if m <= FEW and w.size >= LARGE:
+    if m <= tuning.VECTOR_ROWS and w.size >= tuning.VECTOR_MATRIX:
         for row, out in zip(x, y, strict=True):
             np.matmul(
                 row, w, out=out
             )  # a product of matrices would first copy all of w into its own order
         finish(y, scale, b, relu)
         return
-    size = max(ROWS, BLOCK // (len(w) + f))
+    size = max(tuning.NUMPY_MATMUL_MIN_ROWS, tuning.NUMPY_MATMUL_BLOCK // (len(w) + f))
     for r in range(0, m, size):
         part = y[r : r + size]
         np.matmul(x[r : r + size], w, out=part)  # (M, C) . (C, F)
         finish(part, scale, b, relu)
 
 
-def transposed_times(a, b, out):
+def matmul_tn(a, b, out):
     """Write a^T b into out: a (M, A), b (M, B), out (A, B), all contiguous."""
     np.matmul(a.T, b, out=out)
 

@@ -25,7 +25,7 @@ class _Notice(event.Listener):
     """
 
     def on_start(self, event):
-        compiling.begun()
+        compiling.notify()
 
     def on_end(self, event):
         """Not asked for."""

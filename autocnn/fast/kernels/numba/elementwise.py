@@ -2,50 +2,51 @@
 
 import numpy as np
 
-from autocnn.fast.kernels.numba import crew
-from autocnn.fast.kernels.numba.crew import shared
+from autocnn.fast.kernels.numba import parallel
+from autocnn.fast.kernels.numba.parallel import parallel_kernel
+from autocnn.fast.kernels.tuning import SUM_ROWS
 
-__all__ = ["add_relu", "relu_back", "relu_gradient"]
+__all__ = ["add_relu", "relu_backward", "relu_bias_backward"]
 
 
-@shared
-def add_relu(hand, hands, a, b, y):
+@parallel_kernel
+def add_relu(thread, num_threads, a, b, y):
     """Write max(a + b, 0) into y, all flat."""
     zero = y.dtype.type(0)
     n = y.size
-    i, j = n * hand // hands, n * (hand + 1) // hands
+    i, j = n * thread // num_threads, n * (thread + 1) // num_threads
     p, q, out = a[i:j], b[i:j], y[i:j]
     for k in range(out.size):
         z = p[k] + q[k]
         out[k] = zero if z <= zero else z
 
 
-@shared
-def relu_gradient(hand, hands, dy, y, dx):
+@parallel_kernel
+def relu_backward(thread, num_threads, dy, y, dx):
     """Write dy where y > 0, else 0, into dx, all flat."""
     zero = y.dtype.type(0)
     n = y.size
-    i, j = n * hand // hands, n * (hand + 1) // hands
+    i, j = n * thread // num_threads, n * (thread + 1) // num_threads
     g, value, out = dy[i:j], y[i:j], dx[i:j]
     for k in range(out.size):
         out[k] = g[k] if value[k] > zero else zero
 
 
-def relu_back(dy, y, dx):
+def relu_bias_backward(dy, y, dx):
     """Write dy (M, F) where y > 0, else 0, into dx; return its sums over rows (F,), float64."""
-    parts = np.zeros((crew.hands(), dy.shape[1]))
-    _relu_back(dy, y, dx, parts, hands=len(parts))
+    parts = np.zeros((parallel.num_threads(), dy.shape[1]))
+    _relu_bias_backward(dy, y, dx, parts, num_threads=len(parts))
     return parts.sum(axis=0)
 
 
-@shared
-def _relu_back(hand, hands, dy, y, dx, parts):
+@parallel_kernel
+def _relu_bias_backward(thread, num_threads, dy, y, dx, parts):
     zero = y.dtype.type(0)
     m, f = y.shape
-    r0, r1 = m * hand // hands, m * (hand + 1) // hands
-    total, part = parts[hand], np.zeros(f, y.dtype)
-    for r in range(r0, r1, 64):
-        for i in range(r, min(r + 64, r1)):
+    r0, r1 = m * thread // num_threads, m * (thread + 1) // num_threads
+    total, part = parts[thread], np.zeros(f, y.dtype)
+    for r in range(r0, r1, SUM_ROWS):
+        for i in range(r, min(r + SUM_ROWS, r1)):
             g, value, out = dy[i], y[i], dx[i]
             for k in range(f):
                 e = g[k] if value[k] > zero else zero
