@@ -20,7 +20,7 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks
 
 mutants: .venv/.test
-	$(BIN)/python -m benchmarks.mutants
+	$(BIN)/python -m benchmarks.robustness.mutants
 
 lint: .venv/.test
 	$(BIN)/ruff check .

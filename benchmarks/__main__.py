@@ -1,13 +1,21 @@
-"""Run the benchmarks: ``python -m benchmarks [NAME ...]``. Each also runs alone, as ``python -m
-benchmarks.NAME``.
+"""Run benchmarks: ``python -m benchmarks [FOLDER.NAME ...]``, all timings by default.
+
+Each also runs alone, with options of its own: ``python -m benchmarks.FOLDER.NAME --help``.
 """
 
 import importlib
 import sys
 
-ORDER = ["chapter_run", "against_torch", "networks", "sweeps", "gradcheckers"]  # quick ones first
+DEFAULT = [  # quick ones first
+    "speed.chapter_run",
+    "speed.against_torch",
+    "speed.networks",
+    "speed.sweeps",
+    "gradcheck.checkers",
+]
 
-names, sys.argv[1:] = sys.argv[1:] or ORDER, []  # a benchmark that reads options finds none
+# Benchmarks that read options from sys.argv must find none.
+names, sys.argv[1:] = sys.argv[1:] or DEFAULT, []
 for name in names:
     module = importlib.import_module(f"benchmarks.{name}")
     print(f"\n## {module.__doc__.splitlines()[0]}\n", flush=True)

@@ -2,7 +2,7 @@
 optimizer.
 
 A recipe is data, so that a run folder can keep it. The accuracies are those of ``python -m
-benchmarks.accuracy``.
+benchmarks.accuracy.recipes``.
 """
 
 from typing import NamedTuple

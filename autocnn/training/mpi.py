@@ -20,7 +20,7 @@ ranks, and dropout draws each share's mask from a key of its own. Metrics are co
 on all images, which takes as long as on one.
 
 How it would scale, from steps and Allreduces measured on one loaded core (``python -m
-benchmarks.ranks``; gradients by hand, float32): LeNet-5 takes 38 ms for 128 images and 0.9 ms for
+benchmarks.speed.ranks``; gradients by hand, float32): LeNet-5 takes 38 ms for 128 images and 0.9 ms for
 2, and sums 247 KB of gradients; among 64 ranks on 10 Gbit/s that is 1.4 ms, more than the step, so
 that 64 ranks sharing one batch of 128 would be about 17 times as fast as one, and 62 times where
 each has 128 images. ResNet-50 takes 4.2 s for 8 images of 224 and sums 102 MB, 0.16 s: 62 times, of

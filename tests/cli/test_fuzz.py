@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from autocnn import checkpoint, files, models, runs
 from autocnn.runs import recipes
-from benchmarks import fuzz
+from benchmarks.robustness import fuzz
 
 
 @pytest.mark.parametrize("target, count", [("idx", 400), ("checkpoint", 400), ("cli", 40)])

@@ -19,7 +19,7 @@ CASES = [
 
 @pytest.mark.parametrize(("twin", "dtype", "conditions"), CASES)
 def test_a_correct_layer_passes(twin, dtype, conditions):
-    """Each layer meets all conditions, half of them in each dtype; benchmarks/gradcheckers.py
+    """Each layer meets all conditions, half of them in each dtype; benchmarks/gradcheck/checkers.py
     runs all at 20 seeds.
     """
     for seed, condition in enumerate(conditions):

@@ -1,7 +1,7 @@
 """Time and memory of ``autocnn.fast`` beside torch and jax, as ratios within one run: a table, and
 a picture.
 
-    python -m benchmarks.against_torch [--only TinyCNN LeNet ...] [--repeats 7] [--figure FILE, or
+    python -m benchmarks.speed.against_torch [--only TinyCNN LeNet ...] [--repeats 7] [--figure FILE, or
     '' for none]
 
 Engines take turns within each repeat, so that a slow minute of the machine meets all of them. A
@@ -24,11 +24,11 @@ import time
 import numpy as np
 
 from autocnn import fast
-from benchmarks import fast_chapter
-from benchmarks.fast_engines import HAS_JAX, PLAIN, WORKS, check, engines, gigaflops, in_double
-from benchmarks.fast_figure import figure
+from benchmarks.speed import engine_chapter
+from benchmarks.speed.engines import HAS_JAX, PLAIN, WORKS, check, engines, gigaflops, in_double
+from benchmarks.speed.figure import figure
 
-PICTURE = "benchmarks/pictures/against_torch.png"
+FIGURE = "benchmarks/figures/against_torch.png"
 TURN, PAUSE = 0.1, 0.2  # seconds; OpenBLAS's threads stay awake for more than 0.1
 
 busy = False
@@ -76,14 +76,14 @@ def ratio(seconds, ours="ours"):
 def chapter(repeats):
     """The run of TinyCNN, warm."""
     functions = {
-        "ours": fast_chapter.ours,
-        "torch, 1 thread": lambda: fast_chapter.in_torch(1),
-        "torch, 2 threads": lambda: fast_chapter.in_torch(2),
+        "ours": engine_chapter.ours,
+        "torch, 1 thread": lambda: engine_chapter.in_torch(1),
+        "torch, 2 threads": lambda: engine_chapter.in_torch(2),
     }
     if HAS_JAX:
         functions["jax, a step at a time"], functions["jax"] = (
-            fast_chapter.in_jax(False),
-            fast_chapter.in_jax(True),
+            engine_chapter.in_jax(False),
+            engine_chapter.in_jax(True),
         )
     losses = {name: f() for name, f in functions.items() if not busy or "2 threads" not in name}
     spread = max(losses.values()) - min(losses.values())
@@ -97,7 +97,7 @@ def processes(repeats):
 
     def run(engine):
         def process():
-            _process([sys.executable, "-m", "benchmarks.fast_chapter", engine])
+            _process([sys.executable, "-m", "benchmarks.speed.engine_chapter", engine])
 
         return process
 
@@ -128,7 +128,7 @@ def _process(command):
 def _memory(work):
     """Peak memory of ours and of torch, each in a process of its own."""
     ours, torch = (
-        float(_process([sys.executable, "-m", "benchmarks.fast_memory", work, e]))
+        float(_process([sys.executable, "-m", "benchmarks.speed.memory", work, e]))
         for e in ("ours", "torch")
     )
     return f"{ours:.0f} / {torch:.0f} MB = {ours / torch:.2f}"
@@ -212,7 +212,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--busy", action="store_true", help="one thread each, processor time")
-    parser.add_argument("--figure", default=PICTURE, help="write the picture here; '' for none")
+    parser.add_argument("--figure", default=FIGURE, help="write the picture here; '' for none")
     options = parser.parse_args()
     if options.busy:
         global busy

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 from autocnn.data import idx
-from benchmarks.mutate import dumped, mutated, mutated_json
+from benchmarks.robustness.mutate import dumped, mutated, mutated_json
 
 WORDS = """
     train evaluate predict trace filters summary export data chapter check --help --json --last --run --data --epochs

@@ -1,6 +1,6 @@
 """Time and peak memory of the networks of section 25.6 at full size, in float32.
 
-``python -m benchmarks.networks [WORD ...]``; words select rows, as in ``resnet50 gradient 8``. Each
+``python -m benchmarks.speed.networks [WORD ...]``; words select rows, as in ``resnet50 gradient 8``. Each
 measurement is a process of its own: build the network, draw its weights, then one forward pass
 (evaluation) or one gradient of the loss (training, dropout on). Memory is the process's peak
 resident set, weights and interpreter included. Time is the faster of two calls, without the
@@ -71,7 +71,7 @@ def measure(*task):
     """Run one measurement, (network, path, call, batch), in a process of its own. Returns a
     ``Row``.
     """
-    command = [sys.executable, "-m", "benchmarks.networks", "--task", json.dumps(task)]
+    command = [sys.executable, "-m", "benchmarks.speed.networks", "--task", json.dumps(task)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{task} failed:\n{done.stderr}")
@@ -114,7 +114,7 @@ def main(arguments=()):
     than 1e-4, else 0.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.networks", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.speed.networks", description=__doc__.splitlines()[0]
     )
     parser.add_argument(
         "words", nargs="*", help="measure only the rows with these words, such as: vgg16 forward 1"

@@ -1,10 +1,10 @@
-"""The picture of ``benchmarks.against_torch``: time against batch size and image size, in ours
+"""The picture of ``benchmarks.speed.against_torch``: time against batch size and image size, in ours
 and in torch.
 """
 
 import numpy as np
 
-from benchmarks.fast_engines import PLAIN, engines, gigaflops
+from benchmarks.speed.engines import PLAIN, engines, gigaflops
 
 
 def figure(path, repeats, take_turns, limit):

@@ -1,7 +1,7 @@
 """The chapter's run of TinyCNN, 80 epochs with metrics, in ours, torch and jax; run as a script,
 one of them and nothing else.
 
-python -m benchmarks.fast_chapter ours | torch | jax | jax-steps
+python -m benchmarks.speed.engine_chapter ours | torch | jax | jax-steps
 """
 
 import sys

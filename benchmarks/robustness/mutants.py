@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 OPS = "tests/ops/test_ops.py tests/layers/test_agreement.py"
 FAST = "tests/fast/test_fast_conv.py tests/fast/test_fast_agreement.py"
 MUTANTS = [

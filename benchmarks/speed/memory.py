@@ -1,21 +1,21 @@
 """The peak memory of one work in one engine, in a process of its own: ``python -m
-benchmarks.fast_memory WORK ENGINE``.
+benchmarks.speed.memory WORK ENGINE``.
 """
 
 import re
 import sys
 from pathlib import Path
 
-from benchmarks import fast_chapter
-from benchmarks.fast_engines import WORKS, our_engine, torch_engine
-from benchmarks.fast_networks import NETWORKS, batch, build, in_torch
+from benchmarks.speed import engine_chapter
+from benchmarks.speed.engine_networks import NETWORKS, batch, build, in_torch
+from benchmarks.speed.engines import WORKS, our_engine, torch_engine
 
 
 def main(work, engine):
     """Do the work twice, in "ours" or "torch", and print the most memory in MB that this process
     has had.
     """
-    chapter = fast_chapter.ours if engine == "ours" else fast_chapter.in_torch
+    chapter = engine_chapter.ours if engine == "ours" else engine_chapter.in_torch
     run = _work(engine, *WORKS[work][:4]) if work in WORKS else chapter
     for _ in range(2):
         run()

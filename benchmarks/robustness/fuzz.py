@@ -1,8 +1,8 @@
 """Attack the program with broken input: IDX files, checkpoints and command lines, mutated at
 random.
 
-    python -m benchmarks.fuzz                                        # 20,000 of each
-    python -m benchmarks.fuzz checkpoint --count 1000 --seed 5
+    python -m benchmarks.robustness.fuzz                                        # 20,000 of each
+    python -m benchmarks.robustness.fuzz checkpoint --count 1000 --seed 5
 
 Whatever comes, a reader may return or raise ValueError, and may hold no more memory than four times
 the file: of a gzipped one, of what it unpacks to; of a checkpoint, 30 times what its header has of
@@ -27,8 +27,8 @@ import numpy as np
 
 from autocnn import checkpoint, models, optim
 from autocnn.data import idx
-from benchmarks.fuzz_cli import Fence, attack_cli, patched, workplace
-from benchmarks.mutate import INTS, dumped, mutated, mutated_json
+from benchmarks.robustness.fuzz_cli import Fence, attack_cli, patched, workplace
+from benchmarks.robustness.mutate import INTS, dumped, mutated, mutated_json
 
 SLACK = 1 << 19  # what reading a file of a few bytes takes, its error included
 

@@ -1,5 +1,5 @@
 """Accuracy of the shipped recipes on real images, beside what others report: ``python -m
-benchmarks.accuracy [WORD ...]``.
+benchmarks.accuracy.recipes [WORD ...]``.
 
 Each row trains from scratch as ``autocnn train NETWORK --data DATA --seed SEED`` does, to the last
 bit, and reports the validation accuracy after the last epoch: no epoch is picked afterwards. Words

@@ -1,7 +1,7 @@
 """Kills: SIGKILL at 40 random times of ``autocnn train``, a whole process each; how many runs go on
 to the same bits.
 
-    python -m benchmarks.kills [KILLS]
+    python -m benchmarks.robustness.kills [KILLS]
 
 Each run is killed at times drawn anew until one attempt gets to the end; its files are then
 compared with those of a run that nobody disturbed. Kills go on until there are enough that found
@@ -24,7 +24,7 @@ PROGRAM = [sys.executable, "-c", "from autocnn.cli import main; main()", *TRAIN.
 
 def start(folder):
     """Start a process that trains into the folder, quietly."""
-    root = str(pathlib.Path(__file__).parents[1])
+    root = str(pathlib.Path(__file__).parents[2])
     return subprocess.Popen(
         [*PROGRAM, folder], stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": root}
     )

@@ -1,7 +1,7 @@
 """Gradient checkers side by side: false alarms, blindness, bugs caught and named, time. Prints a
 Markdown table.
 
-    python -m benchmarks.gradcheckers [--seeds 5] [--quick]
+    python -m benchmarks.gradcheck.checkers [--seeds 5] [--quick]
 
 Each checker is a function `passes(f, arrays) -> bool` over the same plain functions `f(**arrays) ->
 (y, backward)`, those of tests/bugs, with the defaults that its documentation gives. An exception

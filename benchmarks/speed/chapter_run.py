@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 import autocnn as ac
 import reference
-from benchmarks import loops
+from benchmarks.speed import loops
 
 GOALS = {"loops": None, "reference": 0.2, "autograd": 0.45, "fast": None}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import autocnn as ac
 from autocnn import fast
-from benchmarks.fast_networks import batch, build, in_jax, in_torch
+from benchmarks.speed.engine_networks import batch, build, in_jax, in_torch
 
 HAS_JAX = importlib.util.find_spec("jax") is not None
 PLAIN = "NumPy alone"

@@ -1,0 +1,1 @@
+"""Accuracy of the training recipes on real images."""

@@ -1,0 +1,1 @@
+"""The gradient checker beside the gradient checkers of other libraries."""
