@@ -23,6 +23,7 @@ from autocnn.data.dataset import Dataset
 from autocnn.models.interpretations import engine as vocabulary
 from autocnn.ops.arguments import whole
 from autocnn.runs import recipes
+from autocnn.text import shape_text
 from autocnn.training import sample_weight as weights
 from autocnn.training import step as steps
 from autocnn.trees import leaves
@@ -315,7 +316,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         try:
             _, params, state = model.init((0, self._seed), self.image_shape_, dtype)
         except ValueError as error:
-            size = "x".join(map(str, self.image_shape_))
+            size = shape_text(self.image_shape_, "x")
             raise ValueError(
                 f"network={self.network!r} does not fit images of {size}: {error}"
             ) from error

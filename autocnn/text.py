@@ -1,106 +1,209 @@
-"""Plain text tables that fit the terminal."""
+"""Text for people and programs: tables, wrapped paragraphs, JSON, shapes, intervals and hints.
 
+>>> print(table(("network", "parameters"), [("lenet5", 61706), ("tiny-cnn", 114)], width=40))
+network   parameters
+────────  ──────────
+lenet5        61,706
+tiny-cnn         114
+"""
+
+import difflib
+import json
+import math
+import os
 import re
 import shutil
 import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-__all__ = ["paragraphs", "table"]
+import numpy as np
+
+__all__ = [
+    "did_you_mean",
+    "paragraphs",
+    "percent",
+    "plain",
+    "points",
+    "shape_text",
+    "strict_json",
+    "table",
+]
 
 
-def table(headers, rows, width=None):
-    """Format rows of cells as text: numbers to the right, words to the left, no wider than
-    ``width`` (the terminal's).
+# ------------------------------------------------------------------- JSON
 
-    Where the row is too wide, headers and the widest columns of words are wrapped. A table that
-    still does not fit is turned: a row becomes a block of lines, each a header and its cell.
+
+def plain(value: Any) -> Any:
+    """Convert a value to the types that JSON has: dict, list, str, int, float, bool, None.
+
+    Arrays and tuples become lists, named tuples dicts, NumPy numbers Python's, dict keys and paths
+    strings. Anything else becomes its ``repr``. NaN and infinity stay floats.
     """
-    rows = [[_text(cell) for cell in row] for row in rows]
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """Return ``plain(value)`` as JSON that every parser reads: NaN and infinity become null."""
+    return json.dumps(_without_nan(plain(value)), indent=indent, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# ------------------------------------------------------- shapes, intervals, hints
+
+
+def shape_text(shape: Iterable[int], separator: str = " x ") -> str:
+    """Return a shape as "1 x 28 x 28", or with another separator.
+
+    Running text uses ``separator="x"``, so that line wrapping cannot break the shape.
+    """
+    return separator.join(map(str, shape))
+
+
+def percent(interval: Sequence[float]) -> str:
+    """Return (mean, low, high, ...) of a fraction as "98.2 % (97.0 to 99.4)", cut at 0 and 1."""
+    mean, low, high = interval[:3]
+    return f"{100 * mean:.1f} % ({100 * max(low, 0):.1f} to {100 * min(high, 1):.1f})"
+
+
+def points(interval: Sequence[float]) -> str:
+    """Return (mean, low, high, ...) of a difference of fractions, in percentage points: "1.2 points
+    (0.3 to 2.1)".
+    """
+    mean, low, high = (100 * value for value in interval[:3])
+    return f"{mean:.1f} points ({low:.1f} to {high:.1f})"
+
+
+def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return how a sentence about an unknown name ends: "; did you mean 'lenet5'?" where a known
+    name is similar, "." where none is. Upper and lower case count as equal.
+
+    cutoff: the similarity needed, from 0 to 1, as in ``difflib.get_close_matches``.
+
+    >>> print("there is no network 'lenet'" + did_you_mean("lenet", ["lenet5", "vgg16"]))
+    there is no network 'lenet'; did you mean 'lenet5'?
+    """
+    originals = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(str(name).lower(), originals, n=1, cutoff=cutoff)
+    return f"; did you mean {originals[close[0]]!r}?" if close else "."
+
+
+# ----------------------------------------------------------------- tables
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], width: int | None = None) -> str:
+    """Format rows of cells as a text table of at most ``width`` columns.
+
+    Numbers are aligned right and words left. ints get thousands separators, floats four significant
+    digits; None is an empty cell. Where a row is too wide, headers and the widest columns of words
+    wrap. A table that still does not fit becomes one block per row, with a line "header  cell" for
+    each cell.
+
+    width: None for the terminal's.
+    """
+    rows = [[_cell_text(cell) for cell in row] for row in rows]
     columns = list(zip(headers, *rows, strict=True))
-    right = [all(map(_is_number, cells)) and bool(cells) for _, *cells in columns]
-    widths = [_longest(column) for column in columns]
-    least = [_least(column, r) for column, r in zip(columns, right, strict=True)]
+    numeric = [bool(cells) and all(map(_is_number, cells)) for _, *cells in columns]
     width = width or shutil.get_terminal_size((100, 24)).columns
-    over = sum(widths) + 2 * (len(widths) - 1) - width
-    while over > 0:
-        i = max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))
-        if widths[i] <= least[i]:
-            return _turned(headers, rows, width)
-        widths[i] -= 1
-        over -= 1
-    lines = [
-        line
-        for cells in (headers, None, *rows)
-        for line in (_row(cells, widths, right) if cells else [_rule(widths)])
-    ]
+    widths = _fit_widths(columns, numeric, width)
+    if widths is None:
+        return _blocks(headers, rows, width)
+    lines = [*_row_lines(headers, widths, numeric), "  ".join("─" * w for w in widths)]
+    for row in rows:
+        lines += _row_lines(row, widths, numeric)
     return "\n".join(line.rstrip() for line in lines)
 
 
-def paragraphs(text, width=None, most=100):
-    """Wrap each line of a text to the terminal, and to ``most`` columns on a wide one; words
-    longer than that stay whole.
+def paragraphs(text: str, width: int | None = None, max_width: int = 100) -> str:
+    """Wrap each line of a text to ``width`` columns (None for the terminal's), at most
+    ``max_width``. Longer words stay whole.
     """
-    width = min(width or shutil.get_terminal_size((100, 24)).columns, most)
-    options = dict(break_long_words=False, break_on_hyphens=False)
-    return "\n".join(textwrap.fill(line, max(width, 20), **options) for line in text.split("\n"))
-
-
-def _longest(texts):
-    return max(len(line) for text in texts for line in text.split("\n"))
-
-
-def _least(column, right):
-    """How narrow a column may become: numbers stay whole, words of 12 letters and less too."""
-    header, *cells = column
-    return (
-        _longest([*header.split(), *cells])
-        if right
-        else max(6, min(12, _longest(" ".join(column).split() or [""])))
+    width = min(width or shutil.get_terminal_size((100, 24)).columns, max_width)
+    return "\n".join(
+        textwrap.fill(line, max(width, 20), break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
     )
 
 
-def _turned(headers, rows, width):
+def _fit_widths(
+    columns: list[tuple[str, ...]], numeric: list[bool], width: int
+) -> list[int] | None:
+    """Return the columns' widths, the widest wrapped until a row fits; None if it cannot."""
+    widths = [_longest_line(column) for column in columns]
+    minima = [_min_width(column, n) for column, n in zip(columns, numeric, strict=True)]
+    excess = sum(widths) + 2 * (len(widths) - 1) - width
+    for _ in range(excess):
+        shrinkable = [i for i in range(len(widths)) if widths[i] > minima[i]]
+        if not shrinkable:
+            return None
+        widths[max(shrinkable, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _min_width(column: tuple[str, ...], numeric: bool) -> int:
+    """Numbers are never wrapped, nor are words of 12 letters or fewer."""
+    header, *cells = column
+    if numeric:
+        return _longest_line([*header.split(), *cells])
+    return max(6, min(12, _longest_line(" ".join(column).split() or [""])))
+
+
+def _longest_line(texts: Iterable[str]) -> int:
+    return max(len(line) for text in texts for line in text.split("\n"))
+
+
+def _blocks(headers: Sequence[str], rows: list[list[str]], width: int) -> str:
     names = max(map(len, headers)) + 2
-    room = max(width - names, 16)
-
-    def block(row):
+    blocks = []
+    for row in rows:
+        lines = []
         for header, cell in zip(headers, row, strict=True):
-            for i, line in enumerate(_wrap(cell, room)):
-                yield f"{'' if i else header:<{names}}{line}".rstrip()
+            for i, line in enumerate(_wrap(cell, max(width - names, 16))):
+                lines.append(f"{'' if i else header:<{names}}{line}".rstrip())
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
 
-    return "\n\n".join("\n".join(block(row)) for row in rows)
 
-
-def _row(cells, widths, right):
+def _row_lines(cells: Sequence[str], widths: list[int], numeric: list[bool]) -> Iterator[str]:
     wrapped = [_wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
-    height = max(map(len, wrapped))
-    for i in range(height):
+    for i in range(max(map(len, wrapped))):
         parts = [lines[i] if i < len(lines) else "" for lines in wrapped]
         yield "  ".join(
-            p.rjust(w) if r else p.ljust(w) for p, w, r in zip(parts, widths, right, strict=True)
+            part.rjust(width) if right else part.ljust(width)
+            for part, width, right in zip(parts, widths, numeric, strict=True)
         )
 
 
-def _wrap(cell, width):
+def _wrap(cell: str, width: int) -> list[str]:
     return [line for part in cell.split("\n") for line in textwrap.wrap(part, width) or [""]]
 
 
-def _rule(widths):
-    return "  ".join("─" * w for w in widths)
-
-
-def _text(cell):
+def _cell_text(cell: Any) -> str:
     if cell is None:
         return ""
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return (
-        f"{cell:,}"
-        if isinstance(cell, int)
-        else f"{cell:.4g}"
-        if isinstance(cell, float)
-        else str(cell)
-    )
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     return not text or re.fullmatch(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?[%×KMG]?", text) is not None

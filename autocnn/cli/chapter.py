@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from autocnn.cli.output import MOST, dumped
+from autocnn.cli.output import MOST
 from autocnn.experiments import chapter as run_chapter
 from autocnn.experiments import repetitions, report
 from autocnn.experiments import seeds as repeated
 from autocnn.experiments.lab import Lab
 from autocnn.models.interpretations import ENGINES
-from autocnn.text import paragraphs, table
+from autocnn.text import paragraphs, strict_json, table
 
 
 def chapter(
@@ -96,7 +96,7 @@ def chapter(
         paths = report.write(folder, found, lab)
         bar.set_postfix_str("done")
     if as_json:
-        typer.echo(dumped(report.results(found, lab)))
+        typer.echo(strict_json(report.results(found, lab)))
         return
     typer.echo(table(report.HEADERS, report.comparison(found)))
     typer.echo(paragraphs(f"\n{report.legend(found)}\n{report.gradients_sentence(lab)}"))

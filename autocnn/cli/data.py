@@ -6,10 +6,10 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from autocnn.cli.output import dumped
 from autocnn.data import digits, find, idx, known
 from autocnn.data.fetch import FetchError
 from autocnn.data.fetch import fetch as fetch_files
+from autocnn.text import strict_json
 
 app = typer.Typer()
 
@@ -50,7 +50,7 @@ def listing(as_json: Json = False):
         return
     own = find.own_folder()
     searched = {"AUTOCNN_DATA": own and str(own), "cache": str(find.cache_folder())}
-    typer.echo(dumped({"data": [row._asdict() for row in entries()], "searched": searched}))
+    typer.echo(strict_json({"data": [row._asdict() for row in entries()], "searched": searched}))
 
 
 @app.command()
@@ -80,7 +80,7 @@ def fetch(
     except FetchError as error:
         typer.echo(f"autocnn: {error}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(dumped({"name": name, "folder": str(folder)}) if as_json else folder)
+    typer.echo(strict_json({"name": name, "folder": str(folder)}) if as_json else folder)
 
 
 class Entry(NamedTuple):

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from autocnn import runs, training
-from autocnn.cli.output import dumped
 from autocnn.cli.settings import dataset
 from autocnn.runs import preprocessing
+from autocnn.text import strict_json
 
 __all__ = ["evaluate"]
 
@@ -47,5 +47,7 @@ def evaluate(
     }
     about |= {"loss": loss, "accuracy": accuracy}
     typer.echo(
-        dumped(about) if as_json else f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}"
+        strict_json(about)
+        if as_json
+        else f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}"
     )

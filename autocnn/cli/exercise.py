@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from autocnn.cli.output import MOST, dumped
+from autocnn.cli.output import MOST
 from autocnn.experiments import exercises, report
 from autocnn.models.interpretations import ENGINES
+from autocnn.text import strict_json
 
 
 def exercise(
@@ -62,6 +63,6 @@ def exercise(
             "answer": found.answer,
             "networks": found.numbers,
         }
-        typer.echo(dumped(parts))
+        typer.echo(strict_json(parts))
         return
     typer.echo(f"{found!r}\n\nfigure: {', '.join(map(str, paths))}")

@@ -1,32 +1,15 @@
-"""What commands print: JSON without NaN, and letters that every terminal can show."""
+"""What commands print, in letters that every terminal can show."""
 
 import codecs
-import json
-import math
 import os
 import sys
 
-from autocnn.experiments.report import plain
-
-__all__ = ["MOST", "close", "dumped", "prepare"]
+__all__ = ["MOST", "close", "prepare"]
 
 # repetitions, or values of an option, that a command takes: more is a slip of the finger
 MOST = 100_000
 
 PLAIN = {"─": "-", "…": "~", "×": "x", "–": "-"}
-
-
-def dumped(value):
-    """Write a value as one line of strict JSON: arrays become lists, NaN and infinity null."""
-    return json.dumps(_finite(plain(value)), allow_nan=False)
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def prepare():

@@ -13,11 +13,10 @@ import typer
 
 from autocnn import runs, training
 from autocnn import trace as tracing
-from autocnn.cli.output import dumped
 from autocnn.files import atomic_write
 from autocnn.runs import image_files as images
 from autocnn.runs import preprocessing
-from autocnn.text import table
+from autocnn.text import shape_text, strict_json, table
 from autocnn.trees import leaves
 
 BOXES = {"mnist": 20 / 28, "digits": 1.0}  # the share of a picture that the ink was made to fill
@@ -98,7 +97,7 @@ def predict(
             for (i, _, s), t in zip(found, named, strict=True)
         ]
         unread = [{"image": path, "error": error} for path, error in failed]
-        typer.echo(dumped({"run": run, "predictions": told, "failed": unread}))
+        typer.echo(strict_json({"run": run, "predictions": told, "failed": unread}))
     else:
         width = shutil.get_terminal_size().columns
         for i, ((path, _, steps), answer) in enumerate(zip(found, answers, strict=True)):
@@ -142,7 +141,7 @@ def trace(
             dict(zip(("layer", "shape", "mean", "min", "max"), row, strict=True)) for row in rows
         ]
         typer.echo(
-            dumped(
+            strict_json(
                 {
                     "run": run,
                     "image": picture,
@@ -158,7 +157,9 @@ def trace(
         [f"{value:.3g}" for value in row[2:]] if wide else [f"{value:.2f}" for value in row[2::2]]
         for row in rows
     ]
-    told = [(row[0], _times(row[1]), *texts) for row, texts in zip(rows, numbers, strict=True)]
+    told = [
+        (row[0], shape_text(row[1], "x"), *texts) for row, texts in zip(rows, numbers, strict=True)
+    ]
     typer.echo(
         table(("layer", "output", *(("mean", "min", "max") if wide else ("mean", "max"))), told)
     )
@@ -183,7 +184,7 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False):
             saved.config["shape"], preprocessing.Inputs(**saved.config["inputs"])
         )
         weights = weights.T.reshape(-1, *shape)
-    kind = "x".join(map(str, weights.shape[1:]))
+    kind = shape_text(weights.shape[1:], "x")
     figure = draw(weights, f"{saved.config['network']}: {len(weights)} filters of {kind}")
     path = _drawn(figure, out or Path(run) / "filters.png")
     about = {
@@ -192,7 +193,7 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False):
         "filters": len(weights),
         "shape": list(weights.shape[1:]),
     }
-    typer.echo(dumped(about) if as_json else f"{len(weights)} filters of {kind}\n{path}")
+    typer.echo(strict_json(about) if as_json else f"{len(weights)} filters of {kind}\n{path}")
 
 
 def export(
@@ -251,7 +252,7 @@ def export(
         "shape": config["shape"],
         "classes": config["classes"],
     }
-    typer.echo(dumped(about) if as_json else f"{told}; {size:,} bytes")
+    typer.echo(strict_json(about) if as_json else f"{told}; {size:,} bytes")
 
 
 def bars(answer, width):
@@ -291,10 +292,6 @@ def _fitted(saved, path, invert):
     return images.fitted(
         images.read(path), saved.config["shape"], invert, dark=data in DARK, box=BOXES.get(data)
     )
-
-
-def _times(shape):
-    return "x".join(map(str, shape))
 
 
 def _drawn(figure, path):

@@ -1,7 +1,6 @@
 """Progress: what a training prints, as a table for people or as JSON lines for programs."""
 
-from autocnn.cli.output import dumped
-from autocnn.text import paragraphs
+from autocnn.text import paragraphs, shape_text, strict_json
 from autocnn.trees import count
 
 __all__ = ["describe", "head", "introduction", "line", "outcome", "remarks", "row"]
@@ -17,7 +16,7 @@ HEADS = {
 
 def introduction(config, recipe, data, params, measured, width):
     """Return the paragraphs that say what is about to happen, wrapped to ``width``."""
-    size = "x".join(map(str, config["shape"]))
+    size = shape_text(config["shape"], "x")
     course = "falling as a cosine" if recipe.schedule == "cosine" else "staying there"
     schedule = (
         f"{recipe.optimizer}, rate {recipe.rate:g} {course}, weight decay {recipe.weight_decay:g}"
@@ -80,7 +79,7 @@ def describe(loss, epoch, epochs, accuracy, width):
 
 def line(history, seconds):
     """Return the last epoch of a history as one line of JSON."""
-    return dumped(
+    return strict_json(
         {name: values[-1] for name, values in history.items()} | {"seconds": round(seconds, 3)}
     )
 

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from autocnn import runs, training
 from autocnn.cli import interrupt, progress
-from autocnn.cli.output import dumped
 from autocnn.files import LockedError, atomic_write
 from autocnn.runs import preprocessing, recipes
+from autocnn.text import strict_json
 from autocnn.training import mpi as parallel
 
 __all__ = ["held", "train", "written"]
@@ -185,5 +185,7 @@ def _finish(folder, config, data, model, moment, width, as_json):
     files = ["config.json", "history.csv", "last.safetensors", "best.safetensors", *figures]
     came = progress.outcome(folder, config, moment.history, training.waited(moment.history), files)
     typer.echo(
-        dumped(came) if as_json else f"\n{progress.remarks(came, _how_to_go_on(folder), width)}"
+        strict_json(came)
+        if as_json
+        else f"\n{progress.remarks(came, _how_to_go_on(folder), width)}"
     )

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from autocnn import models, runs
-from autocnn.cli.output import dumped
 from autocnn.inspection.summary import summary as summarise
 from autocnn.runs import preprocessing, recipes
-from autocnn.text import table
+from autocnn.text import shape_text, strict_json, table
 
 # Networks by name, with the images that they were made for.
 NETWORKS = {
@@ -76,7 +75,7 @@ def summary(
     if as_json:
         total = {"parameters": rows.parameters, "multiply_adds": rows.multiply_adds}
         typer.echo(
-            dumped(
+            strict_json(
                 {
                     "network": network,
                     "shape": size,
@@ -86,7 +85,7 @@ def summary(
             )
         )
         return
-    typer.echo(f"{network}, images of {_times(size)}\n")
+    typer.echo(f"{network}, images of {shape_text(size, 'x')}\n")
     typer.echo(_listing(rows, shutil.get_terminal_size().columns))
 
 
@@ -115,7 +114,7 @@ def _listing(rows, width):
     if max(map(len, text.splitlines())) <= width:
         return text
     body = [
-        (r.layer, _times(r.output_shape), _short(r.parameters), _short(r.multiply_adds))
+        (r.layer, shape_text(r.output_shape, "x"), _short(r.parameters), _short(r.multiply_adds))
         for r in rows
     ]
     total = ("total", "", _short(rows.parameters), _short(rows.multiply_adds))
@@ -127,7 +126,3 @@ def _short(n):
         if n >= size:
             return f"{n / size:.3g}{letter}"
     return str(n)
-
-
-def _times(shape):
-    return "x".join(map(str, shape))

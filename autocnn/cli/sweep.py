@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from autocnn import models
-from autocnn.cli.output import MOST, dumped
+from autocnn.cli.output import MOST
 from autocnn.data import load
 from autocnn.models.interpretations import ENGINES
 from autocnn.models.interpretations import engine as vocabulary
 from autocnn.sweeps import pool
 from autocnn.sweeps import sweep as run_sweep
-from autocnn.text import paragraphs
+from autocnn.text import paragraphs, strict_json
 
 NETWORKS = {"tiny-cnn": models.tiny_cnn, "tiny-mlp": models.tiny_mlp, "lenet5": models.lenet5}
 
@@ -124,7 +124,7 @@ def _tell(found, folder, as_json):
     plots.points(summary, found.trials, found.names).savefig(folder / "sweep.png")
     if as_json:
         typer.echo(
-            dumped({"trials": found.trials, "summary": summary, "failed": len(found.failed)})
+            strict_json({"trials": found.trials, "summary": summary, "failed": len(found.failed)})
         )
         return
     typer.echo(repr(found))

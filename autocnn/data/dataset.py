@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from autocnn.text import shape_text
+
 
 class Dataset(NamedTuple):
     """Pictures and labels, split into what a network learns from and what it is judged by.
@@ -27,7 +29,7 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
 
     def __repr__(self):
-        size = "x".join(str(n) for n in self.x_train.shape[1:])
+        size = shape_text(self.x_train.shape[1:], "x")
         return (
             f"Dataset({len(self.x_train)} + {len(self.x_val)} pictures of {size}, {self.x_train.dtype}, "
             f"classes: {', '.join(self.classes)})"

@@ -18,6 +18,8 @@ import zlib
 
 import numpy as np
 
+from autocnn.text import shape_text
+
 DIMENSIONS = {"images": ("count", "height", "width"), "labels": ("count",)}
 TYPES = {
     0x08: "unsigned bytes",
@@ -139,7 +141,7 @@ def _shape(file, path, kind):
     shape = struct.unpack(f">{rank}I", sizes)
     if 0 in shape:
         raise ValueError(
-            f"{path}: holds no {kind}: its header says {_times(shape)}; every size must be at least 1"
+            f"{path}: holds no {kind}: its header says {shape_text(shape, 'x')}; every size must be at least 1"
         )
     return shape
 
@@ -150,7 +152,7 @@ def _check_promise(path, shape, held):
         return
     what = "truncated" if held < promised else "longer than it says"
     raise ValueError(
-        f"{path}: {what}: its header promises {_times(shape)} = {promised} bytes, "
+        f"{path}: {what}: its header promises {shape_text(shape, 'x')} = {promised} bytes, "
         f"it holds {held if held < promised else 'more'}; fetch it again"
     )
 
@@ -163,7 +165,9 @@ def _check_zipped_promise(path, shape, size):
         why = f"too much to believe of a gzip file of {size} bytes; if it is right, unpack the file first (gunzip)"
     else:
         return
-    raise ValueError(f"{path}: its header promises {_times(shape)} = {promised} bytes: {why}")
+    raise ValueError(
+        f"{path}: its header promises {shape_text(shape, 'x')} = {promised} bytes: {why}"
+    )
 
 
 def _fill(file, values):
@@ -189,10 +193,6 @@ def _grown(file, most):
     ):
         values += block
     return np.frombuffer(values, np.uint8)
-
-
-def _times(shape):
-    return "x".join(str(n) for n in shape)
 
 
 def _dimensions(rank):

@@ -2,13 +2,13 @@
 each time.
 """
 
-import difflib
 import operator
 from collections.abc import Iterable
 
 import numpy as np
 
 from autocnn.data.dataset import Dataset
+from autocnn.text import did_you_mean
 
 SMALLEST = 4  # at size 3, a vertical bar that is shifted down is the same picture as a shifted dot
 
@@ -31,10 +31,9 @@ def clean(name, size=8):
         "cross": lambda: np.maximum(everywhere * right, down),
     }
     if name not in drawings:
-        close = difflib.get_close_matches(str(name).lower(), drawings, n=1, cutoff=0.4)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = did_you_mean(name, drawings)
         raise ValueError(
-            f"there is no pattern {name!r}: {hint}The patterns are {', '.join(drawings)}."
+            f"there is no pattern {name!r}{hint} The patterns are {', '.join(drawings)}."
         )
     return drawings[name]()
 

@@ -2,7 +2,6 @@
 Dataset.
 """
 
-import difflib
 import warnings
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from autocnn.data import find, idx
 from autocnn.data.dataset import Dataset
 from autocnn.data.digits import digits
 from autocnn.data.known import FILES, KNOWN
+from autocnn.text import did_you_mean, shape_text
 
 
 class DifferentData(UserWarning):
@@ -109,12 +109,11 @@ def _folder(name):
     if folder.is_dir():
         return folder
     names = ["digits", *KNOWN]
-    close = difflib.get_close_matches(str(name).lower(), names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = did_you_mean(name, names)
     if name == "patterns":
-        hint = "the patterns are drawn: autocnn.data.patterns(). "
+        hint = "; the patterns are drawn: autocnn.data.patterns()."
     raise ValueError(
-        f"there is no data set or folder {str(name)!r}: {hint}Data sets are {', '.join(names)}."
+        f"there is no data set or folder {str(name)!r}{hint} Data sets are {', '.join(names)}."
     )
 
 
@@ -141,4 +140,4 @@ def _warn(name, paths, sha256):
 
 
 def _size(x):
-    return "x".join(str(n) for n in x.shape[2:])
+    return shape_text(x.shape[2:], "x")

@@ -11,6 +11,7 @@ from autocnn.experiments.networks import networks
 from autocnn.experiments.sections import Figure, Row, Section, row, run_row
 from autocnn.inspection.trace import trace
 from autocnn.sweeps.statistics import mean_interval
+from autocnn.text import percent
 from autocnn.trees import count
 
 __all__ = ["SECTIONS", "chapter", "repetitions"]
@@ -81,11 +82,12 @@ def _cnn_against_mlp(lab):
         f"parameters, {ratio:.1f} times the CNN's {sizes['TinyCNN']}.",
         "The chapter concludes that the CNN's advantage is parameter efficiency, from one width and one filter count. At "
         f"nearly equal counts (114 against 139), over {TRIALS} independent repetitions, the CNN reaches "
-        f"{_percent(equal['TinyCNN, 3 filters'])} and the MLP {_percent(equal['TinyMLP, 2 hidden'])}: a paired difference of "
+        f"{percent(equal['TinyCNN, 3 filters']['interval'])} and the MLP "
+        f"{percent(equal['TinyMLP, 2 hidden']['interval'])}: a paired difference of "
         f"{100 * gap.mean:.1f} points, 95 % interval {100 * gap.low:.1f} to {100 * gap.high:.1f}. {_verdict(gap)} The ratio of "
         f"{ratio:.1f} is that of two sizes that were chosen, not of the sizes that are needed. Smaller still, one filter "
-        f"(40 parameters) reaches {_percent(equal['TinyCNN, 1 filter'])}, one hidden unit (71 parameters) "
-        f"{_percent(equal['TinyMLP, 1 hidden'])}.",
+        f"(40 parameters) reaches {percent(equal['TinyCNN, 1 filter']['interval'])}, one hidden unit (71 parameters) "
+        f"{percent(equal['TinyMLP, 1 hidden']['interval'])}.",
         rows,
         {
             "parameters": sizes,
@@ -342,11 +344,6 @@ def _last(run):
 def _largest(expected, here):
     at = np.unravel_index(np.abs(expected).argmax(), expected.shape)
     return float(expected[at]), float(here[at])
-
-
-def _percent(group):
-    i = group["interval"]
-    return f"{100 * i.mean:.1f} % ({100 * max(i.low, 0):.1f} to {100 * min(i.high, 1):.1f})"
 
 
 def _verdict(gap):

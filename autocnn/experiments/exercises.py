@@ -10,7 +10,7 @@ from autocnn.experiments.published import FILTERS, WIDTHS
 from autocnn.experiments.repeated import Repeated, cnn, mlp
 from autocnn.experiments.sections import Figure
 from autocnn.sweeps.statistics import mean_interval, share_interval
-from autocnn.text import paragraphs, table
+from autocnn.text import paragraphs, percent, points, table
 
 __all__ = [
     "EXERCISES",
@@ -86,11 +86,11 @@ def fifth_class(trials=8, **options):
     short = [k for k, gain in gains.items() if gain.low > 0]
     five = numbers["5 classes, 3 filters"]
     if short:
-        end = f"They stop sufficing at {short[0]} classes, where 8 filters do better by {_points(gains[short[0]])}."
+        end = f"They stop sufficing at {short[0]} classes, where 8 filters do better by {points(gains[short[0]])}."
     else:
-        end = f"Up to five classes, all that there are, they suffice: 8 filters add {_points(gains[5])}, which may be none."
+        end = f"Up to five classes, all that there are, they suffice: 8 filters add {points(gains[5])}, which may be none."
     reached = f"{_count(five)} of {trials} repetitions end at 98 % or above"
-    answer = f"With five classes 3 filters reach {_share(five['interval'])}, and {reached}. {end}"
+    answer = f"With five classes 3 filters reach {percent(five['interval'])}, and {reached}. {end}"
     groups = {
         f"{f} filter{'s'[: f > 1]}": {k: runs.accuracy(cnn(k, f)) for k in (2, 3, 4, 5)}
         for f in (1, 2, 3, 8)
@@ -147,10 +147,10 @@ def filter_sweep(trials=8, **options):
     spread = {name: np.ptp(list(by.values()), axis=0) for name, by in sizes.items()}
     gap = mean_interval(spread["TinyMLP"] - spread["TinyCNN"])
     less = "less" if gap.low > 0 else "more" if gap.high < 0 else "neither more nor less"
-    moves = {name: _share(share_interval(values)) for name, values in spread.items()}
+    moves = {name: percent(share_interval(values)) for name, values in spread.items()}
     answer = (
         f"From 1 to 8 filters the CNN's accuracy moves by {moves['TinyCNN']}, from width 1 to 64 the MLP's by "
-        f"{moves['TinyMLP']}. The CNN is {less} sensitive to its size: the paired difference, MLP - CNN, is {_points(gap)}."
+        f"{moves['TinyMLP']}. The CNN is {less} sensitive to its size: the paired difference, MLP - CNN, is {points(gap)}."
     )
     arguments = {"groups": sizes, "label": "filters, or hidden units"}
     figure = Figure("exercise-25-5", "Accuracy by size.", "against", arguments)
@@ -168,7 +168,7 @@ def _variants(number, question, networks, trials, options):
     runs, (first, *others) = Repeated(networks.values(), trials, **options), networks
     numbers = _numbers(runs, networks, dict.fromkeys(networks, networks[first]))
     ends = ", ".join(
-        f"{_share(n['interval'])} with {name} ({n['parameters']} parameters)"
+        f"{percent(n['interval'])} with {name} ({n['parameters']} parameters)"
         for name, n in numbers.items()
     )
     told = "; ".join(f"{name} {_verdict(numbers[name])}" for name in others)
@@ -235,14 +235,6 @@ def _count(found):
     return int((found["accuracies"] >= GOOD).sum())
 
 
-def _share(i):
-    return f"{100 * i.mean:.1f} % ({100 * i.low:.1f} to {100 * i.high:.1f})"
-
-
-def _points(i):
-    return f"{100 * i.mean:.1f} points, {100 * i.low:.1f} to {100 * i.high:.1f}"
-
-
 def _signed(ends):
     mean, low, high = (f"{end + 0.0:+.1f}" for end in ends)
     return f"{mean} ({low} to {high})"
@@ -259,7 +251,7 @@ def _verdict(found):
         else "ends neither clearly better nor worse"
     )
     if slower is None:
-        return f"{ends} ({_points(gap)})"
+        return f"{ends}, {points(gap)}"
     pace = (
         "learns more slowly"
         if slower.low > 0
@@ -268,4 +260,4 @@ def _verdict(found):
         else "is not clearly faster or slower"
     )
     epochs = f"{slower.mean:+.1f} epochs to {GOOD:.0%}, {slower.low:.1f} to {slower.high:.1f}"
-    return f"{ends} ({_points(gap)}) and {pace} ({epochs})"
+    return f"{ends}, {points(gap)}, and {pace} ({epochs})"

@@ -8,11 +8,10 @@ import json
 import os
 import pathlib
 
-import numpy as np
-
 from autocnn.sweeps.statistics import Interval
+from autocnn.text import plain
 
-__all__ = ["HEADERS", "check_folder", "comparison", "legend", "plain", "results", "write"]
+__all__ = ["HEADERS", "check_folder", "comparison", "legend", "results", "write"]
 
 LEGEND = "Runs (parameters): training / validation accuracy, training loss after 80 epochs."
 INTERVALS = "This run: the mean of n independent repetitions and its 95 % interval (Student's t), cut at 0 and 1 for shares. "
@@ -74,17 +73,6 @@ def _gradients(lab):
     if len(lab.vocabularies) < 2:
         return None
     return {"compared": lab.gradients, "largest_relative_difference": lab.largest}
-
-
-def plain(value):
-    """Turn arrays, named tuples and numpy numbers into what JSON knows."""
-    if hasattr(value, "_asdict"):
-        return plain(value._asdict())
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def comparison(sections):

@@ -9,6 +9,7 @@ from autocnn.experiments.kernels import chance, edge_share
 from autocnn.experiments.repeated import Repeated, cnn, mlp
 from autocnn.experiments.sections import Figure, Row, Section
 from autocnn.sweeps.statistics import mean_interval, share_interval
+from autocnn.text import percent, points
 
 __all__ = ["SECTIONS", "chapter"]
 
@@ -69,7 +70,7 @@ def _against(runs):
              for pair, gap in gaps.items()]  # fmt: skip
     found = {names[pair]: mean_interval(gap) for pair, gap in gaps.items()}
     ahead = "; ".join(
-        f"{_points(found[names[c, m]])} with {size(c)} against {size(m)}" for c, m in pairs
+        f"{points(found[names[c, m]])} with {size(c)} against {size(m)}" for c, m in pairs
     )
     better = [f"{size(c)} against {size(m)}" for c, m in pairs if found[names[c, m]].low > 0]
     worse = [f"{size(c)} against {size(m)}" for c, m in pairs if found[names[c, m]].high < 0]
@@ -90,7 +91,7 @@ def _against(runs):
         f"Both networks, and smaller ones of both kinds, are trained on {runs.trials} draws of the pictures. Networks of "
         "nearly equal numbers of parameters are compared on the same draws, in pairs.",
         f"At the chapter's sizes, {size(cnn())} against {size(mlp()):,} parameters, the CNN is ahead by "
-        f"{_points(found[names[cnn(), mlp()]])}. At nearly equal numbers it is ahead by {ahead}. {verdict}",
+        f"{points(found[names[cnn(), mlp()]])}. At nearly equal numbers it is ahead by {ahead}. {verdict}",
         "The chapter concludes from one width and one filter count that the CNN's advantage is parameter efficiency. But its "
         f"18 hidden units are not what the task needs: all {runs.trials} repetitions reach {GOOD:.0%} from {enough} on.",
         rows,
@@ -135,7 +136,7 @@ def _sensitivity(runs):
             **{name: share_interval(v) for name, v in spread.items()},
             "MLP - CNN": mean_interval(gap),
         }
-        cnns, mlps = (_percent(measures[what][name]) for name in ("CNN", "MLP"))
+        cnns, mlps = (percent(measures[what][name]) for name in ("CNN", "MLP"))
         texts.append(f"over {what} by {cnns} for the CNN and by {mlps} for the MLP")
     gap = measures["all sizes"]["MLP - CNN"]
     enough = {name: _enough(by) for name, by in sizes.items()}
@@ -147,7 +148,7 @@ def _sensitivity(runs):
         "taken in each repetition: the best less the worst validation accuracy over the sizes.",
         f"Size moves the accuracy {'; '.join(texts)}. All repetitions reach {GOOD:.0%} from {enough['CNN']} filters and "
         f"from {enough['MLP']} hidden units on; at size 1, {low['CNN']} of {runs.trials} CNNs and {low['MLP']} MLPs do not.",
-        f"{_comparison(gap)} The paired difference is {_points(gap)}. A size that works for one seed need not for the next: "
+        f"{_comparison(gap)} The paired difference is {points(gap)}. A size that works for one seed need not for the next: "
         f"the chapter's 2 hidden units end between {sizes['MLP'][2].min():.3f} and {sizes['MLP'][2].max():.3f}.",
         rows,
         {
@@ -201,9 +202,9 @@ def _classes(runs):
         lines.setdefault("MLP, 18 hidden", {})[k] = dense
     short = [k for k in CLASSES if found[k]["more_filters"].low > 0]
     if short:
-        said = f"With {short[0]} classes {MANY} filters are better than 3, by {_points(found[short[0]]['more_filters'])}."
+        said = f"With {short[0]} classes {MANY} filters are better than 3, by {points(found[short[0]]['more_filters'])}."
     else:
-        said = f"Up to 5 classes 3 filters suffice: with 5, {MANY} add {_points(found[5]['more_filters'])}."
+        said = f"Up to 5 classes 3 filters suffice: with 5, {MANY} add {points(found[5]['more_filters'])}."
     failing = ", ".join(f"{found[k]['failing']} with {k}" for k in CLASSES)
     panels = {
         f"{k} classes": {"TinyCNN": runs.curves(cnn(k)), "TinyMLP": runs.curves(mlp(k))}
@@ -243,7 +244,7 @@ def _first_picture(runs):
         "25.4",
         "One picture on its way through the network",
         f"In each of {runs.trials} repetitions, the first validation picture labelled vertical goes through the trained CNN.",
-        f"It gets its class with a mean probability of {_percent(share_interval(first))}, and more than one half in {right} of "
+        f"It gets its class with a mean probability of {percent(share_interval(first))}, and more than one half in {right} of "
         f"{runs.trials} repetitions; the smallest is {first[least]:.3f}.",
         "The chapter's 0.996 is one picture's in one run; the pictures differ from repetition to repetition.",
         [estimate("25.4", "probability of vertical", first, published.TRACE["probs"][0])],
@@ -276,8 +277,8 @@ def _kernels(runs):
         f"The 3 kernels of {runs.trials} repetitions. A kernel is an edge when the best oriented derivative, a plane, explains "
         f"more than half of its variation. Of random kernels {chance(0.5):.1%} are, and a plane explains a quarter of them on "
         "average.",
-        f"{_percent(share_interval(edges))} of the kernels are edges after training, {_percent(share_interval(random))} of the "
-        f"same kernels were before; the paired difference is {_points(gap)}. One vertical and one horizontal edge in the same "
+        f"{percent(share_interval(edges))} of the kernels are edges after training, {percent(share_interval(random))} of the "
+        f"same kernels were before; the paired difference is {points(gap)}. One vertical and one horizontal edge in the same "
         f"network: {int(both.sum())} of {runs.trials} repetitions.",
         "That one filter becomes a vertical and another a horizontal edge detector is a reading of one seed. "
         + (
@@ -329,14 +330,6 @@ def _hidden(n):
 def _spread(accuracies):
     """Best less worst accuracy over sizes, in each repetition."""
     return np.ptp(np.array(accuracies), axis=0)
-
-
-def _points(i):
-    return f"{100 * i.mean:.1f} points ({100 * i.low:.1f} to {100 * i.high:.1f})"
-
-
-def _percent(i):
-    return f"{100 * i.mean:.1f} % ({100 * i.low:.1f} to {100 * i.high:.1f})"
 
 
 def _comparison(gap):

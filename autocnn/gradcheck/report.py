@@ -2,12 +2,12 @@
 it again.
 """
 
-import json
-import math
 import shutil
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from autocnn.text import strict_json
 
 __all__ = ["CODES", "Cause", "Entry", "Leaf", "Report"]
 
@@ -183,7 +183,7 @@ class Report:
             "ruled_out": self.ruled_out,
             "reproduce": self.reproduce,
         }
-        return json.dumps(_plain(data), indent=indent, allow_nan=False)
+        return strict_json(data, indent)
 
     def raise_if_wrong(self) -> "Report":
         """Raise AssertionError with the report's text when it is not ok; otherwise return the
@@ -226,16 +226,3 @@ def _item(label: str, text: str, width: int) -> list[str]:
 def _reproduce_text(what: dict[str, Any]) -> str:
     shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in what.get("shapes", {}).items())
     return f"seed={what.get('seed', 0)}" + (f"; still fails at {shapes}" if shapes else "")
-
-
-def _plain(value: Any) -> Any:
-    """`value` in the types that JSON has."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)

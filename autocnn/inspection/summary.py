@@ -5,7 +5,7 @@ nothing is computed.
 import math
 from typing import NamedTuple
 
-from autocnn.text import table
+from autocnn.text import shape_text, table
 from autocnn.trees import count
 
 __all__ = ["Row", "Rows", "named_parts", "summary"]
@@ -33,10 +33,7 @@ class Rows(list):
 
     def text(self, width=None):
         """The table as text of at most ``width`` columns, those of the terminal when left out."""
-        body = [
-            (r.layer, " x ".join(map(str, r.output_shape)), r.parameters, r.multiply_adds)
-            for r in self
-        ]
+        body = [(r.layer, shape_text(r.output_shape), r.parameters, r.multiply_adds) for r in self]
         total = ("total", "", self.parameters, self.multiply_adds)
         return table(("layer", "output", "parameters", "multiply-adds"), [*body, total], width)
 

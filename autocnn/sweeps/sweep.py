@@ -3,7 +3,6 @@ results.
 """
 
 import contextlib
-import difflib
 import functools
 import itertools
 from concurrent.futures import Executor
@@ -19,7 +18,7 @@ from autocnn.sweeps.identity import fingerprint, name_of
 from autocnn.sweeps.pool import finished
 from autocnn.sweeps.store import Store, line_of
 from autocnn.sweeps.trial import MEASURES, TRAINING, one_thread, plan, trial
-from autocnn.text import table
+from autocnn.text import did_you_mean, table
 
 __all__ = ["Sweep", "sweep"]
 
@@ -48,7 +47,7 @@ class Sweep(NamedTuple):
         mean, None for n < 2.
         """
         if measure not in MEASURES:
-            raise ValueError(f"there is no measure {measure!r}{_nearest(measure, MEASURES)}")
+            raise ValueError(f"there is no measure {measure!r}{did_you_mean(measure, MEASURES)}")
         points = {}
         for t in self.trials:
             points.setdefault(line_of([t[name] for name in self.names]), []).append(t)
@@ -225,7 +224,7 @@ def _points(build, grid):
     for name, given in grid.items():
         if name in (*MEASURES, "seed", "error", "nn") or not (any_other or name in known):
             usable = [k for k in known if k != "nn"]
-            hint = _nearest(name, usable) or "."
+            hint = did_you_mean(name, usable)
             raise ValueError(
                 f"{_called(build)} has no option {name!r}{hint} Its options: {', '.join(usable)}"
             )
@@ -269,8 +268,3 @@ def _seeds(seeds):
             f"seeds must be a number of seeds, or different seeds such as range(20); got {seeds!r}"
         )
     return found
-
-
-def _nearest(name, known):
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -247,10 +247,10 @@ def test_two_files_of_a_kind(tmp_path):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("minst", "no data set or folder 'minst': did you mean 'mnist'"),
+        ("minst", "no data set or folder 'minst'; did you mean 'mnist'"),
         ("Fashion-MNIST", "did you mean 'fashion-mnist'"),
         ("fashion_mnist", "did you mean 'fashion-mnist'"),
-        ("cifar", "'cifar': Data sets are digits, mnist, fashion-mnist"),
+        ("cifar", r"'cifar'\. Data sets are digits, mnist, fashion-mnist"),
         ("patterns", r"the patterns are drawn: autocnn.data.patterns\(\)"),
         (7, "a name or a folder, got 7"),
     ],

@@ -109,12 +109,12 @@ def test_the_smallest_size_is_where_shifted_patterns_stop_coinciding():
     [
         (
             {"classes": ("vertical", "horizontle")},
-            "no pattern 'horizontle': did you mean 'horizontal'",
+            "no pattern 'horizontle'; did you mean 'horizontal'",
         ),
         ({"classes": ("Dot",)}, "did you mean 'dot'"),
         (
             {"classes": ("vertical", 3)},
-            "no pattern 3: The patterns are vertical, horizontal, diagonal, dot, cross",
+            "no pattern 3. The patterns are vertical, horizontal, diagonal, dot, cross",
         ),
         ({"classes": ("dot", "cross", "dot")}, "'dot' more than once"),
         ({"classes": "dot"}, "tuple of names, got 'dot'"),

@@ -1,12 +1,28 @@
 """Text for terminals of any width: tables that wrap, tables that turn, prose."""
 
+import json
+import math
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autocnn.experiments.exercises import Exercise
 from autocnn.experiments.sections import Section
-from autocnn.text import paragraphs, table
+from autocnn.sweeps.statistics import Interval
+from autocnn.text import (
+    did_you_mean,
+    paragraphs,
+    percent,
+    plain,
+    points,
+    shape_text,
+    strict_json,
+    table,
+)
 
 HEADERS = ("network", "parameters", "95 % interval")
 ROWS = [
@@ -113,3 +129,49 @@ def test_results_show_themselves(monkeypatch):
         and lines[-1] == "Answer."
     )
     assert max(map(len, lines)) <= 40
+
+
+class Pair(NamedTuple):
+    shape: tuple
+    value: float
+
+
+def test_plain_is_what_json_knows():
+    value = {
+        1: Pair((np.int64(3), 4), np.float32(0.5)),
+        "array": np.arange(4, dtype=np.int8).reshape(2, 2),
+        "scalar": np.array(2.5),
+        "path": pathlib.PurePosixPath("a/b"),
+        "flags": (True, np.bool_(False), None),
+        "other": 1 + 2j,
+    }
+    expected = {
+        "1": {"shape": [3, 4], "value": 0.5},
+        "array": [[0, 1], [2, 3]],
+        "scalar": 2.5,
+        "path": "a/b",
+        "flags": [True, False, None],
+        "other": "(1+2j)",
+    }
+    assert plain(value) == expected == json.loads(strict_json(value))
+    assert type(plain(np.float32(0.5))) is float and type(plain(np.int64(3))) is int
+
+
+def test_strict_json_has_no_nan():
+    value = {"a": [np.nan, np.float32(np.inf), -np.inf, 1.5], "b": np.array([np.nan, 1.0])}
+    assert strict_json(value) == '{"a": [null, null, null, 1.5], "b": [null, 1.0]}'
+    assert math.isnan(plain(value)["a"][0])
+
+
+def test_shapes_intervals_and_hints():
+    assert (shape_text((3, 4)), shape_text([1, 28, 28], "x"), shape_text(())) == (
+        "3 x 4",
+        "1x28x28",
+        "",
+    )
+    assert percent((0.982, 0.97, 1.02)) == "98.2 % (97.0 to 100.0)"
+    assert percent(Interval(0.02, -0.01, 0.05, 8)) == "2.0 % (0.0 to 5.0)"
+    assert points(Interval(0.012, -0.003, 0.021, 8)) == "1.2 points (-0.3 to 2.1)"
+    assert did_you_mean("Minst", ["mnist", "digits"]) == "; did you mean 'mnist'?"
+    assert did_you_mean("relu", ["ReLU"]) == "; did you mean 'ReLU'?"
+    assert did_you_mean("xyz", ["mnist", "digits"]) == did_you_mean(None, []) == "."
