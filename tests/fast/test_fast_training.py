@@ -188,19 +188,19 @@ print(len(found), set(found) == {first})
 
 def test_without_threads_that_two_may_use_kernels_run_on_one(monkeypatch):
     pytest.importorskip("numba")
-    from autocnn.fast.kernels.numba import parallel
+    from autocnn.fast.kernels.numba import compiler, parallel
 
     before = fast.threads()
     fast.threads(2)
     try:
         assert parallel.num_threads() == 2
         monkeypatch.setattr(parallel.numba.config, "THREADING_LAYER", "workqueue")
-        parallel._layer.cache_clear()
+        compiler.has_reentrant_threads.cache_clear()
         assert parallel.num_threads() == 1
     finally:
         fast.threads(before)
         monkeypatch.undo()
-        parallel._layer.cache_clear()
+        compiler.has_reentrant_threads.cache_clear()
 
 
 @pytest.fixture

@@ -1,80 +1,116 @@
-"""Compiled kernels are kept on disk where that is possible; where it is not, they are compiled
-anew in each process.
+"""Compiled kernels on disk: one file a kernel and signature, in the user's cache folder.
+
+The folder is ``$NUMBA_CACHE_DIR/autocnn`` if that is set, else ``kernels`` in the user's cache
+folder for autocnn ($XDG_CACHE_HOME/autocnn, ~/.cache/autocnn or the platform's equivalent). Inside,
+each version has a folder of its own: its name is a hash of the kernels' source and of the versions
+of Python, Numba, LLVM, NumPy and SciPy. An entry's name is a hash of the kernel, its signature and
+the processor. So an upgrade of any of these makes new entries, installations that agree in all of
+them share one folder, and processes that compile at the same time cannot disturb each other: an
+entry is written to a new file and renamed.
 """
 
 import contextlib
-import functools
-import pickle
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from functools import lru_cache
 from pathlib import Path
 
+import llvmlite
 import numba
-from numba.core import event
+import numpy
+import scipy
 
-from autocnn.fast import compiling
+from autocnn.data.find import cache_folder
+from autocnn.files import atomic_write
 
-__all__ = ["callback", "forget_older", "spared"]
+__all__ = ["folder", "read", "write"]
 
-# A RuntimeError is Numba's "no folder can be written to", or "no compiled object yet": Ctrl-C fell
-# into an earlier attempt, and this process goes on.
-OUT_OF_REACH = OSError, EOFError, pickle.UnpicklingError, RuntimeError
-
-
-class _Notice(event.Listener):
-    """Tells that something is being compiled: what comes from disk goes through no pass of the
-    compiler.
-    """
-
-    def on_start(self, event):
-        compiling.notify()
-
-    def on_end(self, event):
-        """Not asked for."""
+UNUSED_DAYS = 30  # after which the folder of another version is deleted
+_HASH_BYTES = 32
 
 
-event.register("numba:run_pass", _Notice())
+@lru_cache(maxsize=1)
+def folder() -> Path | None:
+    """Return the folder of this version's entries; None, with one warning, where none can be made.
 
-
-def callback(f, signature, **options):
-    """Compile ``f`` for callers that know its address and ``signature``, from its file if there
-    is one.
+    It is looked for at the first compilation or use of a kernel, once in a process.
     """
     try:
-        return numba.cfunc(signature, cache=True, **options)(f)
-    except OUT_OF_REACH:
-        return numba.cfunc(signature, **options)(f)
-
-
-def forget_older(folder):
-    """Drop what was compiled before the newest file of ``folder`` was written.
-
-    Numba compares a kernel with its own file alone, but a kernel holds code of other files as well:
-    that of what it calls.
-    """
-    folder = Path(folder)
+        own = numba.config.CACHE_DIR
+        root = Path(own) / "autocnn" if own else cache_folder() / "kernels"
+        path = root / _version()
+        fresh = not path.exists()
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
+        _warn()
+        return None
     with contextlib.suppress(OSError):
-        newest = max((path.stat().st_mtime for path in folder.glob("*.py")), default=0)
-        for index in (folder / "__pycache__").glob("*.nbi"):
-            if index.stat().st_mtime < newest:
-                index.unlink()
+        os.utime(path)  # says that it is in use
+        if fresh:
+            _delete_unused(root)
+    return path
 
 
-def spared(kernel):
-    """Let a compiled kernel do without its file, should the disk be full or the file damaged or
-    out of reach. Returns it.
-    """
-    cache = getattr(kernel, "_cache", None)
-    for name in ("load_overload", "save_overload"):
-        if hasattr(cache, name):
-            setattr(cache, name, _forgiving(getattr(cache, name)))
-    return kernel
+def read(entry: str) -> bytes | None:
+    """Return what ``write`` kept as ``entry``; None if there is no such entry, or a damaged one."""
+    if folder() is None:
+        return None
+    try:
+        data = (folder() / _file_name(entry)).read_bytes()
+    except OSError:
+        return None
+    digest, content = data[:_HASH_BYTES], data[_HASH_BYTES:]
+    return content if hashlib.sha256(content).digest() == digest else None
 
 
-def _forgiving(method):
-    @functools.wraps(method)
-    def attempt(*args, **options):
-        try:
-            return method(*args, **options)
-        except OUT_OF_REACH:
-            return None  # which stands for a kernel that is not on disk
+def write(entry: str, content: bytes) -> None:
+    """Keep ``content`` as ``entry``. Warns, once in a process, if the disk does not take it."""
+    if folder() is None:
+        return
+    try:
+        atomic_write(folder() / _file_name(entry), hashlib.sha256(content).digest() + content)
+    except OSError:
+        _warn()
 
-    return attempt
+
+def _file_name(entry):
+    """A readable beginning, and the hash that tells entries apart."""
+    name = re.sub(r"\W+", "_", entry)[:40]
+    return f"{name}-{hashlib.sha256(entry.encode()).hexdigest()[:24]}.kernel"
+
+
+def _version():
+    sources = [*Path(__file__).parent.glob("*.py"), Path(__file__).parent.parent / "tuning.py"]
+    versions = [
+        sys.implementation.cache_tag,
+        *(package.__version__ for package in (numba, llvmlite, numpy, scipy)),
+    ]
+    digest = hashlib.sha256("\n".join(versions).encode())
+    for path in sorted(sources):
+        digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _delete_unused(root):
+    """Delete folders of other versions that no process has used for ``UNUSED_DAYS``."""
+    oldest = time.time() - UNUSED_DAYS * 24 * 3600
+    for path in root.iterdir():
+        if re.fullmatch("[0-9a-f]{24}", path.name) and path.stat().st_mtime < oldest:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@lru_cache(maxsize=1)  # once in a process, whatever the error
+def _warn():
+    warnings.warn(
+        "compiled kernels cannot be kept on disk, so each process spends 10 to 30 s on compiling its "
+        "own: set NUMBA_CACHE_DIR to a folder that can be written",
+        RuntimeWarning,
+        stacklevel=2,
+    )

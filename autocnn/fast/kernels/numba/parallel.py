@@ -1,62 +1,48 @@
-"""Threads of the compiled kernels: each kernel is one call, whose blocks a crew of threads shares
-out.
+"""Kernels on several threads: each kernel is one call, whose blocks a pool of threads shares.
 
 A kernel runs without the interpreter's lock from its first block to its last, products included:
-Numba calls SciPy's BLAS by itself. Between two kernels the threads of OpenMP stay awake for a
-moment, so that the next one starts within microseconds, where a sleeping thread takes a tenth of a
-millisecond to wake.
-
-``num_threads`` is how many threads share a kernel. BLAS is held at one thread each meanwhile: its own
-threads would also stay awake, and take turns with ours on the same cores.
+Numba calls SciPy's BLAS directly. Between two kernels OpenMP's threads stay awake for a moment, so
+that the next one starts within microseconds, where a sleeping thread takes a tenth of a millisecond
+to wake. BLAS is held at one thread meanwhile: its own threads would also stay awake, and compete
+with the kernels' for the same cores.
 """
 
 import functools
-import importlib
 import inspect
 import os
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numba
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from autocnn.fast import threadpool
-from autocnn.fast.kernels.numba.cache import callback, forget_older, spared
+from autocnn.fast.kernels.numba.compiler import CompiledFunction, has_reentrant_threads, jit
 
 __all__ = ["jit", "num_threads", "parallel_kernel", "thread_context"]
 
-OPTIONS = dict(nogil=True, error_model="numpy")
-
-forget_older(os.path.dirname(__file__))
 _forked = False
 
 
-def jit(f, **more):
-    """Compile a function and keep the result on disk, if that can be."""
-    try:
-        return spared(njit(cache=True, **OPTIONS, **more)(f))
-    except RuntimeError:  # no folder can be written to: compile anew in each process
-        return njit(**OPTIONS, **more)(f)
+def parallel_kernel(f: Callable) -> Callable:
+    """Make the kernel ``k(*args)`` of ``f(thread, num_threads, *args)``, which does one thread's
+    share of the work.
 
-
-def parallel_kernel(f):
-    """Make a kernel of ``f(thread, num_threads, *args)``, which does the share of one thread among so many.
-    The kernel takes ``args``.
-
-    They are contiguous arrays, ints and bools. An array with a part for each thread says how many
-    there are by ``num_threads=``: it may be that somebody sets another number of threads meanwhile.
+    ``args`` are contiguous arrays, ints and bools. A kernel that is given an array with one part a
+    thread must be called with ``num_threads=`` their number: another thread of Python may change
+    ``num_threads()`` between the array's creation and the call.
     """
-    shares = {}
+    compiled = {}
 
     @functools.wraps(f)
     def kernel(*args, num_threads=None):
-        kinds = tuple(map(_kind, args))
-        share = shares.get(kinds)
+        key = tuple(map(_signature_key, args))
+        share = compiled.get(key)
         if share is None:
-            share = shares[kinds] = _Share(
-                f, types.void(types.int64, types.int64, *map(numba.typeof, args))
-            )
+            signature = types.void(types.int64, types.int64, *map(numba.typeof, args))
+            share = compiled[key] = CompiledFunction(f, signature)
         if _local.ready:
             _run(share, args, num_threads)
         else:
@@ -70,35 +56,18 @@ def parallel_kernel(f):
 
 def _run(share, args, n):
     n = num_threads() if n is None else n
-    (_on_threads if n > 1 else _alone)(n, share, *args)
+    run = _on_threads if n > 1 else _on_caller
+    run(n, share, *args)
 
 
-def _kind(value):
-    """What decides how a value is compiled; quicker than Numba's ``typeof``."""
+def _signature_key(value):
+    """Return what decides how a value is compiled; quicker than Numba's ``typeof``."""
     if type(value) is np.ndarray:
         return value.dtype.char, value.ndim, value.flags.writeable, value.flags.c_contiguous
     return type(value)
 
 
-class _Share(types.WrapperAddressProtocol):
-    """A compiled function of one signature, by its address.
-
-    Called that way, it is compiled once. Called by its name, it would be compiled into each of its
-    callers as well, and into their loops for threads, which takes four times as long.
-    """
-
-    def __init__(self, f, signature):
-        self.function = callback(f, signature, **OPTIONS)
-        self.types, self._numba_type_ = signature, types.FunctionType(signature)
-
-    def __wrapper_address__(self):
-        return self.function.address
-
-    def signature(self):
-        return self.types
-
-
-def _alone(num_threads, share, *args):
+def _on_caller(num_threads, share, *args):
     for thread in range(num_threads):
         share(thread, num_threads, *args)
 
@@ -108,19 +77,19 @@ def _on_threads(num_threads, share, *args):
         share(np.int64(thread), num_threads, *args)
 
 
-_alone, _on_threads = jit(_alone), jit(_on_threads, parallel=True)
+_on_caller, _on_threads = jit(_on_caller), jit(_on_threads, parallel=True)
 
 
 class _Local(threading.local):
-    ready = False
+    ready = False  # whether this thread of Python is inside thread_context()
 
 
 _local = _Local()
 
 
 @contextmanager
-def thread_context():
-    """Hold BLAS at one thread and Numba at ours, for one kernel or for all of a network."""
+def thread_context() -> Iterator[None]:
+    """Hold BLAS at one thread and set Numba's number of threads to ours; contexts nest."""
     if _local.ready:
         yield
         return
@@ -135,35 +104,18 @@ def thread_context():
             numba.set_num_threads(before)
 
 
-def num_threads():
-    """Return how many threads share a kernel."""
-    return threadpool.num_threads() if not _forked and _layer() else 1
-
-
-@functools.cache
-def _layer():
-    """Say whether Numba has threads that several callers can use at a time: those of OpenMP or of
-    TBB.
-
-    Its third kind ends the process when two callers meet; where there is no other (or the
-    environment asks for it), kernels run on one thread.
+def num_threads() -> int:
+    """Return how many threads share a kernel: 1 where several callers could not use Numba's threads
+    at a time.
     """
-    if numba.config.THREADING_LAYER == "workqueue":
-        return False
-    for layer in ("omppool", "tbbpool"):
-        try:
-            importlib.import_module(f"numba.np.ufunc.{layer}")
-        except ImportError:
-            continue
-        return True
-    return False
+    return threadpool.num_threads() if not _forked and has_reentrant_threads() else 1
 
 
-def _forget():
+def _after_fork():
     """GNU's OpenMP does not survive a fork: the child's kernels run on one thread."""
     global _forked
     _forked = True
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_after_fork)
