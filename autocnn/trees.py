@@ -1,22 +1,32 @@
-"""Trees: nested dicts, lists and tuples whose leaves are arrays; parameters, state and gradients
-are all trees.
+"""Trees: nested dicts, lists and tuples of arrays. Parameters, state and gradients are all trees.
 
-A leaf's path is its keys joined by dots, so that ``3.main.0.w`` is ``tree[3]["main"][0]["w"]``.
-Dicts are walked in insertion order, which is the order in which layers were written down.
+The path of a leaf is its keys joined by dots: ``3.main.0.w`` is ``tree[3]["main"][0]["w"]``. Dicts
+are traversed in insertion order, which is the order of the layers.
+
+>>> params = [{"w": np.ones((2, 3)), "b": np.zeros(2)}, {}]
+>>> [(path, leaf.shape) for path, leaf in leaves(params)]
+[('0.w', (2, 3)), ('0.b', (2,))]
 """
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
-__all__ = ["count", "leaves", "tree_map", "unflatten"]
+__all__ = ["Tree", "count", "leaves", "tree_map", "unflatten"]
+
+Tree = Any  # a leaf, or a dict, list or tuple of trees
 
 
-def leaves(tree, path=""):
-    """List the (path, leaf) pairs of a tree, in order. Empty containers have none; a bare array
-    has the path ``""``.
+def leaves(tree: Tree, path: str = "") -> list[tuple[str, Any]]:
+    """Return the (path, leaf) pairs of a tree, in order.
+
+    Empty containers have none. A bare array is one leaf with the path ``""``. path: a prefix for
+    all paths.
     """
     if isinstance(tree, dict):
-        items = tree.items()
-    elif isinstance(tree, (list, tuple)):
+        items: Iterable[tuple[Any, Any]] = tree.items()
+    elif isinstance(tree, list | tuple):
         items = enumerate(tree)
     else:
         return [(path, tree)]
@@ -24,80 +34,81 @@ def leaves(tree, path=""):
     return [pair for key, branch in items for pair in leaves(branch, f"{prefix}{key}")]
 
 
-def tree_map(f, tree, *rest):
-    """Build the tree of ``f(leaf, *leaves_at_the_same_place)``; all trees must have one structure.
+def tree_map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
+    """Apply ``f(leaf, *leaves of the other trees at the same path)`` to every leaf.
 
-    Raises ValueError naming the path at which two structures part.
+    Returns a tree of the results, with the structure of ``tree``. Raises ValueError that names the
+    first path at which the structures differ.
+
+    >>> tree_map(lambda a, b: a + b, {"w": 1, "b": [2]}, {"w": 10, "b": [20]})
+    {'w': 11, 'b': [22]}
     """
-    return _map(f, (tree, *rest), ()) if rest else _map_one(f, tree)
+    return _map_many(f, (tree, *rest), ()) if rest else _map_one(f, tree)
 
 
-def _map_one(f, tree):
+def unflatten(tree: Tree, values: Iterable[Any]) -> Tree:
+    """Return a tree with the structure of ``tree`` and the leaves ``values``, in order.
+
+    The inverse of listing the leaves. ValueError when there are more or fewer values than leaves.
+    """
+    values = list(values)
+    if len(values) != (n := len(leaves(tree))):
+        raise ValueError(f"unflatten got {len(values)} values for a tree of {n} leaves")
+    remaining = iter(values)
+    return _map_one(lambda _: next(remaining), tree)
+
+
+def count(tree: Tree) -> int:
+    """Return how many numbers a tree holds: the sum of its leaves' sizes."""
+    return sum(int(np.size(leaf)) for _, leaf in leaves(tree))
+
+
+def _map_one(f: Callable[[Any], Any], tree: Tree) -> Tree:
     if isinstance(tree, dict):
         return {key: _map_one(f, branch) for key, branch in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return _sequence(tree, [_map_one(f, branch) for branch in tree])
+    if isinstance(tree, list | tuple):
+        return _sequence_like(tree, [_map_one(f, branch) for branch in tree])
     return f(tree)
 
 
-def _sequence(like, parts):
+def _map_many(f: Callable[..., Any], trees: Iterable[Tree], path: tuple[Any, ...]) -> Tree:
+    tree, *rest = trees
+    for other in rest:
+        if not _same_container(tree, other):
+            raise ValueError(
+                f"trees differ at {_path_text(path)}: {_describe(tree)} in one, "
+                f"{_describe(other)} in the other"
+            )
+    if isinstance(tree, dict):
+        return {key: _map_many(f, [t[key] for t in (tree, *rest)], (*path, key)) for key in tree}
+    if isinstance(tree, list | tuple):
+        branches = enumerate(zip(tree, *rest, strict=True))
+        return _sequence_like(tree, [_map_many(f, parts, (*path, i)) for i, parts in branches])
+    return f(tree, *rest)
+
+
+def _sequence_like(like: list | tuple, parts: list) -> list | tuple:
     if isinstance(like, list):
         return parts
     return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
 
 
-def _map(f, trees, path):
-    tree, *rest = trees
-    if not isinstance(tree, (dict, list, tuple)):
-        for other in rest:
-            if isinstance(other, (dict, list, tuple)):
-                raise ValueError(
-                    f"trees differ at {_at(path)}: a leaf in one, a {_kind(other)} in the other"
-                )
-        return f(*trees)
-    for other in rest:
-        if not _alike(tree, other):
-            raise ValueError(
-                f"trees differ at {_at(path)}: {_kind(tree)} in one, {_kind(other)} in the other"
-            )
-    if isinstance(tree, dict):
-        return {key: _map(f, [t[key] for t in trees], (*path, key)) for key in tree}
-    return _sequence(
-        tree, [_map(f, branches, (*path, i)) for i, branches in enumerate(zip(*trees, strict=True))]
-    )
-
-
-def _alike(tree, other):
+def _same_container(tree: Tree, other: Tree) -> bool:
     if isinstance(tree, dict):
         return isinstance(other, dict) and tree.keys() == other.keys()
-    kind = list if isinstance(tree, list) else tuple
-    return isinstance(other, kind) and len(other) == len(tree)
+    if isinstance(tree, list | tuple):
+        kind = list if isinstance(tree, list) else tuple
+        return isinstance(other, kind) and len(other) == len(tree)
+    return not isinstance(other, dict | list | tuple)
 
 
-def _kind(tree):
+def _describe(tree: Tree) -> str:
     if isinstance(tree, dict):
-        return f"dict with keys {sorted(map(str, tree))}"
-    if isinstance(tree, (list, tuple)):
-        return f"{type(tree).__name__} of {len(tree)}"
-    return "leaf"
+        return f"a dict with keys {sorted(map(str, tree))}"
+    if isinstance(tree, list | tuple):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return "a leaf"
 
 
-def _at(path):
+def _path_text(path: tuple[Any, ...]) -> str:
     return f"'{'.'.join(map(str, path))}'" if path else "the root"
-
-
-def unflatten(tree, values):
-    """Put ``values``, one for each leaf in order, into the structure of ``tree``. The inverse of
-    listing the leaves.
-    """
-    values = list(values)
-    feed, end = iter(values), object()
-    filled = _map_one(lambda _: next(feed, end), tree)
-    if len(values) != (n := len(leaves(tree))):
-        raise ValueError(f"unflatten got {len(values)} values for a tree of {n} leaves")
-    return filled
-
-
-def count(tree):
-    """Count the numbers in a tree: the sum of its leaves' sizes."""
-    return sum(int(np.size(leaf)) for _, leaf in leaves(tree))

@@ -91,14 +91,14 @@ def optimizer(recipe, steps_per_epoch):
     if recipe.schedule == "cosine":
         rate = optim.cosine(recipe.rate, steps, int(min(warmup, steps / 5)))
     elif recipe.schedule == "constant":
-        rate = optim.constant(recipe.rate, int(warmup))
+        rate = optim.warmup_constant(recipe.rate, int(warmup))
     else:
         raise ValueError(f"there is no schedule {recipe.schedule!r}; use cosine or constant")
     if recipe.optimizer == "adam":
         found = optim.adam(rate, weight_decay=recipe.weight_decay)
     else:
         found = optim.sgd(rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay)
-    return found if recipe.clip is None else optim.clip(found, recipe.clip)
+    return found if recipe.clip is None else optim.clip_by_global_norm(found, recipe.clip)
 
 
 def augmentation(recipe, fill=0.0):

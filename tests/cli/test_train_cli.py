@@ -385,7 +385,7 @@ def test_limit_and_shifts(pictures, tmp_path):
         (["--batch-size", 0], "batch_size"),
         (["--rate", -1], "rate must be a finite number"),
         (["--rate", "nan"], "rate must be a finite number"),
-        (["--clip", 0], "longest must be a number above 0"),
+        (["--clip", 0], "max_norm must be a number above 0"),
         (["--weight-decay", -1], "weight_decay"),
         (["--optimizer", "lion"], "no optimizer 'lion'; use adam or sgd"),
         (["--seed", -1], "--seed must be an int, 0 or more and below 2^63; got -1"),

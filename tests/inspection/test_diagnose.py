@@ -213,7 +213,7 @@ def test_gradients_that_are_not_finite(tiny, patterns, clipped):
     once, the network a step later.
     """
     model = Spoiled(tiny[0], ("0.w", "4.w"), np.nan, 7)
-    optimizer = optim.clip(optim.sgd(0.1), 5.0) if clipped else optim.sgd(0.1)
+    optimizer = optim.clip_by_global_norm(optim.sgd(0.1), 5.0) if clipped else optim.sgd(0.1)
     words = told(lambda: ac.train(tiny[1], patterns, model=model, optimizer=optimizer, epochs=2))
     assert words.startswith(
         "at epoch 1, step 7, the gradient of params leaf '4.w' became nan, the first on the way back"

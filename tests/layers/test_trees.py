@@ -47,14 +47,14 @@ def test_tree_map_maps_each_leaf_once(tree):
 @pytest.mark.parametrize(
     "one, other, says",
     [
-        ([1.0, 2.0], [1.0], "root: list of 2 in one, list of 1"),
+        ([1.0, 2.0], [1.0], "root: a list of 2 in one, a list of 1"),
         (
             {"a": {"w": 1.0}},
             {"a": {"v": 1.0}},
-            r"'a': dict with keys \['w'\] in one, dict with keys \['v'\]",
+            r"'a': a dict with keys \['w'\] in one, a dict with keys \['v'\]",
         ),
         ([1.0], [[1.0]], "'0': a leaf in one, a list of 1 in the other"),
-        ([[1.0]], [1.0], "'0': list of 1 in one, leaf"),
+        ([[1.0]], [1.0], "'0': a list of 1 in one, a leaf"),
         ([1.0], (1.0,), "root"),
     ],
 )

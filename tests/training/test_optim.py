@@ -123,12 +123,12 @@ def test_adam_lets_no_moment_become_subnormal():
 
 
 def test_clipping_survives_what_overflows_float32():
-    opt = optim.clip(optim.sgd(0.1), 0.5)
+    opt = optim.clip_by_global_norm(optim.sgd(0.1), 0.5)
     start = {"a": np.ones(4, "float32")}
     moved, _ = opt.update(start, {"a": np.full(4, 1e30, "float32")}, opt.init(start))
     assert np.allclose(moved["a"], 1 - 0.1 * 0.25)
-    assert optim.norm({"a": np.array([3e200, 4e200])}) == pytest.approx(5e200)
-    with pytest.raises(ValueError, match="no direction"):
+    assert optim.global_norm({"a": np.array([3e200, 4e200])}) == pytest.approx(5e200)
+    with pytest.raises(ValueError, match="cannot be scaled"):
         opt.update(start, {"a": np.full(4, np.inf, "float32")}, opt.init(start))
 
 
@@ -138,7 +138,7 @@ def test_numpy_numbers_do_not_widen_parameters():
     for opt in (
         optim.sgd(x(0.1), momentum=x(0.9), weight_decay=x(0.1)),
         optim.adam(x(0.1), x(0.9), x(0.99), x(1e-8), x(0.1)),
-        optim.clip(optim.sgd(0.1), x(0.5)),
+        optim.clip_by_global_norm(optim.sgd(0.1), x(0.5)),
     ):
         moved, state = opt.update(start, grads, opt.init(start))
         assert moved["a"].dtype == np.float32
@@ -158,14 +158,14 @@ def test_a_leaf_without_axes_moves():
     [
         (
             lambda: optim.sgd(-0.1),
-            "rate must be a finite number, 0 or more or a function of the step; got -0.1",
+            "rate must be a finite number, 0 or more, or a function of the step; got -0.1",
         ),
         (lambda: optim.sgd(float("nan")), "rate.*got nan"),
         (lambda: optim.sgd("fast"), "rate.*got 'fast'"),
         (lambda: optim.sgd(None), "rate.*got None"),
         (lambda: optim.sgd([0.1]), "rate.*got"),
         (lambda: optim.sgd(0.1, momentum="0.9"), "momentum.*got '0.9'"),
-        (lambda: optim.clip(optim.sgd(0.1), None), "longest.*got None"),
+        (lambda: optim.clip_by_global_norm(optim.sgd(0.1), None), "max_norm.*got None"),
         (lambda: optim.sgd(0.1, momentum=1.0), "momentum.*got 1.0"),
         (lambda: optim.sgd(0.1, nesterov=True), "nesterov needs momentum"),
         (lambda: optim.adam(0.1, beta2=1.5), "beta2"),
@@ -175,3 +175,25 @@ def test_a_leaf_without_axes_moves():
 def test_bad_arguments_are_named(make, says):
     with pytest.raises(ValueError, match=says):
         make()
+
+
+@pytest.mark.parametrize(
+    "old, new, call",
+    [
+        ("clip", "clip_by_global_norm", lambda f: f(optim.sgd(0.1), 0.5)),
+        ("constant", "warmup_constant", lambda f: f(0.1, 2)(0)),
+        ("drops", "piecewise_constant", lambda f: f({0: 0.1, 3: 0.01})(3)),
+        ("norm", "global_norm", lambda f: f([np.array([3.0, 4.0])])),
+    ],
+)
+def test_old_names_work_and_warn(old, new, call):
+    with pytest.warns(DeprecationWarning, match=rf"optim\.{old} is deprecated.*optim\.{new}"):
+        function = getattr(optim, old)
+    assert function is getattr(optim, new) and call(function) is not None
+
+
+def test_the_old_argument_of_clip_works_and_warns():
+    with pytest.warns(DeprecationWarning, match="max_norm="):
+        opt = optim.clip_by_global_norm(optim.sgd(1.0), longest=0.5)
+    moved, _ = opt.update([np.zeros(1)], [np.ones(1)], opt.init([np.zeros(1)]))
+    assert moved[0] == -0.5

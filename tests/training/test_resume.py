@@ -153,7 +153,11 @@ def longer(setting, **changes):
     """The setting with a rate that does not depend on the number of epochs, and too high for the
     last to be the best.
     """
-    return setting | dict(optimizer=optim.adam(optim.constant(0.1, 3), weight_decay=0.1)) | changes
+    return (
+        setting
+        | dict(optimizer=optim.adam(optim.warmup_constant(0.1, 3), weight_decay=0.1))
+        | changes
+    )
 
 
 def test_five_epochs_and_five_more_are_ten(setting):

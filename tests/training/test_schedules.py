@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from autocnn import optim
-from autocnn.optim import adam, clip, cosine, drops, norm, sgd
+from autocnn.optim import adam, clip_by_global_norm, cosine, global_norm, piecewise_constant, sgd
 from autocnn.runs import recipes
 
 TREE = [{"w": np.array([3.0, 0.0])}, {}, {"w": np.array([[4.0]])}]
 
 
 def test_examples_of_the_docstrings():
-    assert doctest.testmod(optim).failed == 0
-    assert doctest.testmod(optim).attempted > 3
+    for module in (optim.optimizers, optim.schedules):
+        found = doctest.testmod(module)
+        assert found.failed == 0 and found.attempted > 2
 
 
 def test_cosine_at_its_landmarks():
@@ -35,8 +36,8 @@ def test_cosine_rises_then_falls():
     assert (rates[:50] > 0).all()
 
 
-def test_drops():
-    rate = drops({20: 0.01, 0: 1.0, 10: 0.1})
+def test_piecewise_constant():
+    rate = piecewise_constant({20: 0.01, 0: 1.0, 10: 0.1})
     assert [rate(t) for t in (0, 9, 10, 19, 20, 1000)] == [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]
 
 
@@ -45,7 +46,7 @@ def test_an_optimizer_counts_the_steps(make):
     """Two steps by a schedule are a step at each of its rates, the moments being those of the
     steps before.
     """
-    rates = drops({0: 0.5, 1: 0.125})
+    rates = piecewise_constant({0: 0.5, 1: 0.125})
     scheduled = make(rates)
     p, s = scheduled.update(TREE, TREE, scheduled.init(TREE))
     once, s_ = make(0.5).update(TREE, TREE, scheduled.init(TREE))
@@ -58,18 +59,18 @@ def test_an_optimizer_counts_the_steps(make):
 
 def test_a_schedule_keeps_float32():
     p = [np.ones(3, np.float32)]
-    opt = clip(adam(cosine(np.float64(0.1), 10), weight_decay=0.1), 0.5)
+    opt = clip_by_global_norm(adam(cosine(np.float64(0.1), 10), weight_decay=0.1), 0.5)
     assert opt.update(p, p, opt.init(p))[0][0].dtype == np.float32
 
 
-def test_norm_is_that_of_all_leaves():
-    assert norm(TREE) == 5.0
-    assert norm([]) == 0.0
+def test_global_norm_is_that_of_all_leaves():
+    assert global_norm(TREE) == 5.0
+    assert global_norm([]) == 0.0
 
 
 @pytest.mark.parametrize("longest, scale", [(10.0, 1.0), (5.0, 1.0), (2.5, 0.5), (0.005, 0.001)])
-def test_clip_shortens_and_keeps_the_direction(longest, scale):
-    opt = clip(sgd(1.0), longest)
+def test_clipping_shortens_and_keeps_the_direction(longest, scale):
+    opt = clip_by_global_norm(sgd(1.0), longest)
     start = [{"w": np.zeros(2)}, {}, {"w": np.zeros((1, 1))}]
     p, _ = opt.update(start, TREE, opt.init(start))
     np.testing.assert_allclose(p[0]["w"], -scale * TREE[0]["w"], rtol=1e-12)
@@ -86,11 +87,11 @@ def test_clip_shortens_and_keeps_the_direction(longest, scale):
         (lambda: cosine(0.1, 10, 10), "warmup=10"),
         (lambda: cosine(0.1, 10, -1), "warmup"),
         (lambda: cosine(0.1, 10, end=-1), "end rate"),
-        (lambda: drops({}), "step 0"),
-        (lambda: drops({5: 0.1}), "step 0"),
-        (lambda: drops({0: -0.1}), "rate from step 0"),
-        (lambda: clip(sgd(0.1), 0), "longest"),
-        (lambda: clip(sgd(0.1), float("nan")), "longest"),
+        (lambda: piecewise_constant({}), "step 0"),
+        (lambda: piecewise_constant({5: 0.1}), "step 0"),
+        (lambda: piecewise_constant({0: -0.1}), "rate from step 0"),
+        (lambda: clip_by_global_norm(sgd(0.1), 0), "max_norm"),
+        (lambda: clip_by_global_norm(sgd(0.1), float("nan")), "max_norm"),
     ],
 )
 def test_nonsense_is_refused(call, words):
@@ -98,14 +99,14 @@ def test_nonsense_is_refused(call, words):
         call()
 
 
-def test_constant_does_not_depend_on_the_length_of_the_run():
-    rate = optim.constant(0.3, warmup=3)
+def test_warmup_constant_does_not_depend_on_the_length_of_the_run():
+    rate = optim.warmup_constant(0.3, warmup=3)
     np.testing.assert_allclose([rate(t) for t in range(6)], [0.1, 0.2, 0.3, 0.3, 0.3, 0.3])
-    assert optim.constant(0.3)(0) == optim.constant(0.3)(10**9) == 0.3
+    assert optim.warmup_constant(0.3)(0) == optim.warmup_constant(0.3)(10**9) == 0.3
     assert [optim.cosine(0.3, 9, 3)(t) for t in range(3)] == [rate(t) for t in range(3)]
     for bad in ((-1, 0), (0.1, -1), (0.1, 1.5), (np.nan, 1)):
         with pytest.raises(ValueError):
-            optim.constant(*bad)
+            optim.warmup_constant(*bad)
     params = [np.ones(2)]
     after = []
     for epochs in (2, 50):
