@@ -1,30 +1,30 @@
-"""Compiling: whoever asks is told when Numba begins to compile kernels, which takes many seconds
-where none are on disk yet.
-"""
+"""Hook called when Numba starts to compile kernels, which takes many seconds the first time."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["notify", "on_compile"]
 
-_tell = None
+_callback: Callable[[], object] | None = None
 
 
 @contextmanager
-def on_compile(tell):
-    """Call ``tell()`` once, as soon as a kernel is being compiled inside a ``with`` block; not
-    when all come from disk.
+def on_compile(callback: Callable[[], object]) -> Iterator[None]:
+    """Call ``callback()`` at the first compilation inside the ``with`` block, and only then.
+
+    Kernels that are loaded from disk do not count. Of nested blocks, the inner one is called.
     """
-    global _tell
-    before, _tell = _tell, tell
+    global _callback
+    before, _callback = _callback, callback
     try:
         yield
     finally:
-        _tell = before
+        _callback = before
 
 
-def notify():
-    """Say that a kernel is being compiled; Numba's kernels call it."""
-    global _tell
-    tell, _tell = _tell, None
-    if tell is not None:
-        tell()
+def notify() -> None:
+    """Report that a compilation starts. Called by the compiler page of Numba's kernels."""
+    global _callback
+    callback, _callback = _callback, None
+    if callback is not None:
+        callback()

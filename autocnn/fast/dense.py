@@ -1,58 +1,69 @@
-"""A dense map with the ReLU behind it, forward and backward."""
+"""A dense map with the ReLU after it, forward and backward."""
+
+from collections.abc import Callable
 
 import numpy as np
+from numpy import ndarray
 
 from autocnn.fast.kernels import kernels_for, tuning
 
 __all__ = ["linear"]
 
+# backward(dy, need_dx) -> (dx or None, dw) or, with a bias, (dx or None, dw, db)
+Backward = Callable[[ndarray, bool], tuple]
 
-def linear(x, w, b, relu):
-    """Return (y, back) for x (N, D), w (D, units) and b (units,) or None: y = x w + b, clipped
-    below at zero if ``relu``.
 
-    ``back(dy, need)`` returns dx (None unless ``need``), dw and, where there is a b, db.
+def linear(x: ndarray, w: ndarray, b: ndarray | None, relu: bool) -> tuple[ndarray, Backward]:
+    """Return (y, backward) for x (N, D), w (D, units) and b (units,) or None.
+
+    y (N, units) = x w + b, and max(y, 0) with ``relu``. ``backward(dy, need_dx)`` returns dx (N, D)
+    or None, dw (D, units) and, if there is a b, db (units,).
     """
-    if max(x.size, w.size) < tuning.NUMBA_MIN_SIZE:
+    size = max(x.size, w.size)
+    if size < tuning.NUMBA_MIN_SIZE:
         return _linear_small(x, w, b, relu)
-    kernels, dtype = kernels_for(max(x.size, w.size)), x.dtype
-    x, one, y = np.ascontiguousarray(x), np.empty(0, dtype), np.empty((len(x), w.shape[1]), dtype)
-    rows, columns = (w, None) if w.flags.c_contiguous else (None, np.ascontiguousarray(w.T))
-    bias = np.zeros(len(y[0]), dtype) if b is None else np.ascontiguousarray(b)
-    if columns is None:
-        kernels.matmul(x, rows, one, bias, y, relu)  # (N, D) . (D, units)
-    else:
-        kernels.matmul_nt(x, columns, one, bias, y, relu)
+    kernels, dtype = kernels_for(size), x.dtype
+    x, y, no_scale = (
+        np.ascontiguousarray(x),
+        np.empty((len(x), w.shape[1]), dtype),
+        np.empty(0, dtype),
+    )
+    # The kernels take w or its transpose, whichever is contiguous.
+    transposed = not w.flags.c_contiguous
+    matrix = np.ascontiguousarray(w.T) if transposed else w
+    times_w = kernels.matmul_nt if transposed else kernels.matmul
+    times_w_transposed = kernels.matmul if transposed else kernels.matmul_nt
+    bias = np.zeros(w.shape[1], dtype) if b is None else np.ascontiguousarray(b)
+    times_w(x, matrix, no_scale, bias, y, relu)  # (N, D) . (D, units)
 
-    def back(dy, need):
+    def backward(dy, need_dx):
         dy, dx = np.ascontiguousarray(dy), None
         if relu:
-            g, dy = dy, np.empty_like(dy)
-            kernels.relu_backward(g.reshape(-1), y.reshape(-1), dy.reshape(-1))
+            g = np.empty_like(dy)
+            kernels.relu_backward(dy.reshape(-1), y.reshape(-1), g.reshape(-1))
+            dy = g
         dw = np.empty(w.shape, dtype)
         kernels.matmul_tn(x, dy, dw)  # (D, N) . (N, units)
-        if need:
-            dx, zero = np.empty(x.shape, dtype), np.zeros(x.shape[1], dtype)
-            if columns is None:
-                kernels.matmul_nt(dy, rows, one, zero, dx, False)  # (N, units) . (units, D)
-            else:
-                kernels.matmul(dy, columns, one, zero, dx, False)
+        if need_dx:
+            dx, zeros = np.empty(x.shape, dtype), np.zeros(x.shape[1], dtype)
+            times_w_transposed(dy, matrix, no_scale, zeros, dx, False)  # (N, units) . (units, D)
         return (dx, dw) if b is None else (dx, dw, dy.sum(axis=0))
 
-    return y, back
+    return y, backward
 
 
 def _linear_small(x, w, b, relu):
+    """Do as ``linear`` without a kernel's overhead."""
     y = x @ w
     if b is not None:
         y += b
     if relu:
         np.maximum(y, 0, out=y)
 
-    def back(dy, need):
+    def backward(dy, need_dx):
         if relu:
             dy = dy * (y > 0)
-        dx, dw = dy @ w.T if need else None, x.T @ dy
+        dx, dw = dy @ w.T if need_dx else None, x.T @ dy
         return (dx, dw) if b is None else (dx, dw, dy.sum(axis=0))
 
-    return y, back
+    return y, backward

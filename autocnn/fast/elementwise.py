@@ -1,6 +1,7 @@
-"""Elementwise work on images between layers, laid out as they are: no copy into another order."""
+"""Elementwise work on images between layers, in the memory order that they have: no copies."""
 
 import numpy as np
+from numpy import ndarray
 
 from autocnn.fast.arrays import supports
 from autocnn.fast.kernels import kernels_for
@@ -8,20 +9,20 @@ from autocnn.fast.kernels import kernels_for
 __all__ = ["add_relu", "relu_backward"]
 
 
-def add_relu(a, b):
-    """Return max(a + b, 0) for arrays of one shape."""
-    flat = _in_memory_order(a, b)
+def add_relu(a: ndarray, b: ndarray) -> ndarray:
+    """Return max(a + b, 0) for arrays of one shape, in a's memory order."""
+    flat = _flat_pair(a, b)
     if flat is None:
         y = a + b
         return y * (y > 0)
-    y = np.empty_like(a)  # laid out like a
+    y = np.empty_like(a)
     kernels_for(y.size).add_relu(*flat, _flat(y))
     return y
 
 
-def relu_backward(dy, y):
-    """Return dy where y > 0, else 0."""
-    flat = _in_memory_order(dy, y)
+def relu_backward(dy: ndarray, y: ndarray) -> ndarray:
+    """Return dy where y > 0, else 0, in dy's memory order."""
+    flat = _flat_pair(dy, y)
     if flat is None:
         return dy * (y > 0)
     dx = np.empty_like(dy)
@@ -29,9 +30,9 @@ def relu_backward(dy, y):
     return dx
 
 
-def _in_memory_order(a, b):
-    """Return both arrays as flat views in the order of memory; None if they are laid out
-    differently or with gaps.
+def _flat_pair(a, b):
+    """Return both arrays as flat views in memory order; None if they have different layouts, gaps
+    or an unsupported dtype.
     """
     if a.strides != b.strides or a.shape != b.shape or not supports(a, b):
         return None
@@ -40,9 +41,7 @@ def _in_memory_order(a, b):
 
 
 def _flat(a):
-    """Return a dense array as a flat view, whatever the order of its axes; None if there are
-    gaps.
-    """
+    """Return a flat view in memory order; None for an array with gaps."""
     order = sorted(range(a.ndim), key=lambda axis: -a.strides[axis])
     a = a.transpose(order)
     return a.reshape(-1) if a.flags.c_contiguous else None

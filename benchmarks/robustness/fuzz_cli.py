@@ -47,9 +47,7 @@ STARTS = (
     "data",
     "data list --json",
 )
-KERNELS = os.path.join(
-    "fast", "kernels_numba", "__pycache__"
-)  # compiled kernels are kept beside their source
+KERNELS = os.path.join("autocnn", "kernels")  # where compiled kernels are kept
 
 
 def workplace(folder):

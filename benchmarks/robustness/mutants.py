@@ -133,7 +133,7 @@ MUTANTS = [
         "tests/models/test_networks.py",
     ),
     ("autocnn/fast/convolution.py", "stride == dilation == (1, 1)", "stride == (1, 1)", FAST),
-    ("autocnn/fast/winograd.py", "TURNED = G[[3, 1, 2, 0]]", "TURNED = G", FAST),
+    ("autocnn/fast/winograd.py", "ROTATED = G[[3, 1, 2, 0]]", "ROTATED = G", FAST),
     (
         "autocnn/fast/winograd.py",
         "(2 - padding[0], 2 - padding[1])",

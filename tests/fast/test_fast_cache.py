@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: kept between processes, keyed by what they depend on, never required."""
+"""Compiled kernels on disk: shared by processes, keyed by what they depend on, never required."""
 
 import errno
 import os

@@ -124,7 +124,8 @@ def test_a_network_in_blocks(train, small_blocks):
             nn.batch_norm(),
         )
         return nn.serial(
-            nn.conv(6, 3), nn.relu(), nn.max_pool(2), nn.residual(inner), nn.relu(), nn.avg_pool(2), nn.max_pool(3, 2, 1),
+            nn.conv(6, 3), nn.relu(), nn.max_pool(2), nn.residual(inner), nn.relu(),
+            nn.avg_pool(2), nn.max_pool(3, 2, 1),
             nn.local_response_norm(3), nn.flatten(), nn.dense(4),
         )  # fmt: skip
 

@@ -39,7 +39,7 @@ written if its length is 0:
 Normalization of a matrix; centre, scale and shift are (C,), and with ``relu`` g is dy where y > 0,
 else 0; without, g is dy:
 
-    column_sums(x)                          returns sum_m x (C,); few rows may be summed in x's dtype
+    column_sums(x)                          returns sum_m x (C,); for few rows, in x's dtype
     centered_sums(x, centre)                returns sum_m of x - centre and its square, (2, C)
     normalize(x, centre, scale, shift, y, relu)
         y = (x - centre) scale + shift, then, if relu, max(., 0)

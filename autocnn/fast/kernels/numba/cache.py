@@ -109,8 +109,8 @@ def _delete_unused(root):
 @lru_cache(maxsize=1)  # once in a process, whatever the error
 def _warn():
     warnings.warn(
-        "compiled kernels cannot be kept on disk, so each process spends 10 to 30 s on compiling its "
-        "own: set NUMBA_CACHE_DIR to a folder that can be written",
+        "compiled kernels cannot be kept on disk, so each process spends 10 to 30 s on compiling "
+        "its own: set NUMBA_CACHE_DIR to a folder that can be written",
         RuntimeWarning,
         stacklevel=2,
     )

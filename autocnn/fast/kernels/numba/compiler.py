@@ -1,11 +1,11 @@
 """Compile functions with Numba and keep the results: the one page that uses Numba's private parts.
 
 Numba's own cache (``cache=True``) is not used. It keeps files beside the installed package, where
-they outlive an uninstall; it compares a kernel with its own source file alone, though a kernel holds
-code of other files too; and its index loses entries when two processes write to it. What replaces it
-has the interface of ``numba.core.caching._Cache``. The private parts are that class, ``_cache`` of a
-dispatcher and of a ``CFunc``, ``CompileResult._reduce`` and ``_rebuild``, and the names of the
-threading layers' modules.
+they outlive an uninstall; it compares a kernel with its own source file alone, though a kernel
+holds code of other files too; and its index loses entries when two processes write to it. What
+replaces it has the interface of ``numba.core.caching._Cache``. The private parts are that class,
+``_cache`` of a dispatcher and of a ``CFunc``, ``CompileResult._reduce`` and ``_rebuild``, and the
+names of the threading layers' modules.
 """
 
 import functools

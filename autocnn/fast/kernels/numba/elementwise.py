@@ -1,4 +1,4 @@
-"""Elementwise work on several threads: it is bound by memory, and each pass saved is time saved."""
+"""Elementwise work on several threads. It is bound by memory: each pass saved is time saved."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ __all__ = ["add_relu", "relu_backward", "relu_bias_backward"]
 
 @parallel_kernel
 def add_relu(thread, num_threads, a, b, y):
-    """Write max(a + b, 0) into y, all flat."""
+    """Write max(a + b, 0) into y."""
     zero = y.dtype.type(0)
     n = y.size
     i, j = n * thread // num_threads, n * (thread + 1) // num_threads
@@ -23,7 +23,7 @@ def add_relu(thread, num_threads, a, b, y):
 
 @parallel_kernel
 def relu_backward(thread, num_threads, dy, y, dx):
-    """Write dy where y > 0, else 0, into dx, all flat."""
+    """Write dy where y > 0, else 0, into dx."""
     zero = y.dtype.type(0)
     n = y.size
     i, j = n * thread // num_threads, n * (thread + 1) // num_threads

@@ -10,11 +10,7 @@ __all__ = ["finish", "matmul", "matmul_nt", "matmul_tn"]
 
 
 def matmul_nt(x, w, scale, b, y, relu):
-    """Write x w^T scale + b into y, clipped below at zero if ``relu``: x (M, C), w (F, C), y (M,
-    F), all contiguous.
-
-    scale and b are (F,); a scale of no numbers is 1.
-    """
+    """Write x w^T, finished, into y: x (M, C), w (F, C), y (M, F)."""
     (m, c), f = x.shape, len(w)
     if m <= tuning.VECTOR_ROWS and w.size >= tuning.VECTOR_MATRIX:
         _matmul_nt_by_vectors(x, w, scale, b, y, relu)
@@ -23,9 +19,7 @@ def matmul_nt(x, w, scale, b, y, relu):
 
 
 def matmul(x, w, scale, b, y, relu):
-    """Write x w scale + b into y, clipped below at zero if ``relu``: x (M, C), w (C, F), y (M,
-    F), all contiguous.
-    """
+    """Write x w, finished, into y: x (M, C), w (C, F), y (M, F)."""
     (m, c), f = x.shape, w.shape[1]
     rows, columns = _grid(m, c, f)
     if columns == f and not (m <= tuning.VECTOR_ROWS and w.size >= tuning.VECTOR_MATRIX):
@@ -38,29 +32,18 @@ def matmul(x, w, scale, b, y, relu):
 
 
 def matmul_tn(a, b, out):
-    """Write a^T b into out: a (M, A), b (M, B), out (A, B), all contiguous."""
+    """Write a^T b into out: a (M, A), b (M, B), out (A, B)."""
     m, n = a.shape
     if m >= tuning.NUMBA_MATMUL_TALL and out.size < tuning.NUMBA_MATMUL_DIVIDE_RESULT:
         parts = np.zeros((parallel.num_threads(), *out.shape), out.dtype)
-        share = -(-m // len(parts))
-        _matmul_tn_by_rows(
-            a,
-            b,
-            parts,
-            share,
-            -(-share // -(-share // tuning.NUMBA_MATMUL_DEPTH)),
-            num_threads=len(parts),
-        )
+        share = -(-m // len(parts))  # rows for each thread
+        rows = -(-share // -(-share // tuning.NUMBA_MATMUL_DEPTH))  # of them at once
+        _matmul_tn_by_rows(a, b, parts, share, rows, num_threads=len(parts))
         np.sum(parts, axis=0, out=out)
     else:
-        columns = -(-n // parallel.num_threads())
-        _matmul_tn(
-            a,
-            b,
-            out,
-            max(1, min(columns, max(tuning.NUMBA_MATMUL_MIN_COLUMNS, tuning.NUMBA_BLOCK // m))),
-            min(m, tuning.NUMBA_MATMUL_DEPTH),
-        )
+        columns = max(tuning.NUMBA_MATMUL_MIN_COLUMNS, tuning.NUMBA_BLOCK // m)
+        columns = max(1, min(-(-n // parallel.num_threads()), columns))
+        _matmul_tn(a, b, out, columns, min(m, tuning.NUMBA_MATMUL_DEPTH))
 
 
 def _grid(m, c, f):
@@ -83,10 +66,9 @@ def _grid(m, c, f):
 
 @jit
 def finish(z, scale, b, y, r, f, relu):
-    """Write z scale + b into y (M, F) from row r and column f on, clipped below at zero if
-    ``relu``.
+    """Write z scale + b, then, if ``relu``, max(., 0), into y (M, F) from row r and column f on.
 
-    z may be that part of y.
+    An empty scale is 1. z may be that part of y.
     """
     zero = y.dtype.type(0)
     rows, columns = z.shape
@@ -146,8 +128,8 @@ def _matmul(thread, num_threads, x, w, scale, b, y, relu, rows):
 
 @parallel_kernel
 def _matmul_by_depth(thread, num_threads, x, w, parts, by_vectors):
-    """For few rows: each thread takes its share of w's rows, and their sum is left to the
-    caller.
+    """Write x[:, part] w[part] into ``parts`` (threads, M, F), one part of C for each thread: for
+    few rows. The caller adds them up.
     """
     m, c = x.shape
     c0, c1 = c * thread // num_threads, c * (thread + 1) // num_threads
@@ -192,7 +174,7 @@ def _matmul_tn(thread, num_threads, a, b, out, columns, rows):
 
 @jit
 def copy_columns(a, k, part):
-    """Copy a's columns from k on into part (M, columns)."""
+    """Copy columns of a, from k on, into part (M, columns)."""
     for i in range(len(part)):
         into, row = part[i], a[i, k : k + part.shape[1]]
         for j in range(into.size):

@@ -1,6 +1,4 @@
-"""Normalisation over the rows of a matrix (M, C), on several threads: sums over rows, and maps
-of rows.
-"""
+"""Normalization of the rows of a matrix (M, C) on several threads."""
 
 import numpy as np
 
@@ -17,16 +15,14 @@ def column_sums(x):
 
 
 def centered_sums(x, centre):
-    """Return the sums over the rows of x (M, C) of x - centre and of its square: (2, C),
-    float64.
-    """
+    """Return the sums over the rows of x - centre and of its square: (2, C), float64."""
     return _summed(_centered_sums, x, 2, centre)
 
 
 def normalize_sums(dy, x, y, centre, relu):
-    """Return the sums over rows of g and of g (x - centre): (2, C), float64.
+    """Return the sums over the rows of g and of g (x - centre): (2, C), float64.
 
-    g is dy; with ``relu``, where y > 0 only. All of them are (M, C).
+    g is dy, and with ``relu`` 0 where y <= 0.
     """
     return _summed(_normalize_sums, dy, 2, x, y, centre, relu)
 
@@ -38,8 +34,10 @@ def _summed(kernel, x, n, *more):
 
 
 @jit
-def _span(m, thread, num_threads):
-    """The rows of a thread: whole runs, so that sums do not depend on where one thread ends."""
+def _thread_rows(m, thread, num_threads):
+    """Return (r0, r1), the rows of a thread: whole runs of SUM_ROWS, so that a run's sum does not
+    depend on where a thread ends.
+    """
     runs = -(-m // SUM_ROWS)
     return runs * thread // num_threads * SUM_ROWS, min(
         m, runs * (thread + 1) // num_threads * SUM_ROWS
@@ -49,7 +47,7 @@ def _span(m, thread, num_threads):
 @parallel_kernel
 def _column_sums(thread, num_threads, x, parts):
     m, c = x.shape
-    r0, r1 = _span(m, thread, num_threads)
+    r0, r1 = _thread_rows(m, thread, num_threads)
     total, part = parts[thread, 0], np.zeros(c, x.dtype)
     for r in range(r0, r1, SUM_ROWS):
         for i in range(r, min(r + SUM_ROWS, r1)):
@@ -64,7 +62,7 @@ def _column_sums(thread, num_threads, x, parts):
 @parallel_kernel
 def _centered_sums(thread, num_threads, x, centre, parts):
     m, c = x.shape
-    r0, r1 = _span(m, thread, num_threads)
+    r0, r1 = _thread_rows(m, thread, num_threads)
     first, second = parts[thread, 0], parts[thread, 1]
     a, b = np.zeros(c, x.dtype), np.zeros(c, x.dtype)
     for r in range(r0, r1, SUM_ROWS):
@@ -83,10 +81,10 @@ def _centered_sums(thread, num_threads, x, centre, parts):
 
 @parallel_kernel
 def normalize(thread, num_threads, x, centre, scale, shift, y, relu):
-    """Write (x - centre) scale + shift into y (M, C), clipped below at zero if ``relu``."""
+    """Write (x - centre) scale + shift into y (M, C), then, if ``relu``, max(y, 0)."""
     zero = y.dtype.type(0)
     m = len(x)
-    r0, r1 = _span(m, thread, num_threads)
+    r0, r1 = _thread_rows(m, thread, num_threads)
     for i in range(r0, r1):
         p, q = x[i], y[i]
         if relu:
@@ -102,7 +100,7 @@ def normalize(thread, num_threads, x, centre, scale, shift, y, relu):
 def _normalize_sums(thread, num_threads, dy, x, y, centre, relu, parts):
     zero = x.dtype.type(0)
     m, c = x.shape
-    r0, r1 = _span(m, thread, num_threads)
+    r0, r1 = _thread_rows(m, thread, num_threads)
     first, second = parts[thread, 0], parts[thread, 1]
     a, b = np.zeros(c, x.dtype), np.zeros(c, x.dtype)
     for r in range(r0, r1, SUM_ROWS):
@@ -126,13 +124,11 @@ def _normalize_sums(thread, num_threads, dy, x, y, centre, relu, parts):
 
 @parallel_kernel
 def normalize_backward(thread, num_threads, dy, x, y, centre, s, dx, relu):
-    """Write s[0] g + s[1] (x - centre) + s[2] into dx (M, C); g is dy, with ``relu`` where y > 0
-    only.
-    """
+    """Write s[0] g + s[1] (x - centre) + s[2] into dx (M, C), with g as in ``normalize_sums``."""
     zero = x.dtype.type(0)
     m = len(x)
     a, b, c = s[0], s[1], s[2]
-    r0, r1 = _span(m, thread, num_threads)
+    r0, r1 = _thread_rows(m, thread, num_threads)
     for i in range(r0, r1):
         g, p, q, d = dy[i], x[i], y[i], dx[i]
         if relu:

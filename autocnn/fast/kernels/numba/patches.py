@@ -16,7 +16,7 @@ _NO_IMAGES = {char: np.empty((0, 0, 0, 0), char) for char in "fd"}
 
 
 def conv_patches(x, w, scale, b, y, stride, padding, dilation, relu):
-    """Write the convolution of x with w into y; return backward(dy, need_dx) -> (dx or None, dw)."""
+    """Write the convolution of x with w into y. Return backward(dy, need_dx) -> (dx, dw)."""
     n, ho, wo, f = y.shape
     weights = to_nhwc(w).reshape(f, -1)
     k = weights.shape[1]
@@ -160,14 +160,14 @@ def _add_all_back(thread, num_threads, g, w, p, dimage, i0, i1, geometry):
 
 @jit
 def _unpacked(g):
-    """Heights and widths of the output, the kernel, the stride and the dilation."""
+    """Return ho, wo, kh, kw, sh, sw, dh, dw."""
     return g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]
 
 
 @jit
 def _copy(x, p, r0, r1, geometry):
-    """Copy the windows of output rows r0..r1 of padded images x (N, H, W, C) into p ((r1 - r0)
-    Wo, kh kw C).
+    """Copy the windows of output rows r0 <= r < r1 of padded images x (N, H, W, C) into
+    p ((r1 - r0) Wo, kh kw C).
     """
     ho, wo, kh, kw, sh, sw, dh, dw = _unpacked(geometry)
     c = x.shape[3]
@@ -188,8 +188,8 @@ def _copy(x, p, r0, r1, geometry):
 
 @jit
 def _copy_single_channel(x, p, r0, r1, geometry):
-    """Do as ``_copy`` for images of one channel, into p (kh kw, (r1 - r0) Wo): runs as long as a
-    row of outputs.
+    """Do as ``_copy`` for images of one channel, into p (kh kw, (r1 - r0) Wo): what is copied at
+    once is as long as a row of outputs, not of a window.
     """
     ho, wo, kh, kw, sh, sw, dh, dw = _unpacked(geometry)
     x = x.reshape(x.shape[0], x.shape[1], -1)
@@ -210,7 +210,9 @@ def _copy_single_channel(x, p, r0, r1, geometry):
 
 @jit
 def _add_back(p, x, r0, r1, geometry):
-    """Add windows p back into padded images x: the transpose of ``_copy``."""
+    """Add windows p ((r1 - r0) Wo, kh kw C) to the cells of padded images x that they were copied
+    from: the transpose of ``_copy``.
+    """
     ho, wo, kh, kw, sh, sw, dh, dw = _unpacked(geometry)
     c = x.shape[3]
     x = x.reshape(x.shape[0], x.shape[1], -1)

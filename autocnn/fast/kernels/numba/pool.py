@@ -8,57 +8,46 @@ __all__ = ["max_pool", "max_pool_backward"]
 
 
 def max_pool(x, y, indices, size, stride, padding):
-    """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``indices`` gets the offset u kw + v of each
-    window's first maximum.
-
-    A ``indices`` of no rows is not written.
-    """
-    _max_pool(
-        x,
-        y,
-        indices,
-        len(indices) > 0 and _simple(size, stride, padding),
-        np.array((*size, *stride, *padding)),
-    )
+    """Write each window's maximum into y, and unless ``indices`` is empty, its offset into that."""
+    by_two = len(indices) > 0 and _is_2x2(size, stride, padding)
+    _max_pool(x, y, indices, by_two, np.array((*size, *stride, *padding)))
 
 
 def max_pool_backward(dy, indices, dx, size, stride, padding):
-    """Add dy to the cells of dx (N, H, W, C) that won. dx holds zeros."""
-    _max_pool_backward(
-        dy, indices, dx, _simple(size, stride, padding), np.array((*size, *stride, *padding))
-    )
+    """Add dy to each window's maximum in dx, which holds zeros."""
+    by_two = _is_2x2(size, stride, padding)
+    _max_pool_backward(dy, indices, dx, by_two, np.array((*size, *stride, *padding)))
 
 
-def _simple(size, stride, padding):
-    """Say whether this is the window of nearly every network."""
+def _is_2x2(size, stride, padding):
+    """Return whether this is the window of nearly every network."""
     return size == stride == (2, 2) and padding == (0, 0)
 
 
 @parallel_kernel
-def _max_pool(thread, num_threads, x, y, indices, simple, window):
+def _max_pool(thread, num_threads, x, y, indices, by_two, window):
     rows = y.shape[0] * y.shape[1]
     for r in range(rows * thread // num_threads, rows * (thread + 1) // num_threads):
-        if simple:
-            _row_of_2x2(x, y, indices, r)
+        if by_two:
+            _row_2x2(x, y, indices, r)
         else:
             _row(x, y, indices, r, window)
 
 
 @parallel_kernel
-def _max_pool_backward(thread, num_threads, dy, indices, dx, simple, window):
+def _max_pool_backward(thread, num_threads, dy, indices, dx, by_two, window):
     n = len(dx)
-    for i in range(
-        n * thread // num_threads, n * (thread + 1) // num_threads
-    ):  # windows may overlap, but not across images
-        if simple:
-            _image_of_2x2_back(dy[i], indices[i], dx[i])
+    # Windows may overlap, but not across images.
+    for i in range(n * thread // num_threads, n * (thread + 1) // num_threads):
+        if by_two:
+            _image_2x2_backward(dy[i], indices[i], dx[i])
         else:
-            _image_back(dy[i], indices[i], dx[i], window)
+            _image_backward(dy[i], indices[i], dx[i], window)
 
 
 @jit
-def _row_of_2x2(x, y, indices, r):
-    """All four cells of a window at once."""
+def _row_2x2(x, y, indices, r):
+    """Pool output row r (counted over all images), all four cells of a window at once."""
     _, ho, wo, c = y.shape
     n, i = r // ho, r % ho
     for j in range(wo):
@@ -116,7 +105,7 @@ def _row(x, y, indices, r, window):
 
 
 @jit
-def _image_of_2x2_back(dy, indices, dx):
+def _image_2x2_backward(dy, indices, dx):
     zero = dy.dtype.type(0)
     ho, wo, c = dy.shape
     for i in range(ho):
@@ -140,7 +129,7 @@ def _image_of_2x2_back(dy, indices, dx):
 
 
 @jit
-def _image_back(dy, indices, dx, window):
+def _image_backward(dy, indices, dx, window):
     kh, kw, sh, sw, ph, pw = window[0], window[1], window[2], window[3], window[4], window[5]
     zero = dy.dtype.type(0)
     ho, wo, c = dy.shape

@@ -1,9 +1,8 @@
 """Winograd's F(2 x 2, 3 x 3) on several threads: ``autocnn.fast.winograd`` has the formulas.
 
-Where there are many tiles, each thread takes blocks of rows of tiles from the image to the output,
-within its cache. Where there are few, all threads do each of three phases together: tiles, 16
-products, outputs. Derivatives of kernels go in phases too, since each of the 16 products then has
-one place to add to.
+For many tiles, each thread takes blocks of rows of tiles from the image to the output, within its
+cache. For few, all threads share each of three phases: tiles, 16 products, outputs. The gradient of
+kernels goes in phases too, so that each of the 16 products has one place to add to.
 """
 
 import numpy as np
@@ -22,8 +21,8 @@ __all__ = [
 
 
 def conv_winograd(x, u, y, scale, b, padding, relu):
-    """Write the convolution of x (N, H, W, C) with transformed kernels u (16, F, C) into y (N,
-    Ho, Wo, F), finished.
+    """Write the convolution of x (N, H, W, C) with transformed kernels u (16, F, C), finished, into
+    y (N, Ho, Wo, F).
     """
     n, ho, wo, f = y.shape
     padding = np.array(padding)
@@ -46,8 +45,8 @@ def conv_winograd(x, u, y, scale, b, padding, relu):
 
 
 def conv_winograd_backward(dy, x, padding):
-    """Return the gradient of transformed kernels, (16, F, C), for dy (N, Ho, Wo, F) and x (N, H,
-    W, C).
+    """Return the gradient (16, F, C) of the transformed kernels, for dy (N, Ho, Wo, F) and
+    x (N, H, W, C).
     """
     n, ho, wo, f = dy.shape
     padding = np.array(padding)
@@ -72,9 +71,7 @@ def conv_winograd_backward(dy, x, padding):
 
 @parallel_kernel
 def winograd_transform(thread, num_threads, w, g, swapped, u):
-    """Write g w into u (16, F, C), where w (F, C, 9) are kernels and g (16, 9); with
-    ``swapped``, u is (16, C, F).
-    """
+    """Write g w^T into u (16, F, C): g (16, 9), w (F, C, 9); with ``swapped``, u is (16, C, F)."""
     _, rows, n = u.shape
     scratch, z = np.empty((n, 9), w.dtype), np.empty((16, n), w.dtype)
     for i in range(rows * thread // num_threads, rows * (thread + 1) // num_threads):
@@ -158,10 +155,10 @@ def _add_products(thread, num_threads, z, v, du, tiles):
 
 @jit
 def _image(x, v, t, r, at, th, tw, padding):
-    """Transform row r of 4 x 4 tiles that overlap by 2: v[4 a + b, at...] (tw, C) = (B^T d B)[a,
-    b].
+    """Transform row r of 4 x 4 tiles, which overlap by 2: write (B^T d B)[a, b], (tw, C), into
+    v[4 a + b, at : at + tw].
 
-    x (N, H, W, C) is not padded: what lies outside counts as zero. t (4, 2 tw + 2, C) is scratch.
+    x (N, H, W, C) is not padded: cells outside count as zero. t (4, 2 tw + 2, C) is scratch.
     """
     _, h, w, c = x.shape
     n, top = r // th, 2 * (r % th) - padding[0]
@@ -217,10 +214,8 @@ def _image(x, v, t, r, at, th, tw, padding):
 
 @jit
 def _output(m, y, s, r, at, th, tw, scale, b, relu):
-    """Transform products m (16, tiles, F) from ``at`` on into row r of 2 x 2 tiles of y (N, Ho, Wo,
-    F): A^T m A, finished.
-
-    s (2, 4, F) is scratch.
+    """Transform products m[:, at : at + tw], (16, tw, F), into A^T m A, finished: row r of 2 x 2
+    tiles of y (N, Ho, Wo, F). s (2, 4, F) is scratch.
     """
     zero = y.dtype.type(0)
     _, h, w, f = y.shape
@@ -256,10 +251,8 @@ def _output(m, y, s, r, at, th, tw, scale, b, relu):
 
 @jit
 def _gradient(dy, z, t, r, at, th, tw):
-    """Take row r of tiles of the gradient back through ``_output``: z[4 a + b, at...] (tw, F) = (A
-    dy A^T)[a, b].
-
-    t (4, 2, F) is scratch.
+    """Transform row r of 2 x 2 tiles of dy, the transpose of ``_output``: write (A dy A^T)[a, b],
+    (tw, F), into z[4 a + b, at : at + tw]. t (4, 2, F) is scratch.
     """
     _, h, w, f = dy.shape
     n, i = r // th, r % th

@@ -1,4 +1,4 @@
-"""Normalisation and elementwise work over the rows of a matrix (M, C)."""
+"""Normalization and elementwise work on the rows of a matrix (M, C)."""
 
 import numpy as np
 
@@ -18,7 +18,6 @@ __all__ = [
 
 def column_sums(x):
     """Return the sums over the rows of x (M, C): (C,), float64, or x's dtype for few rows."""
-    # Short runs keep their digits in x's own precision, which is fast; long ones need more.
     if len(x) <= tuning.SUM_ROWS:
         return x.sum(axis=0)
     return np.add.reduceat(x, np.arange(0, len(x), tuning.SUM_ROWS), axis=0).sum(
@@ -27,15 +26,13 @@ def column_sums(x):
 
 
 def centered_sums(x, centre):
-    """Return the sums over the rows of x (M, C) of x - centre and of its square: (2, C),
-    float64.
-    """
+    """Return the sums over the rows of x - centre and of its square: (2, C), float64."""
     d = x - centre
     return np.stack([column_sums(d), column_sums(d * d)]).astype(np.float64, copy=False)
 
 
 def normalize(x, centre, scale, shift, y, relu):
-    """Write (x - centre) scale + shift into y (M, C), clipped below at zero if ``relu``."""
+    """Write (x - centre) scale + shift into y (M, C), then, if ``relu``, max(y, 0)."""
     np.subtract(x, centre, out=y)
     y *= scale
     y += shift
@@ -44,18 +41,16 @@ def normalize(x, centre, scale, shift, y, relu):
 
 
 def normalize_sums(dy, x, y, centre, relu):
-    """Return the sums over rows of g and of g (x - centre): (2, C), float64.
+    """Return the sums over the rows of g and of g (x - centre): (2, C), float64.
 
-    g is dy; with ``relu``, where y > 0 only. All of them are (M, C).
+    g is dy, and with ``relu`` 0 where y <= 0.
     """
     g = dy * (y > 0) if relu else dy
     return np.stack([column_sums(g), column_sums(g * (x - centre))]).astype(np.float64, copy=False)
 
 
 def normalize_backward(dy, x, y, centre, s, dx, relu):
-    """Write s[0] g + s[1] (x - centre) + s[2] into dx (M, C); g is dy, with ``relu`` where y > 0
-    only.
-    """
+    """Write s[0] g + s[1] (x - centre) + s[2] into dx (M, C), with g as in ``normalize_sums``."""
     g = dy * (y > 0) if relu else dy
     np.subtract(x, centre, out=dx)
     dx *= s[1]
@@ -64,13 +59,13 @@ def normalize_backward(dy, x, y, centre, s, dx, relu):
 
 
 def add_relu(a, b, y):
-    """Write max(a + b, 0) into y, all flat."""
+    """Write max(a + b, 0) into y."""
     np.add(a, b, out=y)
     np.maximum(y, 0, out=y)
 
 
 def relu_backward(dy, y, dx):
-    """Write dy where y > 0, else 0, into dx, all flat."""
+    """Write dy where y > 0, else 0, into dx."""
     np.multiply(dy, y > 0, out=dx)
 
 

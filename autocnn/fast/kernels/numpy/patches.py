@@ -12,7 +12,7 @@ __all__ = ["conv_patches"]
 
 
 def conv_patches(x, w, scale, b, y, stride, padding, dilation, relu):
-    """Write the convolution of x with w into y; return backward(dy, need_dx) -> (dx or None, dw)."""
+    """Write the convolution of x with w into y. Return backward(dy, need_dx) -> (dx, dw)."""
     n, ho, wo, f = y.shape
     weights, flat = to_nhwc(w).reshape(f, -1), y.reshape(-1, f)
     k, geometry = weights.shape[1], (ho, wo, *w.shape[2:], *stride, *dilation)
@@ -49,7 +49,7 @@ def conv_patches(x, w, scale, b, y, stride, padding, dilation, relu):
 
 
 def _copied(image, r0, r1, k, geometry):
-    """The patches of output rows r0..r1: a matrix ((r1 - r0) Wo, kh kw C)."""
+    """Return the patches of output rows r0 <= r < r1: a matrix ((r1 - r0) Wo, kh kw C)."""
     m = (r1 - r0) * geometry[1]
     if image.shape[3] == 1:
         p = np.empty((k, m), image.dtype)
@@ -61,8 +61,8 @@ def _copied(image, r0, r1, k, geometry):
 
 
 def _copy(x, p, r0, r1, ho, wo, kh, kw, sh, sw, dh, dw):
-    """Copy the windows of output rows r0..r1 of padded images x (N, H, W, C) into p ((r1 - r0)
-    Wo, kh kw C).
+    """Copy the windows of output rows r0 <= r < r1 of padded images x (N, H, W, C) into
+    p ((r1 - r0) Wo, kh kw C).
     """
     a, b, row, cell = x.strides
     strides, at = (a, b * sh, row * sw, b * dh, row * dw, cell), 0
@@ -74,8 +74,8 @@ def _copy(x, p, r0, r1, ho, wo, kh, kw, sh, sw, dh, dw):
 
 
 def _copy_single_channel(x, p, r0, r1, ho, wo, kh, kw, sh, sw, dh, dw):
-    """Do as ``_copy`` for images of one channel, into p (kh kw, (r1 - r0) Wo): runs as long as a
-    row of outputs.
+    """Do as ``_copy`` for images of one channel, into p (kh kw, (r1 - r0) Wo): what is copied at
+    once is as long as a row of outputs, not of a window.
     """
     a, b, row, _ = x.strides
     strides, at = (b * dh, row * dw, a, b * sh, row * sw), 0
@@ -88,12 +88,13 @@ def _copy_single_channel(x, p, r0, r1, ho, wo, kh, kw, sh, sw, dh, dw):
 
 
 def _add_back(p, x, r0, r1, geometry):
-    """Add windows p back into padded images x: the transpose of ``_copy``."""
+    """Add windows p ((r1 - r0) Wo, kh kw C) to the cells of padded images x that they were copied
+    from: the transpose of ``_copy``.
+    """
     ho, wo, kh, kw, sh, sw, dh, dw = geometry
     a, b, row, _ = x.strides
     c, at = x.shape[3], 0
-    # A row of a window is one run in memory. Those of windows that do not overlap are added at a
-    # time.
+    # A row of a window is one run of memory. Windows that do not overlap are added together.
     run, apart = (kw, -(-kw // sw)) if dw == 1 else (1, 1)
     for n, images, i, rows in _images(r0, r1, ho):
         cells = p[at : at + images * rows * wo].reshape(images, rows, wo, kh, kw // run, run * c)
@@ -110,8 +111,8 @@ def _add_back(p, x, r0, r1, geometry):
 
 
 def _images(r0, r1, ho):
-    """Cut rows r0..r1, ``ho`` of them an image, into (image, images, row, rows): whole images
-    together, parts alone.
+    """Cut output rows r0 <= r < r1, ``ho`` an image, into (first image, images, first row, rows):
+    whole images together, parts of images alone.
     """
     while r0 < r1:
         n, i = divmod(r0, ho)

@@ -1,4 +1,4 @@
-"""Pooling over channels-last images, a cell of all windows at a time."""
+"""Pooling over channels-last images, one cell of all windows at a time."""
 
 import numpy as np
 
@@ -6,11 +6,7 @@ __all__ = ["avg_pool", "avg_pool_backward", "max_pool", "max_pool_backward"]
 
 
 def max_pool(x, y, indices, size, stride, padding):
-    """Pool x (N, H, W, C) into y (N, Ho, Wo, C); ``indices`` gets the offset u kw + v of each
-    window's first maximum.
-
-    A ``indices`` of no rows is not written.
-    """
+    """Write each window's maximum into y, and unless ``indices`` is empty, its offset into that."""
     keep = len(indices) > 0
     if keep and size == stride == (2, 2) and padding == (0, 0):
         _max_pool_2x2(x, y, indices)
@@ -31,9 +27,7 @@ def max_pool(x, y, indices, size, stride, padding):
 
 
 def _max_pool_2x2(x, y, indices):
-    """The window of nearly every network: the better column of each row, and then the better
-    row.
-    """
+    """Pool by 2 x 2, the window of nearly every network: first over columns, then over rows."""
     cells = _cells_2x2(x, y.shape)
     left, right = cells[..., 0, :], cells[..., 1, :]  # (N, Ho, 2, Wo, C)
     best, column = np.maximum(left, right), (right > left).view(np.uint8)
@@ -43,7 +37,7 @@ def _max_pool_2x2(x, y, indices):
 
 
 def _cells_2x2(x, shape):
-    """View x (N, H, W, C), without what no window sees, as (N, Ho, 2, Wo, 2, C)."""
+    """Return a view of x (N, H, W, C), cut to what windows cover, as (N, Ho, 2, Wo, 2, C)."""
     n, ho, wo, c = shape
     if x.shape[1:3] != (2 * ho, 2 * wo):
         a, b, d, e = x.strides
@@ -52,7 +46,7 @@ def _cells_2x2(x, shape):
 
 
 def _mark_all_infinite(y, indices, kh, kw, sh, sw, ph, pw):
-    """A window of -inf alone is won by its first real cell, not by the padding."""
+    """Let the first cell inside the image, not the padding, win a window of -inf alone."""
     infinite = np.isneginf(y)
     if infinite.any():
         u = np.maximum(0, ph - sh * np.arange(y.shape[1]))[:, None]
@@ -61,7 +55,7 @@ def _mark_all_infinite(y, indices, kh, kw, sh, sw, ph, pw):
 
 
 def max_pool_backward(dy, indices, dx, size, stride, padding):
-    """Add dy to the cells of dx (N, H, W, C) that won. dx holds zeros."""
+    """Add dy to each window's maximum in dx, which holds zeros."""
     if size == stride == (2, 2) and padding == (0, 0):
         cells = _cells_2x2(dx, dy.shape)
         for k in range(4):
@@ -92,14 +86,14 @@ def avg_pool_backward(dy, dx, size, stride, padding):
 
 
 def _window_cells(x, shape, kh, kw, sh, sw, ph, pw):
-    """For each offset (u, v), yield (u kw + v, which outputs see a real cell there, those
-    cells).
+    """For each offset (u, v) in a window, yield (u kw + v, index of the outputs whose cell there
+    lies inside the image, view of these cells of x).
     """
     (_, h, w, _), (_, ho, wo, _) = x.shape, shape
     for u in range(kh):
-        i0, i1 = _seen(u - ph, sh, h, ho)
+        i0, i1 = _inside(u - ph, sh, h, ho)
         for v in range(kw):
-            j0, j1 = _seen(v - pw, sw, w, wo)
+            j0, j1 = _inside(v - pw, sw, w, wo)
             if i0 < i1 and j0 < j1:
                 top, left = i0 * sh + u - ph, j0 * sw + v - pw
                 cells = x[
@@ -110,6 +104,6 @@ def _window_cells(x, shape, kh, kw, sh, sw, ph, pw):
                 yield u * kw + v, (slice(None), slice(i0, i1), slice(j0, j1)), cells
 
 
-def _seen(shift, stride, size, out):
-    """The outputs i0..i1 with 0 <= i stride + shift < size."""
+def _inside(shift, stride, size, out):
+    """Return (i0, i1): the outputs i0 <= i < i1 have 0 <= i stride + shift < size."""
     return max(0, -(shift // stride)), min(out, (size - 1 - shift) // stride + 1)

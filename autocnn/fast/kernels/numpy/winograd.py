@@ -1,5 +1,6 @@
-"""Winograd's F(2 x 2, 3 x 3): ``autocnn.fast.winograd`` has the formulas. Rows of tiles, in
-blocks that fit into the cache.
+"""Winograd's F(2 x 2, 3 x 3) on blocks of rows of tiles that fit into the cache.
+
+``autocnn.fast.winograd`` has the formulas.
 """
 
 import numpy as np
@@ -16,9 +17,7 @@ __all__ = [
 
 
 def winograd_transform(w, g, swapped, u):
-    """Write g w into u (16, F, C), where w (F, C, 9) are kernels and g (16, 9); with
-    ``swapped``, u is (16, C, F).
-    """
+    """Write g w^T into u (16, F, C): g (16, 9), w (F, C, 9); with ``swapped``, u is (16, C, F)."""
     w = w.swapaxes(0, 1) if swapped else w
     np.matmul(g, w.reshape(-1, 9).T, out=u.reshape(16, -1))  # (16, 9) . (9, F C)
 
@@ -29,8 +28,8 @@ def winograd_transform_backward(du, g, dw):
 
 
 def conv_winograd(x, u, y, scale, b, padding, relu):
-    """Write the convolution of x (N, H, W, C) with transformed kernels u (16, F, C) into y (N,
-    Ho, Wo, F), finished.
+    """Write the convolution of x (N, H, W, C) with transformed kernels u (16, F, C), finished, into
+    y (N, Ho, Wo, F).
     """
     th, tw, blocks = _blocks(y, max(x.shape[3], y.shape[3]))
     for r0, r1 in blocks:
@@ -40,8 +39,8 @@ def conv_winograd(x, u, y, scale, b, padding, relu):
 
 
 def conv_winograd_backward(dy, x, padding):
-    """Return the gradient of transformed kernels, (16, F, C), for dy (N, Ho, Wo, F) and x (N, H,
-    W, C).
+    """Return the gradient (16, F, C) of the transformed kernels, for dy (N, Ho, Wo, F) and
+    x (N, H, W, C).
     """
     du = np.zeros((16, dy.shape[3], x.shape[3]), x.dtype)
     th, tw, blocks = _blocks(dy, max(x.shape[3], dy.shape[3]))
@@ -52,8 +51,8 @@ def conv_winograd_backward(dy, x, padding):
 
 
 def _blocks(y, channels):
-    """How many 2 x 2 tiles cover y, downwards and across, and blocks of rows of tiles over all
-    images.
+    """Return (th, tw, blocks): how many 2 x 2 tiles cover y down and across, and the blocks
+    (r0, r1) of rows of tiles, counted over all images.
     """
     th, tw = (y.shape[1] + 1) // 2, (y.shape[2] + 1) // 2
     n, size = (
@@ -64,10 +63,10 @@ def _blocks(y, channels):
 
 
 def _image(x, r0, r1, th, tw, padding):
-    """Transform rows r0..r1 of 4 x 4 tiles that overlap by 2: (16, tiles, C), the matrix 4 a + b
-    being (B^T d B)[a, b].
+    """Transform rows r0 <= r < r1 of 4 x 4 tiles, which overlap by 2: return (16, tiles, C), whose
+    matrix 4 a + b is (B^T d B)[a, b].
 
-    x (N, H, W, C) is not padded: what lies outside counts as zero.
+    x (N, H, W, C) is not padded: cells outside count as zero.
     """
     _, h, w, c = x.shape
     ph, pw = padding
@@ -90,7 +89,7 @@ def _image(x, r0, r1, th, tw, padding):
 
 
 def _differences(d, out):
-    """B^T d: rows 0 - 2, 1 + 2, 2 - 1 and 1 - 3."""
+    """Write B^T d into out: rows 0 - 2, 1 + 2, 2 - 1 and 1 - 3 of d (4, W, C)."""
     np.subtract(d[0], d[2], out=out[0])
     np.add(d[1], d[2], out=out[1])
     np.subtract(d[2], d[1], out=out[2])
@@ -98,8 +97,8 @@ def _differences(d, out):
 
 
 def _output(m, y, r0, r1, th, tw, scale, b, relu):
-    """Transform products m (16, tiles, F) into rows r0..r1 of 2 x 2 tiles of y (N, Ho, Wo, F):
-    A^T m A, finished.
+    """Transform products m (16, tiles, F) into A^T m A, finished: rows r0 <= r < r1 of 2 x 2 tiles
+    of y (N, Ho, Wo, F).
     """
     _, h, w, f = y.shape
     m = m.reshape(4, 4, r1 - r0, tw, f)
@@ -115,8 +114,8 @@ def _output(m, y, r0, r1, th, tw, scale, b, relu):
 
 
 def _gradient(dy, r0, r1, th, tw):
-    """Take the gradient of rows r0..r1 of tiles back through ``_output``: (16, tiles, F), 4 a +
-    b being (A dy A^T)[a, b].
+    """Transform rows r0 <= r < r1 of 2 x 2 tiles of dy, the transpose of ``_output``: return
+    (16, tiles, F), whose matrix 4 a + b is (A dy A^T)[a, b].
     """
     _, _, w, f = dy.shape
     z = np.empty((4, 4, r1 - r0, tw, f), dy.dtype)
