@@ -22,7 +22,6 @@ from autocnn import models, optim, training
 from autocnn.data.dataset import Dataset
 from autocnn.models.interpretations import engine as vocabulary
 from autocnn.ops.arguments import whole
-from autocnn.runs import recipes
 from autocnn.text import shape_text
 from autocnn.training import sample_weight as weights
 from autocnn.training import step as steps
@@ -343,7 +342,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
                 "tiny-cnn" if min(height, width) >= PICTURE else "tiny-mlp",
                 AUTO * factor,
             )
-        model = recipes.build(network, classes, factor, nn)
+        model = models.build(network, classes, factor, nn)
         if (
             network == "tiny-cnn" and min(height, width) < 4
         ):  # smaller than a window of the pool over windows of the kernel

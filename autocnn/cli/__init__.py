@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 import autocnn
-from autocnn.cli import chapter, check, data, exercise, output, predict, summary, sweep, train
+from autocnn.cli import (
+    chapter,
+    check,
+    data,
+    evaluate,
+    exercise,
+    output,
+    predict,
+    summary,
+    sweep,
+    train,
+)
 
 __all__ = ["app", "main"]
 
@@ -20,7 +31,7 @@ app = typer.Typer(
 app.command()(chapter.chapter)
 app.command()(exercise.exercise)
 app.command()(train.train)
-app.command()(train.evaluate)
+app.command()(evaluate.evaluate)
 app.command()(sweep.sweep)
 app.command()(predict.predict)
 app.command()(predict.trace)

@@ -1,12 +1,11 @@
-"""``autocnn evaluate``: judge what is in a run folder."""
+"""``autocnn evaluate``: the loss and accuracy of a trained network."""
 
 from typing import Annotated
 
 import typer
 
 from autocnn import runs, training
-from autocnn.cli.settings import dataset
-from autocnn.runs import preprocessing
+from autocnn.runs.preprocessing import prepare
 from autocnn.text import strict_json
 
 __all__ = ["evaluate"]
@@ -14,14 +13,13 @@ __all__ = ["evaluate"]
 
 def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder", metavar="RUN")],
-    data: Annotated[str, typer.Option(help="Another data set than the run's own")] = "",
+    data: Annotated[str, typer.Option(help="Data set; default: the one of the run")] = "",
     last: Annotated[
-        bool, typer.Option("--last", help="The parameters of the last epoch instead of the best")
+        bool, typer.Option("--last", help="Use the parameters of the last epoch, not the best")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line")] = False,
-):
-    """Print a run's loss and accuracy on the validation images of a data set, its own when --data
-    is left out.
+) -> None:
+    """Print a run's loss and accuracy on the validation images of a data set.
 
     \b
     Examples:
@@ -29,25 +27,23 @@ def evaluate(
       autocnn evaluate runs/lenet5-mnist --data fashion-mnist
       autocnn evaluate runs/lenet5-mnist --json | jq .accuracy
     """
-    saved = runs.load(run, "last" if last else "best")
-    pictures = dataset(data or saved.config["data"], None if data else saved.config["limit"])
-    if len(pictures.classes) != len(saved.config["classes"]):
+    config, model, now = runs.load(run, "last" if last else "best")
+    dataset = runs.load_data(data or config.data, None if data else config.limit)
+    if len(dataset.classes) != len(config.classes):
         raise ValueError(
-            f"{run} knows {len(saved.config['classes'])} classes, the data have {len(pictures.classes)}"
+            f"{run} knows {len(config.classes)} classes, the data have {len(dataset.classes)}"
         )
-    x = preprocessing.prepare(pictures.x_val, preprocessing.Inputs(**saved.config["inputs"]))
-    loss, accuracy = training.evaluate(
-        saved.model, saved.moment.params, saved.moment.state, x, pictures.y_val
-    )
-    about = {
+    x = prepare(dataset.x_val, config.inputs)
+    loss, accuracy = training.evaluate(model, now.params, now.state, x, dataset.y_val)
+    result = {
         "run": run,
-        "data": data or saved.config["data"],
-        "epoch": saved.moment.history["epoch"][-1],
+        "data": data or config.data,
+        "epoch": now.history["epoch"][-1],
         "images": len(x),
+        "loss": loss,
+        "accuracy": accuracy,
     }
-    about |= {"loss": loss, "accuracy": accuracy}
-    typer.echo(
-        strict_json(about)
-        if as_json
-        else f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}"
-    )
+    if as_json:
+        typer.echo(strict_json(result))
+    else:
+        typer.echo(f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}")

@@ -1,49 +1,47 @@
-"""Ctrl-C that is not lost: what Python raises while LLVM, compiling, calls it back, is printed
-and forgotten.
+"""Ctrl-C that stops a training between two steps, so that no step is lost or half saved.
+
+An exception raised by a signal handler can also be lost: while Numba compiles, LLVM calls Python
+back, and what is raised in such a call is printed and forgotten. A flag is not.
 """
 
 import contextlib
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 
-__all__ = ["kept"]
-
-AGAIN = 0.02  # seconds
+__all__ = ["deferred_interrupt"]
 
 
 @contextlib.contextmanager
-def kept():
-    """Raise KeyboardInterrupt in the body of ``with`` for each Ctrl-C, if need be a moment later,
-    when LLVM has gone on.
+def deferred_interrupt() -> Iterator[Callable[[], None]]:
+    """Defer Ctrl-C during the ``with`` block, which gets a function ``check()``.
 
-    Leaves a program alone that has a handler of its own, and a thread that is not the main one,
-    which gets no signals.
+    The first Ctrl-C sets a flag; ``check()``, and the end of the block, raise KeyboardInterrupt if
+    it is set. The second Ctrl-C raises at once.
+
+    Where the program has a handler of its own for SIGINT, or in a thread that is not the main one,
+    which gets no signals, Ctrl-C stays as it is and ``check()`` does nothing.
     """
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not ours or threading.current_thread() is not threading.main_thread():
-        yield
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_default or threading.current_thread() is not threading.main_thread():
+        yield lambda: None
         return
+    is_set = False
 
-    def press(number, frame):
-        if not _called_back(frame):
+    def on_sigint(number: int, frame: FrameType | None) -> None:
+        nonlocal is_set
+        if is_set:
             raise KeyboardInterrupt
-        timer = threading.Timer(AGAIN, signal.raise_signal, [number])
-        timer.daemon = True
-        timer.start()
+        is_set = True
 
-    signal.signal(signal.SIGINT, press)
+    def check() -> None:
+        if is_set:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, on_sigint)
     try:
-        yield
+        yield check
+        check()
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _called_back(frame):
-    """Whether a frame belongs to a function that LLVM has called: those of llvmlite's cache of
-    objects.
-    """
-    while frame is not None:
-        if frame.f_code.co_name.startswith("_raw_object_cache_"):
-            return True
-        frame = frame.f_back
-    return False

@@ -82,11 +82,9 @@ def predict(
         raise ValueError("\nautocnn: ".join(error for _, error in failed))
     for _, error in failed:
         typer.echo(f"autocnn: {error}", err=True)
-    x = preprocessing.prepare(
-        np.stack([x for _, x, _ in found]), preprocessing.Inputs(**saved.config["inputs"])
-    )
-    probs = training.predict(saved.model, saved.moment.params, saved.moment.state, x)
-    classes = saved.config["classes"]
+    x = preprocessing.prepare(np.stack([x for _, x, _ in found]), saved.config.inputs)
+    probs = training.predict(saved.model, saved.train_state.params, saved.train_state.state, x)
+    classes = saved.config.classes
     answers = [
         [(classes[k], float(p[k])) for k in np.argsort(-p, kind="stable")[:top]] for p in probs
     ]
@@ -125,12 +123,14 @@ def trace(
 
     saved = runs.load(run, "last" if last else "best")
     x, steps = _fitted(saved, picture, invert)
-    x = preprocessing.prepare(x[None], preprocessing.Inputs(**saved.config["inputs"]))
+    x = preprocessing.prepare(x[None], saved.config.inputs)
     taps = {
         name: tap[0]
-        for name, tap in tracing(saved.model, saved.moment.params, saved.moment.state, x).items()
+        for name, tap in tracing(
+            saved.model, saved.train_state.params, saved.train_state.state, x
+        ).items()
     }
-    figure = activations(taps, saved.config["classes"])
+    figure = activations(taps, saved.config.classes)
     path = _drawn(figure, out or Path(run) / f"trace-{Path(picture).stem}.png")
     rows = [
         (name, tap.shape, *(float(f(tap)) + 0.0 for f in (np.mean, np.min, np.max)))
@@ -178,14 +178,11 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False):
     from autocnn.plots.predict import filters as draw
 
     saved = runs.load(run, "last" if last else "best")
-    weights = next(leaf for _, leaf in leaves(saved.moment.params) if leaf.ndim >= 2)
+    weights = next(leaf for _, leaf in leaves(saved.train_state.params) if leaf.ndim >= 2)
     if weights.ndim == 2:  # (D, units) of a dense layer right behind the image
-        shape = preprocessing.padded_shape(
-            saved.config["shape"], preprocessing.Inputs(**saved.config["inputs"])
-        )
-        weights = weights.T.reshape(-1, *shape)
+        weights = weights.T.reshape(-1, *saved.config.input_shape)
     kind = shape_text(weights.shape[1:], "x")
-    figure = draw(weights, f"{saved.config['network']}: {len(weights)} filters of {kind}")
+    figure = draw(weights, f"{saved.config.network}: {len(weights)} filters of {kind}")
     path = _drawn(figure, out or Path(run) / "filters.png")
     about = {
         "run": run,
@@ -219,38 +216,37 @@ def export(
     if suffix not in (".onnx", ".safetensors"):
         raise ValueError(f"the file's ending tells the format, .onnx or .safetensors; got {out}")
     saved = runs.load(run, "last" if last else "best")
-    config, moment = saved.config, saved.moment
+    config, now = saved.config, saved.train_state
     if suffix == ".onnx":
         from autocnn.export import save_onnx
 
-        inputs = preprocessing.Inputs(**config["inputs"])
         _write(
             save_onnx,
             out,
             saved.model,
-            moment.params,
-            moment.state,
-            config["shape"],
-            config["classes"],
-            inputs,
+            now.params,
+            now.state,
+            config.shape,
+            config.classes,
+            config.inputs,
         )
-        told = f"{out}: input 'images' (N, {', '.join(map(str, config['shape']))}) in [0, 1], output 'logits' (N, classes)"
+        told = f"{out}: input 'images' (N, {', '.join(map(str, config.shape))}) in [0, 1], output 'logits' (N, classes)"
     else:
         from autocnn.checkpoint import save_torch
 
-        if config["network"] == "lenet5-1998":
+        if config.network == "lenet5-1998":
             raise ValueError(
                 "torch has no modules for the layers of lenet5-1998, hence no names; export it as .onnx"
             )
-        _write(save_torch, out, saved.model, moment.params, moment.state)
+        _write(save_torch, out, saved.model, now.params, now.state)
         told = f"{out}: the weights with torch's names"
     size = Path(out).stat().st_size
     about = {
         "run": run,
         "file": out,
         "bytes": size,
-        "shape": config["shape"],
-        "classes": config["classes"],
+        "shape": list(config.shape),
+        "classes": list(config.classes),
     }
     typer.echo(strict_json(about) if as_json else f"{told}; {size:,} bytes")
 
@@ -288,9 +284,9 @@ def _fitted(saved, path, invert):
     """A picture file as what the run's network takes, before ``preprocessing.prepare``: (x (C, H, W),
     steps).
     """
-    data = saved.config["data"]
+    data = saved.config.data
     return images.fitted(
-        images.read(path), saved.config["shape"], invert, dark=data in DARK, box=BOXES.get(data)
+        images.read(path), saved.config.shape, invert, dark=data in DARK, box=BOXES.get(data)
     )
 
 

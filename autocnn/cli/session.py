@@ -1,5 +1,5 @@
-"""Session: one training into one run folder, from wherever the run stands; what it prints, what
-it saves, how it ends.
+"""One training session of ``autocnn train``: from where a run stands to where it is to stop, what
+it prints, what it saves, and how it ends.
 """
 
 import contextlib
@@ -9,7 +9,9 @@ import shutil
 import sys
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import typer
@@ -17,175 +19,217 @@ from tqdm import tqdm
 
 from autocnn import runs, training
 from autocnn.cli import interrupt, progress
+from autocnn.data.dataset import Dataset
 from autocnn.files import LockedError, atomic_write
-from autocnn.runs import preprocessing, recipes
+from autocnn.optim import Optimizer
+from autocnn.runs import RunConfig, recipes
+from autocnn.runs.preprocessing import prepare
 from autocnn.text import strict_json
-from autocnn.training import mpi as parallel
+from autocnn.training import TrainState, mpi
 
-__all__ = ["held", "train", "written"]
+__all__ = ["lock_run", "train_run", "write_or_exit"]
 
-BATCHES = 50  # over which the bar averages the loss
-MEASURED = 5000  # training images on which an epoch's training metrics are taken
+BAR_BATCHES = 50  # over which the bar averages the loss
+METRIC_SUBSET = 5000  # training images on which an epoch's training metrics are taken
 BAR = "{desc}  {remaining} left  {percentage:3.0f}% |{bar}|"
 COMPILING = "compiling kernels for this processor, which may take half a minute the first time"
 
 
 @contextlib.contextmanager
-def held(folder):
-    """Hold a run folder for the body of ``with``; a folder that another process trains into ends
-    the program in one line.
+def lock_run(folder: Path) -> Iterator[Path]:
+    """Lock a run folder for the ``with`` block. Exits with one line when another process trains
+    into it, or it cannot be written. Only rank 0 locks.
     """
-    if parallel.rank():
-        yield Path(folder)
-        return
     with contextlib.ExitStack() as stack:
-        yield written(lambda folder: stack.enter_context(runs.lock(folder)), folder)
+        write_or_exit(lambda folder: stack.enter_context(runs.lock(folder)), folder)
+        yield Path(folder)
 
 
-def written(write, folder, *args):
-    """Do ``write(folder, *args)``; a disk that is full or a folder that cannot be written ends
-    the program in one line.
+def write_or_exit(write: Callable[..., Any], folder: Path, *args: Any) -> None:
+    """Call ``write(folder, *args)`` on rank 0. Exits with one line and code 1 when the folder is
+    locked or cannot be written, such as when the disk is full.
     """
-    if parallel.rank():
-        return Path(folder)
+    if mpi.rank():
+        return
     try:
-        return write(folder, *args)
+        write(folder, *args)
     except LockedError as error:
         typer.echo(f"autocnn: {error}", err=True)
+        raise typer.Exit(1) from None
     except OSError as error:
         typer.echo(f"autocnn: cannot write to {folder}: {error.strerror or error}", err=True)
-    raise typer.Exit(1)
+        raise typer.Exit(1) from None
 
 
-def train(folder, config, data, model, optimizer, moment, until=None, as_json=False):
-    """Train from ``moment`` to the end, or to the end of epoch ``until``, keeping the run folder up
-    to date; draw the figures.
+def train_run(
+    folder: Path,
+    config: RunConfig,
+    data: Dataset,
+    model: Any,
+    optimizer: Optimizer,
+    start: TrainState,
+    until: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Train from ``start`` to the last epoch, or to epoch ``until``, and draw the figures.
 
-    Prints a table, or with ``as_json`` a line of JSON an epoch and one at the end, and everything
-    else on stderr. Ctrl-C saves and ends the program with 130, a run that diverges with 1.
+    Saves the run after every epoch. Prints a table, or with ``as_json`` a line of JSON an epoch and
+    one at the end, and everything else on stderr. Exits with 130 after Ctrl-C, which saves, and
+    with 1 when the run diverges.
     """
-    from autocnn.fast import compiling  # what no other command has to wait for
-
-    recipe, inputs = recipes.Recipe(**config["recipe"]), preprocessing.Inputs(**config["inputs"])
     data = data._replace(
-        x_train=preprocessing.prepare(data.x_train, inputs),
-        x_val=preprocessing.prepare(data.x_val, inputs),
+        x_train=prepare(data.x_train, config.inputs), x_val=prepare(data.x_val, config.inputs)
     )
     width = shutil.get_terminal_size((100, 24)).columns
-    typer.echo(
-        progress.introduction(config, recipe, data, moment.params, MEASURED, width), err=as_json
-    )
+    text = progress.introduction(config, data, start.params, METRIC_SUBSET, width)
+    typer.echo(text, err=as_json)
     if not as_json:
         typer.echo(f"\n{progress.head(width)}")
-    last = recipe.epochs if until is None else until
-    steps = recipe.epochs * config["steps_per_epoch"]
-    start, latest, losses = time.monotonic(), moment, deque(maxlen=BATCHES)
-    options = dict(disable=None, dynamic_ncols=True, bar_format=BAR, smoothing=0.05, leave=False)
-    with tqdm(total=last * config["steps_per_epoch"], initial=moment.step, **options) as bar:
-
-        def on_step(after):
-            nonlocal latest
-            latest = after
-            losses.append(after.loss)
-            epoch, accuracy = len(after.history["epoch"]), after.history["val_acc"][-1]
-            mean = sum(losses) / len(losses)
-            bar.set_description_str(
-                progress.describe(mean, epoch, recipe.epochs, accuracy, width), refresh=False
-            )
-            bar.update()
-
-        def on_epoch(after):
-            nonlocal latest
-            if not training.waited(after.history):
-                written(runs.save, folder, after, "best")
-            # not earlier: a run that is stopped before the best is written makes it again
-            latest = after
-            written(runs.save, folder, after, "last")
-            seconds = time.monotonic() - start
-            bar.write(
-                progress.line(after.history, seconds)
-                if as_json
-                else progress.row(after.history, seconds, width)
-            )
-            sys.stdout.flush()  # whoever reads a pipe waits for this row
-            _check_progress(after.history["train_loss"], last=after.step == steps)
-
+    last = config.recipe.epochs if until is None else until
+    with progress_bar(last * config.steps_per_epoch, start.step) as bar:
+        session = _Session(folder, config, start, bar, width, as_json)
         try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(interrupt.kept())
-                stack.enter_context(
-                    compiling.on_compile(lambda: bar.write(COMPILING, file=sys.stderr))
-                )
-                stack.enter_context(
-                    np.errstate(over="ignore", invalid="ignore", divide="ignore")
-                )  # told in one line
-                training.train(
-                    moment.params,
-                    data,
-                    parallel.shard(model),
-                    moment.state,
-                    optimizer,
-                    last,
-                    recipe.batch_size,
-                    config["seed"],
-                    snapshots=(),
-                    augment=recipes.augmentation(recipe, inputs.low),
-                    measured=MEASURED,
-                    class_weight=recipe.class_weight,
-                    patience=recipe.patience,
-                    on_step=on_step,
-                    on_epoch=on_epoch,
-                    start=moment if moment.history else None,
-                )
+            session.train(data, model, optimizer, last)
         except KeyboardInterrupt:
-            written(runs.save, folder, latest, "last")
+            write_or_exit(runs.save, folder, session.latest, "last")
             bar.close()
+            steps = config.recipe.epochs * config.steps_per_epoch
             typer.echo(
-                f"stopped after step {latest.step} of {steps}; {_how_to_go_on(folder)}", err=True
+                f"stopped after step {session.latest.step} of {steps}; {_how_to_go_on(folder)}",
+                err=True,
             )
             raise typer.Exit(130) from None
         except training.Diverged as error:
             bar.close()
             typer.echo(f"autocnn: {error}", err=True)
             raise typer.Exit(1) from None
-    if not parallel.rank():
-        _finish(folder, config, data, model, latest, width, as_json)
+    if not mpi.rank():
+        _finish(folder, config, data, model, session.latest, width, as_json)
 
 
-def _check_progress(losses, last):
-    """Raise Diverged when the loss is tenfold what it was before training, or ends above that:
-    finite, and yet no training.
+def progress_bar(steps: int, done: int) -> tqdm:
+    """Return a bar of ``steps`` steps, which shows itself on terminals only."""
+    return tqdm(
+        total=steps,
+        initial=done,
+        disable=None,
+        dynamic_ncols=True,
+        bar_format=BAR,
+        smoothing=0.05,
+        leave=False,
+    )
+
+
+class _Session:
+    """The callbacks of one training and what they share; ``latest`` is where the run stands."""
+
+    def __init__(self, folder, config, start, bar, width, as_json):
+        self.folder, self.config, self.latest = folder, config, start
+        self.bar, self.width, self.as_json = bar, width, as_json
+        self.began, self.losses = time.monotonic(), deque(maxlen=BAR_BATCHES)
+
+    def train(self, data: Dataset, model: Any, optimizer: Optimizer, epochs: int) -> None:
+        """Train up to epoch ``epochs``; KeyboardInterrupt after a Ctrl-C."""
+        from autocnn.fast import compiling  # which no other command has to wait for
+
+        recipe, start = self.config.recipe, self.latest
+        with contextlib.ExitStack() as stack:
+            self.check_interrupt = stack.enter_context(interrupt.deferred_interrupt())
+            stack.enter_context(
+                compiling.on_compile(lambda: self.bar.write(COMPILING, file=sys.stderr))
+            )
+            # Numbers that are not finite end the run with one line, without numpy's warnings.
+            stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
+            training.train(
+                start.params,
+                data,
+                mpi.shard(model),
+                start.state,
+                optimizer,
+                epochs,
+                recipe.batch_size,
+                self.config.seed,
+                snapshots=(),
+                augment=recipes.augmentation(recipe, self.config.inputs.low),
+                measured=METRIC_SUBSET,
+                class_weight=recipe.class_weight,
+                patience=recipe.patience,
+                on_step=self.on_step,
+                on_epoch=self.on_epoch,
+                start=start if start.history else None,
+            )
+
+    def on_step(self, now: TrainState) -> None:
+        """Move the bar."""
+        self.latest = now
+        self.losses.append(now.loss)
+        epoch, accuracy = len(now.history["epoch"]), now.history["val_acc"][-1]
+        mean = sum(self.losses) / len(self.losses)
+        text = progress.describe(mean, epoch, self.config.recipe.epochs, accuracy, self.width)
+        self.bar.set_description_str(text, refresh=False)
+        self.bar.update()
+        self.check_interrupt()
+
+    def on_epoch(self, now: TrainState) -> None:
+        """Save the run and print a row."""
+        if not training.epochs_since_best(now.history):
+            write_or_exit(runs.save, self.folder, now, "best")
+        # Not earlier: a run that is stopped before the best is written repeats that epoch.
+        self.latest = now
+        write_or_exit(runs.save, self.folder, now, "last")
+        seconds = time.monotonic() - self.began
+        if self.as_json:
+            self.bar.write(progress.line(now.history, seconds))
+        else:
+            self.bar.write(progress.row(now.history, seconds, self.width))
+        sys.stdout.flush()  # a program that reads a pipe waits for this row
+        steps = self.config.recipe.epochs * self.config.steps_per_epoch
+        check_progress(now.history["train_loss"], is_last=now.step == steps)
+        self.check_interrupt()
+
+
+def check_progress(losses: list[float], is_last: bool) -> None:
+    """Raise ``Diverged`` when the training loss stays finite but grows.
+
+    That is: it is ten times what it was before training, or at the end of the run above it.
     """
-    if losses[-1] > losses[0] * (1 if last else 10):
+    if losses[-1] > losses[0] * (1 if is_last else 10):
         raise training.Diverged(
-            f"the training loss rose from {losses[0]:.4g} to {losses[-1]:.4g}; lower the rate: --rate"
+            f"the training loss rose from {losses[0]:.4g} to {losses[-1]:.4g}; "
+            "lower the rate: --rate"
         )
 
 
-def _how_to_go_on(folder):
+def _how_to_go_on(folder: Path) -> str:
     return f"go on with: autocnn train --run {shlex.quote(str(folder))}"
 
 
-def _finish(folder, config, data, model, moment, width, as_json):
-    """Draw the figures and print what came out."""
+def _finish(
+    folder: Path,
+    config: RunConfig,
+    data: Dataset,
+    model: Any,
+    end: TrainState,
+    width: int,
+    as_json: bool,
+) -> None:
+    """Draw the figures and print the outcome."""
     from autocnn.plots import training as plots  # matplotlib takes a second to import
 
-    probs = training.predict(model, moment.params, moment.state, data.x_val)
+    probs = training.predict(model, end.params, end.state, data.x_val)
+    confusion = plots.counts(data.y_val, probs.argmax(axis=1), len(data.classes))
     figures = {
-        "curves.png": plots.curves(moment.history),
-        "confusion.png": plots.confusion(
-            plots.counts(data.y_val, probs.argmax(axis=1), len(data.classes)), data.classes
-        ),
+        "curves.png": plots.curves(end.history),
+        "confusion.png": plots.confusion(confusion, data.classes),
         "mistakes.png": plots.mistakes(data.x_val, data.y_val, probs, data.classes),
     }
     for name, figure in figures.items():
         image = io.BytesIO()
         figure.savefig(image, format="png")
-        written(atomic_write, folder / name, image.getvalue())
+        write_or_exit(atomic_write, folder / name, image.getvalue())
     files = ["config.json", "history.csv", "last.safetensors", "best.safetensors", *figures]
-    came = progress.outcome(folder, config, moment.history, training.waited(moment.history), files)
-    typer.echo(
-        strict_json(came)
-        if as_json
-        else f"\n{progress.remarks(came, _how_to_go_on(folder), width)}"
-    )
+    outcome = progress.outcome(folder, config, end.history, files)
+    if as_json:
+        typer.echo(strict_json(outcome))
+    else:
+        typer.echo(f"\n{progress.remarks(outcome, _how_to_go_on(folder), width)}")

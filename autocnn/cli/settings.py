@@ -1,233 +1,182 @@
-"""Settings: what a run is told on the command line, as config.json keeps it; and whether a
-folder holds just that run.
-"""
+"""Options of ``autocnn train`` and the ``RunConfig`` that they make, or must agree with."""
 
-import copy
 import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import typer
 
 import autocnn
-from autocnn import training
-from autocnn.data import load, patterns
-from autocnn.models.interpretations import engine as vocabulary
+from autocnn import runs
+from autocnn.data.dataset import Dataset
 from autocnn.ops.arguments import whole
-from autocnn.runs import preprocessing, recipes
-from autocnn.training import sample_weight as weights
+from autocnn.runs import RunConfig, recipes
+from autocnn.training import sample_weight
 
 __all__ = [
     "DEFAULTS",
-    "agreed",
-    "begin",
+    "check_options",
     "command",
-    "dataset",
     "default_folder",
-    "given",
-    "network_of",
-    "new",
+    "given_options",
+    "network_name",
+    "new_config",
 ]
 
-WHERE = (
-    "out",
-    "run",
-    "until",
-    "original",
-    "as_json",
-)  # options that do not say what; --original is a network's name
+# The options that a recipe does not set. All others that are in neither say where to train and how
+# to print, which is not part of a run's config.
+DEFAULTS = {"width": 1.0, "seed": 0, "engine": "fast", "dtype": "float32", "limit": None}
+CONFIG_OPTIONS = {"network", "data", *DEFAULTS, *recipes.Recipe._fields}
 SCHEDULES = ("cosine", "constant")
-DEFAULTS = {
-    "width": 1.0,
-    "seed": 0,
-    "engine": "fast",
-    "dtype": "float32",
-    "limit": None,
-}  # what no recipe says
 
 
-def given(context):
-    """Return {name: value} of what the user has written on the command line about the run
-    itself, less the defaults.
-    """
+def given_options(context: typer.Context) -> dict[str, Any]:
+    """Return {name: value} of the options for the run's config that are on the command line."""
     source = context.get_parameter_source
     return {
-        name: v
-        for name, v in context.params.items()
-        if source(name).name == "COMMANDLINE" and name not in WHERE
+        name: value
+        for name, value in context.params.items()
+        if name in CONFIG_OPTIONS and source(name).name == "COMMANDLINE"
     }
 
 
-def network_of(network, original):
-    """Return the network's name, --original being a way to say lenet5-1998."""
+def network_name(network: str, original: bool) -> str:
+    """Return the network's name; ``--original`` is another way to write lenet5-1998."""
     if original and network not in ("", "lenet5", "lenet5-1998"):
         raise ValueError(f"--original is for lenet5, got {network}")
     return "lenet5-1998" if original else network
 
 
-def new(network, asked):
-    """Return (config, data) for a run of ``network`` with the options ``asked``, {name: value};
-    the rest is the recipe's.
+def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Dataset]:
+    """Return (config, data) of a new run with the ``options`` {name: value}.
+
+    What they leave out comes from the recipe for this network and data set. Raises ValueError for
+    an option that makes no sense, and ImportError that names the package a data set needs.
     """
-    if not 0 <= asked.get("seed", 0) < 2**63:
-        raise ValueError(f"--seed must be an int, 0 or more and below 2^63; got {asked['seed']}")
-    data = asked.get("data") or ("digits" if network.startswith("tiny") else "mnist")
-    general = {name: asked.get(name, usual) for name, usual in DEFAULTS.items()}
+    if not 0 <= options.get("seed", 0) < 2**63:
+        raise ValueError(f"--seed must be an int, 0 or more and below 2^63; got {options['seed']}")
+    name = options.get("data") or ("digits" if network.startswith("tiny") else "mnist")
+    general = {option: options.get(option, default) for option, default in DEFAULTS.items()}
     try:
-        pictures = dataset(data, general["limit"])
+        data = runs.load_data(name, general["limit"])
     except ImportError as error:
         raise ImportError(
             f"{error}; or train without it: autocnn train {network} --data patterns"
         ) from None
-    known = recipes.recipe(network, data)
-    if asked.get("optimizer", known.optimizer) != known.optimizer and "rate" not in asked:
-        raise ValueError(
-            f"--optimizer {asked['optimizer']} needs a --rate: {known.rate:g} is known to suit {known.optimizer}"
-        )
-    chosen = known._replace(
-        **{
-            name: value
-            for name, value in asked.items()
-            if name in known._fields and name != "shift"
-        }
+    recipe = _recipe(recipes.recipe(network, name), options)
+    if recipe.class_weight is not None:
+        sample_weight.of_examples(data.y_train, len(data.classes), None, recipe.class_weight)
+    shape = data.x_train.shape[1:]
+    config = RunConfig(
+        version=autocnn.__version__,
+        network=network,
+        data=name,
+        classes=tuple(data.classes),
+        shape=shape,
+        inputs=recipes.inputs(network, shape),
+        recipe=recipe,
+        steps_per_epoch=-(-len(data.x_train) // whole(recipe.batch_size, "batch_size")),
+        **general,
     )
-    if "shift" in asked:
-        chosen = chosen._replace(shift=(known.shift or 1) if asked["shift"] else 0)
-    if chosen.patience is not None:
-        whole(chosen.patience, "--patience")
-    if chosen.class_weight is not None:
-        weights.of_examples(pictures.y_train, len(pictures.classes), None, chosen.class_weight)
-    shape = pictures.x_train.shape[1:]
-    config = {
-        "autocnn": autocnn.__version__,
-        "network": network,
-        "width": general["width"],
-        "engine": general["engine"],
-        "dtype": general["dtype"],
-        "data": data,
-        "limit": general["limit"],
-        "classes": list(pictures.classes),
-        "shape": list(shape),
-        "inputs": recipes.inputs(network, shape)._asdict(),
-        "seed": general["seed"],
-        "recipe": chosen._asdict(),
-        "steps_per_epoch": -(-len(pictures.x_train) // whole(chosen.batch_size, "batch_size")),
-    }
-    return config, pictures
+    return config, data
 
 
-def agreed(config, asked, folder, free):
-    """Return the settings ``config`` of the run in ``folder``, after checking that the options
-    ``asked`` are the same.
+def _recipe(known: recipes.Recipe, options: dict[str, Any]) -> recipes.Recipe:
+    """The recipe ``known`` with what the options change."""
+    name = options.get("optimizer", known.optimizer)
+    if name != known.optimizer and "rate" not in options:
+        raise ValueError(
+            f"--optimizer {name} needs a --rate: {known.rate:g} is known to suit {known.optimizer}"
+        )
+    changes = {name: options[name] for name in known._fields if name in options}
+    if "shift" in options:  # a flag on the command line, a number of pixels in a recipe
+        changes["shift"] = (known.shift or 1) if options["shift"] else 0
+    recipe = known._replace(**changes)
+    if recipe.patience is not None:
+        whole(recipe.patience, "--patience")
+    return recipe
 
-    --epochs may be more, where the schedule does not depend on it: the run is then to be that long.
-    ``free`` is a folder to name in place of this one. ValueError naming the option, what was asked
-    for and what the folder holds.
+
+def check_options(
+    config: RunConfig, options: dict[str, Any], folder: Path, other_folder: Path
+) -> RunConfig:
+    """Return the config of the run in ``folder``, after checking that the options agree with it.
+
+    ``--epochs`` may be more with the constant schedule, which does not depend on it: the config
+    returned then has that many. Raises ValueError that names the option, its value and what the
+    folder holds, with ``other_folder`` as a place for another run.
     """
-    recipe = recipes.Recipe(**config["recipe"])
-    held, grown = (
-        copy.copy(config),
-        copy.copy(config),
-    )  # copies of their own kind, which say what a damaged file lacks
-    held |= {**DEFAULTS, **config, **recipe._asdict(), "shift": bool(recipe.shift)}
-    for name, value in asked.items():
-        if name != "epochs" and not _same(name, value, held[name]):
+    recipe = config.recipe
+    values = _option_values(config)
+    for name, value in options.items():
+        if name != "epochs" and not _is_same(name, value, values[name]):
             raise ValueError(
-                f"{folder} holds a run with {_option(name, held[name])}, not {_option(name, value)}; leave that away to go on "
-                f"with it, or name another folder to begin another run: --run {free}"
+                f"{folder} holds a run with {_option(name, values[name])}, not "
+                f"{_option(name, value)}; leave that away to go on with it, or name another folder "
+                f"to begin another run: --run {other_folder}"
             )
-    epochs = whole(asked.get("epochs", recipe.epochs), "epochs")
+    epochs = whole(options.get("epochs", recipe.epochs), "epochs")
     if epochs < recipe.epochs:
         raise ValueError(
-            f"{folder} holds a run of {recipe.epochs} epochs, not {epochs}; to stop it after epoch {epochs}: --until {epochs}"
+            f"{folder} holds a run of {recipe.epochs} epochs, not {epochs}; to stop it after epoch "
+            f"{epochs}: --until {epochs}"
         )
     if epochs > recipe.epochs and recipe.schedule != "constant":
         anew, growing = (
-            f"{command(config, epochs=epochs, schedule=s)} --run {shlex.quote(str(free))}"
-            for s in SCHEDULES
+            f"{command(config, epochs=epochs, schedule=schedule)} --run "
+            f"{shlex.quote(str(other_folder))}"
+            for schedule in SCHEDULES
         )
         raise ValueError(
-            f"{folder} holds a run of {recipe.epochs} epochs, not {epochs}: its rate falls as a cosine to 0 at the end of "
-            f"epoch {recipe.epochs}, so that with more epochs every step would have been another. Train all {epochs} anew: "
-            f"{anew} (in parts by --until {recipe.epochs}); or a run that can grow later: {growing}"
+            f"{folder} holds a run of {recipe.epochs} epochs, not {epochs}: its rate falls as a "
+            f"cosine to 0 at the end of epoch {recipe.epochs}, so that with more epochs every step "
+            f"would have been another. Train all {epochs} anew: {anew} (in parts by --until "
+            f"{recipe.epochs}); or a run that can grow later: {growing}"
         )
-    grown["recipe"] = {**config["recipe"], "epochs": epochs}
-    return grown
+    return config.replace(recipe=recipe._replace(epochs=epochs))
 
 
-def command(config, **changes):
-    """Return the command line that trains as ``config`` says, with ``changes``, {option: value},
-    and without a folder.
+def command(config: RunConfig, **changes: Any) -> str:
+    """Return the command line that trains as ``config`` says, without a folder.
+
+    changes: {option: value} to use instead of the config's own values.
     """
-    known = recipes.recipe(config["network"], config["data"])._asdict()
-    now = {**known, **DEFAULTS, **config, **config["recipe"], **changes}
-    words = ["autocnn", "train", config["network"], "--data", shlex.quote(config["data"])]
-    needed = ["epochs", "rate"] if now["optimizer"] != known["optimizer"] else ["epochs"]
-    for name, usual in {**known, **DEFAULTS}.items():
-        value = now[name]
-        if name == "shift":
-            value, usual = bool(value), bool(usual)
-        if name in needed or (value != usual and value is not None and name != "warmup"):
+    known = recipes.recipe(config.network, config.data)
+    values = _option_values(config) | changes
+    needed = ["epochs", "rate"] if values["optimizer"] != known.optimizer else ["epochs"]
+    defaults = known._asdict() | {"shift": bool(known.shift)} | DEFAULTS
+    words = ["autocnn", "train", config.network, "--data", shlex.quote(config.data)]
+    for name, default in defaults.items():
+        value = values[name]
+        if name in needed or (value != default and value is not None and name != "warmup"):
             words.append(_option(name, value))
     return " ".join(words)
 
 
-def begin(config):
-    """Return the model, its optimizer, and the moment before the first step, from the settings
-    alone.
-    """
-    model = recipes.build(
-        config["network"], len(config["classes"]), config["width"], vocabulary(config["engine"])
-    )
-    shape = preprocessing.padded_shape(config["shape"], preprocessing.Inputs(**config["inputs"]))
-    # Runs that differ in their seed share no stream: this key's second number is not used for
-    # anything else.
-    dtype = config.get("dtype", "float32")
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"there is no dtype {dtype!r}; use --dtype float32 or float64")
-    try:
-        _, params, state = model.init((0, config["seed"]), shape, dtype)
-    except ValueError as error:
-        raise ValueError(
-            f"{config['network']} does not fit images of {'x'.join(map(str, shape))}: {error}"
-        ) from error
-    optimizer = recipes.optimizer(recipes.Recipe(**config["recipe"]), config["steps_per_epoch"])
-    return model, optimizer, training.Moment(params, state, optimizer.init(params), 0, np.nan, {})
+def default_folder(config: RunConfig) -> str:
+    """Return runs/NETWORK-DATA; a folder of data counts by its name."""
+    data = config.data
+    name = Path(data).resolve().name if os.sep in data else data
+    name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    return f"runs/{config.network}-{name or 'data'}"
 
 
-def dataset(name, limit):
-    """Return the data set of that name or folder, or its first ``limit`` training and validation
-    images.
-    """
-    found = patterns() if name == "patterns" else load(name)
-    if limit is not None:
-        n = whole(limit, "--limit")
-        x_train, y_train, x_val, y_val = (part[:n] for part in found[:4])
-        found = found._replace(x_train=x_train, y_train=y_train, x_val=x_val, y_val=y_val)
-    return found
+def _option_values(config: RunConfig) -> dict[str, Any]:
+    """{name: value} of a config as the command line has them."""
+    values = {name: getattr(config, name) for name in ("network", "data", *DEFAULTS)}
+    return values | config.recipe._asdict() | {"shift": bool(config.recipe.shift)}
 
 
-def default_folder(config):
-    """Return runs/NETWORK-DATA, a folder of data being called by its name."""
-    data = config["data"]
-    plain = (
-        re.sub(r"[^\w.-]+", "-", Path(data).resolve().name if os.sep in data else data).strip("-.")
-        or "data"
-    )
-    return f"runs/{config['network']}-{plain}"
+def _is_same(name: str, value: Any, other: Any) -> bool:
+    """Whether two values of an option mean the same; a path may be written in several ways."""
+    if name == "data" and os.sep in value + other:
+        return Path(value).resolve() == Path(other).resolve()
+    return value == other
 
 
-def _same(name, asked, held):
-    """Whether an option means what the folder holds; a folder of data may be written in several
-    ways.
-    """
-    return asked == held or (
-        name == "data" and os.sep in asked + held and Path(asked).resolve() == Path(held).resolve()
-    )
-
-
-def _option(name, value):
+def _option(name: str, value: Any) -> str:
     """An option as it is written on the command line."""
     flag = f"--{name.replace('_', '-')}"
     if name == "network":

@@ -9,7 +9,6 @@ import typer
 
 from autocnn import models, runs
 from autocnn.inspection.summary import summary as summarise
-from autocnn.runs import preprocessing, recipes
 from autocnn.text import shape_text, strict_json, table
 
 # Networks by name, with the images that they were made for.
@@ -62,9 +61,7 @@ def summary(
         saved = runs.load(network, "last")
         model, own = (
             saved.model,
-            preprocessing.padded_shape(
-                saved.config["shape"], preprocessing.Inputs(**saved.config["inputs"])
-            ),
+            saved.config.input_shape,
         )
     else:
         raise ValueError(
@@ -92,7 +89,7 @@ def summary(
 def _built(network, builder, classes, width):
     options = OPTIONS.get(network, {})
     if network.startswith("tiny") or network == "lenet5-1998":
-        return recipes.build(network, classes or {"lenet5-1998": 10}.get(network, 3), width)
+        return models.build(network, classes or {"lenet5-1998": 10}.get(network, 3), width)
     if not 0 < width < math.inf:
         raise ValueError(f"width is a factor such as 0.5 or 2; got {width}")
     return builder(classes=classes or {"lenet5": 10}.get(network, 1000), width=width, **options)

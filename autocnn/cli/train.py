@@ -1,112 +1,110 @@
-"""``autocnn train``: train a network on a data set into a run folder, or go on with the run in
-one.
-"""
+"""``autocnn train``: train a network into a run folder, or go on with the run in one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from autocnn import runs
 from autocnn.cli import session, settings
-from autocnn.cli.evaluate import evaluate
+from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
+from autocnn.models import NETWORKS
 from autocnn.models.interpretations import ENGINES
 from autocnn.ops.arguments import whole
-from autocnn.runs import recipes
-from autocnn.training import mpi as parallel
+from autocnn.runs import RunConfig
 
-__all__ = ["evaluate", "train"]
+__all__ = ["train"]
 
 DATA = "digits, mnist, fashion-mnist, patterns, or a folder of IDX files"
 
 
-@parallel.job
+@on_all_ranks
 def train(
     context: typer.Context,
     network: Annotated[
         str,
         typer.Argument(
-            help=", ".join(recipes.NETWORKS),
+            help=", ".join(NETWORKS),
             metavar="NETWORK",
             autocompletion=lambda incomplete: [
-                name for name in recipes.NETWORKS if name.startswith(incomplete)
+                name for name in NETWORKS if name.startswith(incomplete)
             ],
         ),
     ] = "",
     data: Annotated[
-        str, typer.Option(help=f"{DATA}; digits for tiny networks, mnist for LeNets when left out")
+        str, typer.Option(help=f"{DATA}; default: digits for tiny networks, else mnist")
     ] = "",
     epochs: Annotated[int | None, typer.Option(help="Passes through the training images")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in a batch")] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="adam, or sgd with Nesterov momentum 0.9")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(help="Peak of the learning rate, to which it rises at first")
+        float | None, typer.Option(help="Peak learning rate, reached after a linear warmup")
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="After that: cosine, down to 0 at the end, or constant")
+        str | None,
+        typer.Option(help="Learning rate after the warmup: cosine (decays to 0), or constant"),
     ] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Pull of the parameters to 0")] = None,
-    clip: Annotated[float | None, typer.Option(help="Longest gradient")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay coefficient")] = None,
+    clip: Annotated[float | None, typer.Option(help="Clip gradients to this norm")] = None,
     shift: Annotated[
-        bool | None, typer.Option("--shift/--no-shift", help="Move training images at random")
+        bool | None, typer.Option("--shift/--no-shift", help="Shift training images at random")
     ] = None,
     flip: Annotated[
-        bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the training images")
+        bool | None, typer.Option("--flip/--no-flip", help="Mirror training images at random")
     ] = None,
     class_weight: Annotated[
-        str | None, typer.Option(help="balanced: all classes count the same in the loss")
+        str | None, typer.Option(help="balanced: weight all classes equally in the loss")
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Stop after so many epochs that are not better than the best")
+        int | None, typer.Option(help="Stop after this many epochs without improvement")
     ] = None,
     until: Annotated[
-        int | None, typer.Option(help="Stop after this epoch; the same command goes on without it")
+        int | None, typer.Option(help="Stop after this epoch; run again without it to go on")
     ] = None,
-    width: Annotated[
-        float, typer.Option(help="Factor on the network's filters and units")
-    ] = DEFAULTS["width"],
+    width: Annotated[float, typer.Option(help="Width multiplier")] = DEFAULTS["width"],
     original: Annotated[
-        bool, typer.Option("--original", help="The LeNet-5 of 1998; the same as lenet5-1998")
+        bool, typer.Option("--original", help="The LeNet-5 of 1998, the same as lenet5-1998")
     ] = False,
     seed: Annotated[
-        int, typer.Option(help="Initial weights, shuffling, shifts, dropout")
+        int, typer.Option(help="Seed of weights, shuffling, augmentation, dropout")
     ] = DEFAULTS["seed"],
     engine: Annotated[
-        str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")
+        str, typer.Option(help=f"Interpretation that computes gradients: {', '.join(ENGINES)}")
     ] = DEFAULTS["engine"],
-    dtype: Annotated[str, typer.Option(help="float32, or float64")] = DEFAULTS["dtype"],
+    dtype: Annotated[str, typer.Option(help="float32 or float64")] = DEFAULTS["dtype"],
     limit: Annotated[
-        int | None, typer.Option(help="Use the first so many training and validation images only")
+        int | None, typer.Option(help="Use only this many training and validation images")
     ] = None,
     out: Annotated[
-        str, typer.Option(help="Run folder; runs/NETWORK-DATA when left out", metavar="FOLDER")
+        str, typer.Option(help="New run folder; default: runs/NETWORK-DATA", metavar="FOLDER")
     ] = "",
     run: Annotated[
         str,
-        typer.Option(help="Run folder: go on with the run in it, or begin one", metavar="FOLDER"),
+        typer.Option(help="Run folder: go on with its run, or begin one", metavar="FOLDER"),
     ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines instead of a table")
     ] = False,
 ):
-    """Train a network. What is left out comes from the recipe that is known to
-    work for this network and data set.
+    """Train a network.
 
-    Prints one row an epoch and writes a run folder: config.json, history.csv,
+    The default of most options is that of the recipe for this network and data set.
+
+    Prints a row for each epoch and writes a run folder: config.json, history.csv,
     last.safetensors and best.safetensors, curves.png, confusion.png and
-    mistakes.png. Ctrl-C saves.
+    mistakes.png. Ctrl-C stops after the current step and saves.
 
-    --json prints one line of JSON an epoch, with the names of history.csv and the
-    seconds since the start, and one line at the end that says where the run
-    stands; everything else goes to stderr.
+    --json prints a line of JSON for each epoch, with the names of history.csv and
+    the seconds since the start, and one at the end with the outcome; everything
+    else goes to stderr.
 
-    --run FOLDER goes on with the run in that folder, to the same bits as if it
-    had never been stopped, or begins one where there is none. Options beside
-    it must be those of that run; only --epochs may be more, where the schedule
-    is constant.
+    --run FOLDER goes on with the run in that folder, and gives the same bits as if
+    it had never been stopped; where there is none, it begins one. Other options
+    must be those of that run; only --epochs may be more, with the constant
+    schedule.
 
     \b
     Examples:
@@ -118,66 +116,67 @@ def train(
       autocnn train tiny-cnn --data patterns --json | tail -1 | jq .val_acc
     """
     if run and out:
-        raise ValueError(
-            f"--run {run} and --out {out} both name the run folder; leave one of them away"
-        )
-    # Which options were given counts, not only their values: beside a run in the folder, those must
-    # agree with it.
-    network, asked = settings.network_of(network, original), settings.given(context)
+        raise ValueError(f"--run {run} and --out {out} both name the run folder; use one of them")
+    # Only the options on the command line must agree with a run in the folder, not the defaults.
+    network, options = settings.network_name(network, original), settings.given_options(context)
     if network:
-        asked["network"] = network
-    if run and runs.holds(run):
-        _go_on(Path(run), asked, until, as_json)
+        options["network"] = network
+    if run and runs.has_config(run):
+        _go_on(Path(run), options, until, as_json)
     elif network:
-        _begin(network, asked, run or out, until, as_json)
+        _begin(network, options, run or out, until, as_json)
     elif run:
         raise ValueError(
-            f"{run} holds no run; to begin one there name a network, such as autocnn train lenet5 --run {run}"
+            f"{run} holds no run; to begin one there name a network, such as autocnn train lenet5 "
+            f"--run {run}"
         )
     else:
         raise ValueError(
-            f"name a network to train: {', '.join(recipes.NETWORKS)}; for instance autocnn train lenet5"
+            f"name a network to train: {', '.join(NETWORKS)}; for instance autocnn train lenet5"
         )
 
 
-def _begin(network, asked, folder, until, as_json):
-    """Begin a run in a folder, or in a new one for ""."""
-    config, data = settings.new(network, asked)
-    begin = settings.begin(config)  # every bad setting is found before anything is written
+def _begin(
+    network: str, options: dict[str, Any], folder: str, until: int | None, as_json: bool
+) -> None:
+    """Begin a run in a folder; in a new one for ""."""
+    config, data = settings.new_config(network, options)
+    model, optimizer, start = runs.initialize(
+        config
+    )  # finds bad options before anything is written
     _check_until(until, config)
     folder = Path(folder or runs.free_folder(settings.default_folder(config)))
-    with session.held(folder):
-        session.written(runs.create, folder, config)
-        session.train(folder, config, data, *begin, until, as_json)
+    with session.lock_run(folder):
+        session.write_or_exit(runs.create, folder, config)
+        session.train_run(folder, config, data, model, optimizer, start, until, as_json)
 
 
-def _go_on(folder, asked, until, as_json):
-    """Continue the run in a folder from where it was stopped."""
-    with session.held(folder):
-        config = settings.agreed(runs.settings(folder), asked, folder, runs.free_folder(folder))
+def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bool) -> None:
+    """Go on with the run in a folder from where it was stopped."""
+    with session.lock_run(folder):
+        saved = runs.read_config(folder)
+        config = settings.check_options(saved, options, folder, runs.free_folder(folder))
         _check_until(until, config)
-        data = settings.dataset(config["data"], config["limit"])
-        batches = -(-len(data.x_train) // config["recipe"]["batch_size"])
-        now = {
-            "shape": list(data.x_train.shape[1:]),
-            "classes": list(data.classes),
-            "steps_per_epoch": batches,
-        }
-        if any(config[name] != value for name, value in now.items()):
-            raise ValueError(
-                f"{config['data']} is not what it was when {folder} was begun: {data!r}"
-            )
-        model, optimizer, moment = settings.begin(config)
-        if runs.started(folder):
-            moment = runs.load(folder, "last").moment
-        if config != runs.settings(folder):
-            session.written(runs.configure, folder, config)
-        session.train(folder, config, data, model, optimizer, moment, until, as_json)
+        data = runs.load_data(config.data, config.limit)
+        now = config.replace(
+            shape=data.x_train.shape[1:],
+            classes=tuple(data.classes),
+            steps_per_epoch=-(-len(data.x_train) // config.recipe.batch_size),
+        )
+        if now != config:
+            raise ValueError(f"{config.data} is not what it was when {folder} was begun: {data!r}")
+        model, optimizer, start = runs.initialize(config)
+        if runs.has_checkpoint(folder):
+            start = runs.load(folder, "last").train_state
+        if config != saved:
+            session.write_or_exit(runs.write_config, folder, config)
+        session.train_run(folder, config, data, model, optimizer, start, until, as_json)
 
 
-def _check_until(until, config):
-    epochs = config["recipe"]["epochs"]
+def _check_until(until: int | None, config: RunConfig) -> None:
+    epochs = config.recipe.epochs
     if until is not None and whole(until, "--until") > epochs:
         raise ValueError(
-            f"--until {until} is beyond the end of the run, which is after epoch {epochs}; see --epochs"
+            f"--until {until} is beyond the end of the run, which is after epoch {epochs}; see "
+            "--epochs"
         )

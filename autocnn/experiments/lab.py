@@ -68,7 +68,7 @@ def repetition(name, trial, nn, classes=3, epochs=80, **options):
 def _outcome(name, trial, nn, options):
     """A repetition, less what does not travel between processes."""
     run = repetition(name, trial, importlib.import_module(nn), **options)
-    return run._replace(model=None, opt_state=None, moment=None)
+    return run._replace(model=None, opt_state=None, train_state=None)
 
 
 def _key(name, trial, options):

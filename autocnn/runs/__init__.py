@@ -1,38 +1,52 @@
 """Run folders: what one training leaves on the disk, how it is read again, and the recipes by
-which it was trained.
+which networks are trained.
 """
 
 from autocnn.deprecation import renamed_names
+from autocnn.runs.config import RunConfig
 from autocnn.runs.folder import (
     CONFIG,
     HISTORY,
-    Saved,
-    configure,
+    SavedRun,
     create,
     free_folder,
-    holds,
+    has_checkpoint,
+    has_config,
     load,
     lock,
+    read_config,
     save,
-    settings,
-    started,
+    write_config,
 )
+from autocnn.runs.start import initialize, load_data
 
 __all__ = [
     "CONFIG",
     "HISTORY",
-    "Saved",
-    "configure",
+    "RunConfig",
+    "SavedRun",
     "create",
     "free_folder",
-    "holds",
+    "has_checkpoint",
+    "has_config",
+    "initialize",
     "load",
+    "load_data",
     "lock",
+    "read_config",
     "save",
-    "settings",
-    "started",
+    "write_config",
 ]
 
 __getattr__ = renamed_names(
-    __name__, {"held": "autocnn.runs.lock", "write": "autocnn.files.atomic_write"}
+    __name__,
+    {
+        "Saved": "autocnn.runs.SavedRun",
+        "configure": "autocnn.runs.write_config",
+        "held": "autocnn.runs.lock",
+        "holds": "autocnn.runs.has_config",
+        "settings": "autocnn.runs.read_config",
+        "started": "autocnn.runs.has_checkpoint",
+        "write": "autocnn.files.atomic_write",
+    },
 )

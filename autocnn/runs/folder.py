@@ -1,13 +1,13 @@
 """Run folders: what one training leaves on the disk, and how it is read again.
 
-    config.json         what was trained on what and how: enough to build the network and to repeat the run
+    config.json         the ``RunConfig``: enough to build the network and to repeat the run
     history.csv         epoch, train_loss, train_acc, val_loss, val_acc
-    last.safetensors    params, state {"network", "optimizer"}, and as metadata step, loss and history: where the run stands
+    last.safetensors    params and state {"network", "optimizer"}, and as metadata the step, the
+                        loss and the history: the ``TrainState`` where the run stands
     best.safetensors    the same at the epoch with the best validation accuracy
 
-Every file is written beside its place, synced, and then renamed, so that a reader finds the old one
-or the new one, whole. One process at a time trains into a folder, and holds it by a lock meanwhile;
-anybody may read.
+Every file is written atomically: a reader finds the old content or the new one, whole. One process
+at a time trains into a folder, which it locks; any number may read.
 """
 
 import contextlib
@@ -15,82 +15,94 @@ import csv
 import io
 import json
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 
 from autocnn import checkpoint
+from autocnn.deprecation import renamed_property
 from autocnn.files import atomic_write, lock_folder, remove_partial_writes
 from autocnn.models.interpretations import engine
-from autocnn.runs import preprocessing, recipes
-from autocnn.training import Moment
+from autocnn.runs.config import RunConfig
+from autocnn.training import TrainState
 from autocnn.trees import leaves, unflatten
 
 __all__ = [
-    "Saved",
-    "configure",
+    "SavedRun",
     "create",
     "free_folder",
-    "holds",
+    "has_checkpoint",
+    "has_config",
     "load",
     "lock",
+    "read_config",
     "save",
-    "settings",
-    "started",
+    "write_config",
 ]
 
 CONFIG, HISTORY = "config.json", "history.csv"
-NEEDED = (
-    "network",
-    "width",
-    "classes",
-    "shape",
-    "inputs",
-)  # what it takes to build the network again
 
 
-class Saved(NamedTuple):
-    """A run as read back: its settings, the network, and where it stood."""
+class SavedRun(NamedTuple):
+    """A run as read from its folder: how it is trained, the network, and where it stands."""
 
-    config: dict[str, Any]
+    config: RunConfig
     model: Any
-    moment: Moment
+    train_state: TrainState
 
 
-def create(folder, config):
-    """Make the run folder and write ``config``, a dict of plain values, into it. ValueError when
-    it holds a run already.
-    """
+# A NamedTuple's body takes fields only.
+SavedRun.moment = renamed_property("moment", "train_state")
+
+
+def create(folder: str | os.PathLike, config: RunConfig) -> Path:
+    """Make the run folder and write ``config`` into it. ValueError when it holds a run already."""
     folder = Path(folder)
     if (folder / CONFIG).exists():
         raise ValueError(
-            f"{folder} holds a run already; name another folder, such as --out {free_folder(folder)}"
+            f"{folder} holds a run already; name another folder, such as --out "
+            f"{free_folder(folder)}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    return configure(folder, config)
+    return write_config(folder, config)
 
 
-def configure(folder, config):
-    """Write ``config``, a dict of plain values, into a run folder, in place of the one that may
-    be there.
-    """
-    atomic_write(Path(folder) / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
-    return folder
+def write_config(folder: str | os.PathLike, config: RunConfig) -> Path:
+    """Write ``config`` into a run folder, in place of what may be there."""
+    content = json.dumps(config.to_json(), indent=2) + "\n"
+    atomic_write(Path(folder) / CONFIG, content.encode())
+    return Path(folder)
 
 
-def holds(folder):
-    """Say whether the folder holds a run, one that never took a step included."""
+def read_config(folder: str | os.PathLike) -> RunConfig:
+    """Read a run folder's config. ValueError when there is none, or it makes no sense."""
+    path = Path(folder) / CONFIG
+    try:
+        return RunConfig.from_json(json.loads(path.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(
+            f"{folder} holds no run: there is no {CONFIG} in it; autocnn train makes one"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def has_config(folder: str | os.PathLike) -> bool:
+    """Whether the folder holds a run, even one that has not taken a step."""
     return (Path(folder) / CONFIG).exists()
 
 
-def started(folder):
-    """Say whether the run in the folder has left anything to go on from."""
+def has_checkpoint(folder: str | os.PathLike) -> bool:
+    """Whether the run in the folder has saved where it stands."""
     return (Path(folder) / "last.safetensors").exists()
 
 
 @contextlib.contextmanager
-def lock(folder):
+def lock(folder: str | os.PathLike) -> Iterator[Path]:
     """Lock the run folder for the ``with`` block, creating it if needed; yields its ``Path``.
 
     ``files.LockedError``, an OSError that names the other process, when one is training into it.
@@ -103,10 +115,8 @@ def lock(folder):
         yield folder
 
 
-def free_folder(folder):
-    """Return ``folder`` if there is no such folder yet, or else the first of folder-2, folder-3,
-    ... that does not exist.
-    """
+def free_folder(folder: str | os.PathLike) -> Path:
+    """Return the first of folder, folder-2, folder-3, ... that does not exist."""
     folder, n = Path(folder), 2
     free = folder
     while free.exists():
@@ -114,52 +124,39 @@ def free_folder(folder):
     return free
 
 
-def save(folder, moment, name="last"):
-    """Write a ``Moment`` to ``name``.safetensors, which can be read by itself, and its history
-    to history.csv.
-    """
+def save(folder: str | os.PathLike, train_state: TrainState, name: str = "last") -> None:
+    """Write where a run stands to ``name``.safetensors, and its history to history.csv too."""
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(moment.history)
-    rows.writerows(zip(*moment.history.values(), strict=True))
+    rows.writerow(train_state.history)
+    rows.writerows(zip(*train_state.history.values(), strict=True))
     # The table first: were it the other way round, a run killed in between at its very end would
     # never get its last row.
     atomic_write(Path(folder) / HISTORY, table.getvalue().encode())
-    where = {
-        "step": moment.step,
-        "loss": moment.loss if math.isfinite(moment.loss) else None,
-        "history": moment.history,
+    metadata = {
+        "step": train_state.step,
+        "loss": train_state.loss if math.isfinite(train_state.loss) else None,
+        "history": train_state.history,
     }
-    state = {"network": moment.state, "optimizer": moment.opt_state}
-    checkpoint.save(Path(folder) / f"{name}.safetensors", moment.params, state, where)
+    state = {"network": train_state.state, "optimizer": train_state.opt_state}
+    checkpoint.save(Path(folder) / f"{name}.safetensors", train_state.params, state, metadata)
 
 
-def load(folder, name="best", nn=None):
-    """Read a run back as ``Saved``: its network in the vocabulary ``nn`` (autograd's), with the
-    parameters of ``name``.
+def load(folder: str | os.PathLike, name: str = "best", nn: ModuleType | None = None) -> SavedRun:
+    """Read a run: its config, its network, and where it stood in ``name``.safetensors.
 
-    ValueError when the folder holds no run, or one that is damaged.
+    name: "best" or "last". nn: the interpretation of the network, ``autocnn.layers`` for None; it
+    need not be the one that trained it.
+
+    Raises ValueError when the folder holds no run, none that has finished an epoch, or a damaged
+    one.
     """
     folder = Path(folder)
-    config = settings(folder)
-    nn = engine("autograd") if nn is None else nn
+    config = read_config(folder)
     path = folder / f"{name}.safetensors"
     try:
-        model = recipes.build(config["network"], len(config["classes"]), config["width"], nn)
-        held_params, held_state, where = checkpoint.load(path)
-        shape = preprocessing.padded_shape(
-            config["shape"], preprocessing.Inputs(**config["inputs"])
-        )
-        _, params, state = model.init(None, shape)
-        params, state = (
-            _filled("params", params, held_params),
-            _filled("state", state, held_state["network"]),
-        )
-        optimizer = recipes.optimizer(recipes.Recipe(**config["recipe"]), config["steps_per_epoch"])
-        opt_state = _filled("optimizer state", optimizer.init(params), held_state["optimizer"])
-        loss = math.nan if where["loss"] is None else where["loss"]
-        history = {column: list(values) for column, values in where["history"].items()}
-        moment = Moment(params, state, opt_state, where["step"], loss, history)
+        model = config.build(engine("autograd") if nn is None else nn)
+        train_state = _read_train_state(path, config, model)
     except FileNotFoundError:
         raise ValueError(
             f"{folder} has no {path.name}: its training never finished an epoch"
@@ -173,108 +170,27 @@ def load(folder, name="best", nn=None):
         ValueError,
     ) as error:
         raise ValueError(f"{path} is damaged or belongs to another network: {error}") from error
-    return Saved(config, model, moment)
+    return SavedRun(config, model, train_state)
 
 
-class Settings(dict):
-    """The settings of a run as its config.json has them. One that is missing is a ValueError
-    that names the file.
-    """
-
-    path = None
-
-    def __missing__(self, name):
-        raise ValueError(f"{self.path} is damaged: it lacks {name}")
-
-
-def settings(folder):
-    """Read a run folder's config.json: what ``create`` was given. ValueError when there is none,
-    or it makes no sense.
-    """
-    folder = Path(folder)
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(
-            f"{folder} holds no run: there is no {CONFIG} in it; autocnn train makes one"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    missing = (
-        [name for name in NEEDED if name not in config] if isinstance(config, dict) else NEEDED
-    )
-    if missing:
-        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}")
-    for name, value in config.items():
-        if name in FITS and not FITS[name](value):
-            raise ValueError(f"{path} is damaged: {name} cannot be {json.dumps(value)[:60]}")
-    config = Settings(config)
-    config.path = path
-    return config
+def _read_train_state(path: Path, config: RunConfig, model: Any) -> TrainState:
+    """Read a checkpoint into trees of the structure that the network and its optimizer need."""
+    saved_params, saved_state, metadata = checkpoint.load(path)
+    _, params, state = model.init(None, config.input_shape)
+    params = _filled("params", params, saved_params)
+    state = _filled("state", state, saved_state["network"])
+    opt_state = config.optimizer().init(params)
+    opt_state = _filled("optimizer state", opt_state, saved_state["optimizer"])
+    loss = math.nan if metadata["loss"] is None else metadata["loss"]
+    history = {column: list(values) for column, values in metadata["history"].items()}
+    return TrainState(params, state, opt_state, metadata["step"], loss, history)
 
 
-def _int(value, least):
-    return type(value) is int and least <= value < 2**63
-
-
-def _number(value, most=1e9):
-    return type(value) in (int, float) and abs(value) <= most  # nor NaN
-
-
-def _recipe(value):
-    """Whether a dict has a recipe's fields, each of its kind; what they may be is for
-    ``recipes.optimizer`` to say.
-    """
-    kinds = {
-        **dict.fromkeys(("epochs", "batch_size"), lambda v: _int(v, 1)),
-        **dict.fromkeys(("rate", "weight_decay", "warmup"), lambda v: _number(v, 1e308)),
-        "clip": lambda v: v is None or _number(v, 1e308),
-        "shift": lambda v: _int(v, 0),
-        "flip": lambda v: type(v) is bool,
-        **dict.fromkeys(("optimizer", "schedule"), lambda v: isinstance(v, str)),
-        "patience": lambda v: v is None or _int(v, 1),
-        "class_weight": lambda v: v in (None, "balanced"),
-    }
-    return (
-        isinstance(value, dict)
-        and {"epochs", "batch_size"}
-        <= value.keys()
-        <= {*recipes.Recipe._fields}  # a field of a later version has its default
-        and all(fits(value[name]) for name, fits in kinds.items() if name in value)
-    )
-
-
-def _inputs(value):
-    return (
-        isinstance(value, dict)
-        and value.keys() <= {*preprocessing.Inputs._fields}
-        and all(map(_number, value.values()))
-        and _int(value.get("pad", 0), 0)
-    )
-
-
-# What a setting may be, so that no line that uses one meets anything else.
-FITS = {
-    "network": lambda v: isinstance(v, str),
-    "width": _number,
-    "engine": lambda v: isinstance(v, str),
-    "data": lambda v: isinstance(v, str) and "\0" not in v,
-    "limit": lambda v: v is None or _int(v, 1),
-    "classes": lambda v: isinstance(v, list) and v and all(isinstance(name, str) for name in v),
-    "shape": lambda v: isinstance(v, list) and len(v) == 3 and all(_int(n, 1) for n in v),
-    "inputs": _inputs,
-    "seed": lambda v: _int(v, 0),
-    "recipe": _recipe,
-    "steps_per_epoch": lambda v: _int(v, 1),
-}
-
-
-def _filled(part, tree, held):
-    """A tree of ``tree``'s structure and shapes with the values of ``held``."""
-    found = dict(leaves(held))
+def _filled(part: str, tree: Any, saved: Any) -> Any:
+    """A tree of ``tree``'s structure and shapes with the values of ``saved``."""
+    values = dict(leaves(saved))
     for path, leaf in leaves(tree):
-        if path not in found or found[path].shape != leaf.shape:
-            got = f"has shape {found[path].shape}" if path in found else "is missing"
+        if path not in values or values[path].shape != leaf.shape:
+            got = f"has shape {values[path].shape}" if path in values else "is missing"
             raise ValueError(f"{part} leaf '{path}' {got}, needed is {leaf.shape}")
-    return unflatten(tree, [found[path] for path, _ in leaves(tree)])
+    return unflatten(tree, [values[path] for path, _ in leaves(tree)])

@@ -1,8 +1,20 @@
-"""Training: from parameters and data to parameters and a history, all values, nothing changed in
-place.
+"""Training: from parameters and data to trained parameters and a history.
+
+Pure functions: nothing that is passed in is changed.
 """
 
+from autocnn.deprecation import renamed_names
+from autocnn.inspection.diagnose import Diverged
 from autocnn.training.evaluation import evaluate, predict
-from autocnn.training.loop import Diverged, Moment, Run, train, waited
+from autocnn.training.loop import train
+from autocnn.training.state import Run, TrainState, epochs_since_best
 
-__all__ = ["Diverged", "Moment", "Run", "evaluate", "predict", "train", "waited"]
+__all__ = ["Diverged", "Run", "TrainState", "epochs_since_best", "evaluate", "predict", "train"]
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "Moment": "autocnn.training.TrainState",
+        "waited": "autocnn.training.epochs_since_best",
+    },
+)

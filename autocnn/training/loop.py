@@ -3,7 +3,6 @@ its own gradient path.
 """
 
 import contextlib
-from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -15,66 +14,15 @@ from autocnn.keys import as_key, child, rng
 from autocnn.layers import checks
 from autocnn.ops.arguments import whole
 from autocnn.training import sample_weight as weights
-from autocnn.training.evaluation import evaluate, predict
+from autocnn.training.evaluation import evaluate
+from autocnn.training.state import Run, TrainState, epochs_since_best
 from autocnn.training.step import ADVICE, Steps
 from autocnn.trees import count, leaves, tree_map
 
-__all__ = ["Diverged", "Moment", "Run", "evaluate", "predict", "train", "waited"]
+__all__ = ["train"]
 
 SNAPSHOTS = (0, 1, 5, 15, 40, 80)
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc")
-
-
-class Moment(NamedTuple):
-    """Where a run stands after ``step`` steps: all that it takes to go on from there to the same
-    bits.
-
-    loss: the last batch's mean cross-entropy, NaN before the first step. history: as in ``Run``, so
-    far. best: the ``Moment`` at the best epoch so far, where ``train`` was to restore it, and None
-    otherwise.
-    """
-
-    params: Any
-    state: Any
-    opt_state: Any
-    step: int
-    loss: float
-    history: dict[str, list]
-    best: Any = None
-
-    def __repr__(self):
-        loss = "" if np.isnan(self.loss) else f", the last batch's loss {self.loss:.4g}"
-        return f"Moment(step {self.step}{loss}, {_told(self.history)}; {count(self.params):,} parameters)"
-
-
-class Run(NamedTuple):
-    """What ``train`` returns.
-
-    history: {"epoch", "train_loss", "train_acc", "val_loss", "val_acc"}, a list each, epoch 0 being
-    before training. snapshots: {epoch: kernels (F, C, kh, kw)} of the first convolution, empty for
-    a network without one. epoch: the one whose params, state and opt_state these are. moment: where
-    the run ended, to go on from by ``train(..., start=run.moment)``.
-    """
-
-    params: Any
-    state: Any
-    history: dict[str, list]
-    snapshots: dict[int, np.ndarray]
-    opt_state: Any
-    model: Any
-    epoch: int | None = None
-    moment: Moment | None = None
-
-    def __repr__(self):
-        whose = (
-            ""
-            if self.epoch is None or self.history["epoch"][-1:] == [self.epoch]
-            else f" of epoch {self.epoch}"
-        )
-        kept = (
-            f"; kernels of epochs {', '.join(map(str, self.snapshots))}" if self.snapshots else ""
-        )
-        return f"Run({_told(self.history)}; {count(self.params):,} parameters{whose}{kept})"
 
 
 def train(
@@ -123,8 +71,8 @@ def train(
         networks, figure 3); or a lower "val_loss", which is finer where the accuracy has few
         values. Of equals, the first is best.
     restore: return the parameters, state and optimizer state of the "last" epoch, or of the "best"
-    one. on_step, on_epoch: functions of a ``Moment``, called after each step and after each epoch's
-    metrics, epoch 0 included. start: a ``Moment`` of a run with the same arguments, in place of
+    one. on_step, on_epoch: functions of a ``TrainState``, called after each step and after each epoch's
+    metrics, epoch 0 included. start: a ``TrainState`` of a run with the same arguments, in place of
     ``params`` and ``state``; the run goes on from there.
         ``epochs`` may be more than that run's: 5 epochs and 5 more are the same bits as 10, if the
         optimizer is the same.
@@ -145,10 +93,14 @@ def train(
     opt_state, step, loss, best = optimizer.init(params), 0, np.nan, None
     history = {name: [] for name in ("epoch", *METRICS)}
     if start is not None:
-        if not isinstance(start, Moment):
-            hint = "; this is a whole Run: pass start=run.moment" if isinstance(start, Run) else ""
+        if not isinstance(start, TrainState):
+            hint = (
+                "; this is a whole Run: pass start=run.train_state"
+                if isinstance(start, Run)
+                else ""
+            )
             raise ValueError(
-                f"start must be the Moment of a run to go on from; got {type(start).__name__}{hint}"
+                f"start must be the TrainState of a run to go on from; got {type(start).__name__}{hint}"
             )
         params, state, opt_state, step, loss, _, best = start
         history = {name: list(values) for name, values in start.history.items()}
@@ -171,7 +123,7 @@ def train(
 
     def moment():
         past = {name: list(values) for name, values in history.items()}
-        return Moment(params, state, opt_state, step, float(loss), past, best)
+        return TrainState(params, state, opt_state, step, float(loss), past, best)
 
     def metrics(epoch, images, labels):
         found = evaluate(model, params, state, images, labels)
@@ -188,7 +140,7 @@ def train(
         values = (*metrics(epoch, x[sample], y[sample]), *metrics(epoch, x_val, y_val))
         for name, value in zip(history, (epoch, *values), strict=True):
             history[name].append(value)
-        if restore == "best" and not waited(history, monitor):
+        if restore == "best" and not epochs_since_best(history, monitor):
             best = moment()._replace(best=None)
         if epoch in snapshots and (kernels := _first_kernels(params)) is not None:
             kept[epoch] = kernels.copy()
@@ -206,7 +158,7 @@ def train(
                 epoch in history["epoch"]
             ):  # a run that goes on repeats the draws of its past, not the steps
                 continue
-            if patience is not None and waited(history, monitor) >= patience:
+            if patience is not None and epochs_since_best(history, monitor) >= patience:
                 break
             with steps.blamed(now):
                 for i in range(step - (epoch - 1) * batches, batches):
@@ -236,26 +188,15 @@ def train(
     )
 
 
-def waited(history, monitor="val_acc"):
-    """Count the epochs since the best one of a history, 0 if the last is the best; of equals,
-    the first is the best.
-    """
-    values = history[monitor]
-    return len(values) - 1 - values.index(max(values) if monitor == "val_acc" else min(values))
-
-
-def _told(history):
-    """The last epoch of a history, for people."""
-    last = {name: values[-1] for name, values in history.items() if values}
-    return ", ".join(f"{name} {value:.4g}" for name, value in last.items()) or "no epoch yet"
-
-
 def _itself_best(start, monitor, batches):
     """The moment to start from, as the best so far, which it is unless some epoch before it was
     better.
     """
-    if waited(start.history, monitor) or start.step != batches * start.history["epoch"][-1]:
-        epoch = start.history["epoch"][-1 - waited(start.history, monitor)]
+    if (
+        epochs_since_best(start.history, monitor)
+        or start.step != batches * start.history["epoch"][-1]
+    ):
+        epoch = start.history["epoch"][-1 - epochs_since_best(start.history, monitor)]
         raise ValueError(
             f"restore='best' needs the parameters of epoch {epoch}, the best so far, which start does not hold: begin the run "
             "with restore='best' too, or go on with restore='last'"

@@ -4,7 +4,7 @@ Allreduce averages the gradients.
     mpiexec -n 4 autocnn train lenet5 --data mnist
 
     # in a script that mpiexec starts
-    run = ac.train(params, data, model=parallel.shard(model), state=state)
+    run = ac.train(params, data, model=mpi.shard(model), state=state)
 
 The training loop is the usual one and runs on every rank, with the same seed and so the same
 batches; only ``loss_and_grad`` knows of the others. A batch of n images is cut into runs of
@@ -27,21 +27,19 @@ each has 128 images. ResNet-50 takes 4.2 s for 8 images of 224 and sums 102 MB, 
 64.
 """
 
-import contextlib
 import functools
-import io
 import os
 import sys
 import time
 from typing import Any, NamedTuple
 
 import numpy as np
-import typer
 
+from autocnn.deprecation import renamed_names
 from autocnn.keys import child
 from autocnn.trees import leaves, tree_map, unflatten
 
-__all__ = ["World", "job", "rank", "shard", "world"]
+__all__ = ["World", "abort", "rank", "shard", "world"]
 
 SIZES = (
     "PMI_SIZE",
@@ -79,7 +77,7 @@ def world():
 
     def last_words(kind, error, traceback):
         sys.__excepthook__(kind, error, traceback)
-        _end(
+        abort(
             found,
             f"rank {found.rank} of {found.size} ended with {kind.__name__}; the others are ended too",
             1,
@@ -94,44 +92,16 @@ def rank():
     return world().rank
 
 
-def job(command):
-    """Wrap a command of the command line: rank 0 alone speaks, and a rank that fails ends the
-    others with its message.
-    """
+def abort(world: World, message: str, code: int) -> None:
+    """Print a message on stderr and end all ranks with an exit code.
 
-    @functools.wraps(command)
-    def wrapped(*args, **kwargs):
-        here = world()
-        if here.size == 1:
-            return command(*args, **kwargs)
-        unsaid, name = io.StringIO(), f"rank {here.rank} of {here.size}: " if here.rank else ""
-        try:
-            with contextlib.ExitStack() as stack:
-                if here.rank:
-                    stack.enter_context(contextlib.redirect_stdout(unsaid))
-                    stack.enter_context(contextlib.redirect_stderr(unsaid))
-                command(*args, **kwargs)
-            finish = here.comm.Ibarrier()
-            while (
-                not finish.Test()
-            ):  # MPI itself would wait at full speed while rank 0 draws its figures
-                time.sleep(0.01)
-        except ValueError as error:
-            _end(here, f"autocnn: {name}{error}", 2)
-        except typer.Exit as stop:
-            _end(here, "\n".join(unsaid.getvalue().splitlines()[-1:]), stop.exit_code)
-
-    return wrapped
-
-
-def _end(world, words, code):
-    """End all ranks. What is wrong on every rank, rank 0 says, and ends the others before they
-    can say it again.
+    A rank other than 0 waits for half a second first: of an error on every rank, rank 0 then prints
+    the message and ends the others before they repeat it.
     """
     if world.rank:
         time.sleep(0.5)
-    if words:
-        print(words, file=sys.stderr, flush=True)
+    if message:
+        print(message, file=sys.stderr, flush=True)
     world.comm.Abort(code)
 
 
@@ -194,3 +164,6 @@ def _sum(comm, tree):
         tree,
         (part.reshape(leaf.shape) for part, leaf in zip(np.split(total, ends), flat, strict=True)),
     )
+
+
+__getattr__ = renamed_names(__name__, {"job": "autocnn.cli.ranks.on_all_ranks"})

@@ -44,7 +44,7 @@ def accuracy(network, data_name, width=1.0, seed=0, nn=None, progress=False):
         x_train=preprocessing.prepare(data.x_train, inputs),
         x_val=preprocessing.prepare(data.x_val, inputs),
     )
-    model = recipes.build(network, len(data.classes), width, nn or engine("fast"))
+    model = ac.models.build(network, len(data.classes), width, nn or engine("fast"))
     _, params, state = model.init((0, seed), data.x_train.shape[1:], "float32")
     run = ac.train(
         params,

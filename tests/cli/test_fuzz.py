@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import stat
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from autocnn import checkpoint, files, models, runs
-from autocnn.runs import recipes
+from autocnn.runs import RunConfig, recipes
 from benchmarks.robustness import fuzz
 
 
@@ -190,21 +189,22 @@ def test_a_link_in_the_place_of_a_temporary_file(tmp_path, monkeypatch):
     assert outside.read_text() == "precious"
 
 
+CONFIG = RunConfig(
+    network="tiny-cnn",
+    data="patterns",
+    classes=("a", "b"),
+    shape=(1, 8, 8),
+    recipe=recipes.Recipe(),
+    steps_per_epoch=1,
+)
+RECIPE = CONFIG.recipe._asdict()
+
+
 def test_run_folders_may_be_links(tmp_path):
-    config = {
-        "network": "tiny-cnn",
-        "width": 1.0,
-        "classes": ["a"],
-        "shape": [1, 8, 8],
-        "inputs": {},
-    }
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    runs.create(tmp_path / "link", config)
-    assert json.loads(pathlib.Path(tmp_path, "real", "config.json").read_text()) == config
-
-
-RECIPE = recipes.Recipe()._asdict()
+    runs.create(tmp_path / "link", CONFIG)
+    assert runs.read_config(tmp_path / "real") == CONFIG
 
 
 @pytest.mark.parametrize(
@@ -215,21 +215,13 @@ RECIPE = recipes.Recipe()._asdict()
         {"shape": "188"}, {"inputs": {"pad": 1.5}}, {"inputs": {"pad": -1}}, {"inputs": {"padding": 1}}, {"inputs": []},
         {"network": ["tiny-cnn"]}, {"network": "../tiny-cnn"}, {"recipe": {"epochs": "x"}}, {"recipe": 3}, {"recipe": {}},
         {"recipe": RECIPE | {"batch_size": "4"}}, {"recipe": RECIPE | {"rate": "fast"}}, {"recipe": RECIPE | {"flip": 1}},
-        {"steps_per_epoch": 0}, {"data": 3}, {"limit": 0}, {"seed": -1},
+        {"steps_per_epoch": 0}, {"data": 3}, {"limit": 0}, {"seed": -1}, {"seed": 1.0}, {"dtype": 32}, {"engine": None}, {"loss": "mse"},
     ],
     ids=str,
 )  # fmt: skip
 def test_settings_that_make_no_sense(change, tmp_path):
-    good = dict(
-        network="tiny-cnn",
-        width=1.0,
-        classes=["a", "b"],
-        shape=[1, 8, 8],
-        inputs={},
-        recipe=RECIPE,
-        steps_per_epoch=1,
-    )
-    folder = runs.create(tmp_path / "run", good | (change or {}))
+    folder = runs.create(tmp_path / "run", CONFIG)
+    (folder / "config.json").write_text(json.dumps(CONFIG.to_json() | (change or {})))
     _, params, state = models.tiny_cnn(2).init(0, (1, 8, 8))
     opt_state = recipes.optimizer(recipes.Recipe(), 1).init(params)
     where = {"step": 0, "loss": None, "history": {}}
@@ -237,7 +229,7 @@ def test_settings_that_make_no_sense(change, tmp_path):
         folder / "best.safetensors", params, {"network": state, "optimizer": opt_state}, where
     )
     if change is None:
-        assert runs.load(folder).config == good
+        assert runs.load(folder).config == CONFIG
     else:
         with pytest.raises(ValueError, match=r"damaged|no network") as caught:
             runs.load(folder)

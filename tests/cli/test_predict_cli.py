@@ -86,12 +86,10 @@ def pictures(tmp_path_factory):
 
 def expected(run, grey):
     saved = runs.load(run, "best")
-    x = preprocessing.prepare(
-        grey[None, None].astype("f") / 255, preprocessing.Inputs(**saved.config["inputs"])
-    )
-    return ac.predict(saved.model, saved.moment.params, saved.moment.state, x)[0], saved.config[
-        "classes"
-    ]
+    x = preprocessing.prepare(grey[None, None].astype("f") / 255, saved.config.inputs)
+    return ac.predict(saved.model, saved.train_state.params, saved.train_state.state, x)[
+        0
+    ], saved.config.classes
 
 
 def test_predict_tells_the_networks_own_probabilities(trained, pictures):
@@ -251,7 +249,10 @@ def test_trace(trained, pictures, tmp_path):
     assert about["figure"] == str(tmp_path / "t.png") and (tmp_path / "t.png").exists()
     saved = runs.load(trained["tiny-cnn"], "best")
     taps = ac.trace(
-        saved.model, saved.moment.params, saved.moment.state, grey[None, None].astype("f") / 255
+        saved.model,
+        saved.train_state.params,
+        saved.train_state.state,
+        grey[None, None].astype("f") / 255,
     )
     assert [layer["layer"] for layer in about["layers"]] == list(taps)
     for layer, tap in zip(about["layers"], taps.values(), strict=True):
@@ -393,8 +394,10 @@ def test_export_safetensors(trained, tmp_path):
     )
     assert about["bytes"] == (tmp_path / "net.safetensors").stat().st_size
     tensors, saved = load_file(tmp_path / "net.safetensors"), runs.load(trained["lenet5"], "best")
-    np.testing.assert_array_equal(tensors["features.0.weight"], saved.moment.params[0]["w"])
-    np.testing.assert_array_equal(tensors["classifier.4.weight"], saved.moment.params[11]["w"].T)
+    np.testing.assert_array_equal(tensors["features.0.weight"], saved.train_state.params[0]["w"])
+    np.testing.assert_array_equal(
+        tensors["classifier.4.weight"], saved.train_state.params[11]["w"].T
+    )
     with pytest.raises(ValueError, match=r"export it as \.onnx"):
         autocnn("export", trained["lenet5-1998"], tmp_path / "other.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]

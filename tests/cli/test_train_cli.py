@@ -132,7 +132,7 @@ def test_the_parameters_are_those_of_the_history(trained, pictures):
         loss, accuracy = ac.evaluate(model, moment.params, moment.state, data.x_val, data.y_val)
         assert (loss, accuracy) == (moment.history["val_loss"][-1], moment.history["val_acc"][-1])
         assert {leaf.dtype for _, leaf in ac.trees.leaves(moment.params)} == {np.dtype("float32")}
-    history = runs.load(trained[0], "last").moment.history["val_acc"]
+    history = runs.load(trained[0], "last").train_state.history["val_acc"]
     assert accuracy == max(history)
     assert (
         moment.step == 9 * history.index(accuracy) < 27
@@ -152,7 +152,7 @@ def test_gradients_by_hand_train_the_same(trained, pictures, tmp_path):
     result = autocnn(*short(pictures, tmp_path / "a", "--engine", "reference"))
     assert "gradients by reference" in result.stdout
     histories = [
-        runs.load(folder, "last").moment.history for folder in (trained[0], tmp_path / "a")
+        runs.load(folder, "last").train_state.history for folder in (trained[0], tmp_path / "a")
     ]
     np.testing.assert_allclose(histories[0]["val_loss"], histories[1]["val_loss"], rtol=1e-3)
 
@@ -178,7 +178,7 @@ def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
     assert stopped.exit_code == 130
     assert f"stopped after step {stop - 1} of 27" in stopped.stderr
     assert f"autocnn train --run {folder}" in stopped.stderr
-    assert runs.load(folder, "last").moment.step == stop - 1
+    assert runs.load(folder, "last").train_state.step == stop - 1
     again = []
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -254,7 +254,7 @@ def test_json_lines(trained, pictures, tmp_path):
     folder = tmp_path / "run"
     result = begun(pictures, folder, "--json")
     *epochs, last = [json.loads(text) for text in result.stdout.splitlines()]
-    history = runs.load(trained[0], "last").moment.history
+    history = runs.load(trained[0], "last").train_state.history
     assert [{name: line[name] for name in history} for line in epochs] == [
         dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)
     ]
@@ -340,7 +340,7 @@ def test_a_ctrl_c_that_falls_into_llvm_is_raised_when_it_is_done():
 
 
 def test_evaluate(trained, pictures):
-    history = runs.load(trained[0], "last").moment.history
+    history = runs.load(trained[0], "last").train_state.history
     assert autocnn("evaluate", trained[0], "--last").stdout == (
         f"30 images: loss {history['val_loss'][-1]:.4f}, accuracy {history['val_acc'][-1]:.2%}\n"
     )
@@ -353,7 +353,7 @@ def test_evaluate(trained, pictures):
 
 
 def test_evaluate_as_json(trained, pictures):
-    folder, history = trained[0], runs.load(trained[0], "last").moment.history
+    folder, history = trained[0], runs.load(trained[0], "last").train_state.history
     last = json.loads(autocnn("evaluate", folder, "--last", "--json").stdout)
     assert last == {
         "run": str(folder),
@@ -698,19 +698,19 @@ def test_early_stopping_and_class_weights(pictures, tmp_path):
         "at most 60 epochs, and no more than 3 without a better validation accuracy" in whole.stdout
     )
     assert "every class weighs the same" in whole.stdout
-    accuracy = runs.load(tmp_path / "a", "last").moment.history["val_acc"]
+    accuracy = runs.load(tmp_path / "a", "last").train_state.history["val_acc"]
     best = accuracy.index(max(accuracy))
     assert len(accuracy) == best + 4 < 61
     assert f"stopped early, after epoch {best + 3} of 60" in whole.stdout
-    assert runs.load(tmp_path / "a", "best").moment.history["epoch"][-1] == best
+    assert runs.load(tmp_path / "a", "best").train_state.history["epoch"][-1] == best
     call += ("--limit", 40)  # which makes the classes unequal
     plain = [word for word in call if word not in ("--class-weight", "balanced")]
     assert len(np.unique(np.bincount(ac.data.load(pictures).y_train[:40]))) > 1
     for folder, words in (("c", call), ("d", plain)):
         assert autocnn(*words, "--run", tmp_path / folder).exit_code == 0
     assert (
-        runs.load(tmp_path / "c", "last").moment.history
-        != runs.load(tmp_path / "d", "last").moment.history
+        runs.load(tmp_path / "c", "last").train_state.history
+        != runs.load(tmp_path / "d", "last").train_state.history
     )
     call = call[:-2]
     for until in (2, 60):

@@ -15,7 +15,6 @@ import pytest
 
 import autocnn as ac
 from autocnn import runs
-from autocnn.cli import settings
 
 if not hasattr(os, "fork"):
     pytest.skip("SIGKILL and fork are POSIX", allow_module_level=True)
@@ -70,7 +69,7 @@ def test_there_are_40_kills_and_they_are_everywhere(killed):
 
 def test_all_go_on_to_the_same_bits(killed):
     root, noted = killed
-    assert runs.load(root / "whole", "best").moment.history["epoch"] == [0, 1]
+    assert runs.load(root / "whole", "best").train_state.history["epoch"] == [0, 1]
     whole = files(root / "whole")
     assert sorted(whole) == sorted(
         [
@@ -93,7 +92,7 @@ def test_all_go_on_to_the_same_bits(killed):
 
 
 def test_no_kill_leaves_a_folder_that_cannot_be_read(killed):
-    root, data, seen = killed[0], settings.dataset("patterns", 20), set()
+    root, data, seen = killed[0], runs.load_data("patterns", 20), set()
     for folder in root.glob("* killed"):
         there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
         hidden = {path.suffix for path in folder.iterdir()} - {
@@ -102,7 +101,7 @@ def test_no_kill_leaves_a_folder_that_cannot_be_read(killed):
         assert hidden <= {"", ".part"}
         seen |= hidden
         if "config.json" in there:
-            assert runs.settings(folder)["recipe"]["epochs"] == 2
+            assert runs.read_config(folder).recipe.epochs == 2
         for name in {"last.safetensors", "best.safetensors"} & there:
             model, moment = runs.load(folder, name.split(".")[0])[1:]
             loss, accuracy = ac.evaluate(model, moment.params, moment.state, data.x_val, data.y_val)

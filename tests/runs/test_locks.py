@@ -54,7 +54,7 @@ def test_a_second_process_is_told(tmp_path):
             assert line.endswith(
                 f" is training into {folder} at this moment; wait for it to end, or name another folder"
             )
-            assert not runs.holds(folder)
+            assert not runs.has_config(folder)
     finally:
         end(process, signal.SIGKILL)
     assert (folder / ".lock").exists()

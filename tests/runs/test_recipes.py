@@ -5,7 +5,7 @@ with the run.
 import numpy as np
 import pytest
 
-from autocnn import augment, optim
+from autocnn import augment, models, optim
 from autocnn.runs import preprocessing, recipes
 from autocnn.runs.preprocessing import Inputs
 from autocnn.runs.recipes import Recipe
@@ -23,10 +23,10 @@ from autocnn.trees import count
 )
 def test_networks_by_name(network, shape, parameters):
     seen = preprocessing.padded_shape(shape, recipes.inputs(network, shape))
-    out, params, _ = recipes.build(network, 10).init(None, seen)
+    out, params, _ = models.build(network, 10).init(None, seen)
     assert out == (10,)
     assert count(params) == parameters
-    assert network in recipes.NETWORKS
+    assert network in models.NETWORKS
 
 
 def test_width_multiplies_filters_and_units():
@@ -36,11 +36,11 @@ def test_width_multiplies_filters_and_units():
         ("lenet5", (1, 28, 28)),
     ):
         sizes = [
-            count(recipes.build(network, 10, width=w).init(None, shape)[1])
+            count(models.build(network, 10, width=w).init(None, shape)[1])
             for w in (0.1, 0.5, 1.0, 2.0)
         ]
         assert sizes == sorted(set(sizes))
-    assert recipes.build("tiny-cnn", width=3.0).parts[0].options["filters"] == 9
+    assert models.build("tiny-cnn", width=3.0).parts[0].options["filters"] == 9
 
 
 def test_the_network_of_1998_sees_a_frame_of_background():
@@ -114,6 +114,6 @@ def test_augmentation():
 def test_every_recipe_is_for_a_network_that_exists():
     for network, data in recipes.RECIPES:
         recipe = recipes.recipe(network, data)
-        assert network in recipes.NETWORKS
+        assert network in models.NETWORKS
         assert isinstance(recipes.optimizer(recipe, 10), optim.Optimizer)
     assert recipes.recipe("lenet5", "/some/folder") == Recipe()

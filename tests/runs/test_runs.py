@@ -8,24 +8,24 @@ import os
 import numpy as np
 import pytest
 
-from autocnn import files, optim, runs
-from autocnn.runs import preprocessing, recipes
-from autocnn.training import Moment
+from autocnn import files, models, optim, runs
+from autocnn.runs import RunConfig, recipes
+from autocnn.training import TrainState
 from autocnn.trees import leaves
 
-CONFIG = {
-    "network": "tiny-cnn",
-    "width": 1.0,
-    "classes": ["a", "b", "c"],
-    "shape": [1, 8, 8],
-    "inputs": preprocessing.Inputs()._asdict(),
-    "recipe": recipes.Recipe(epochs=2)._asdict(),
-    "steps_per_epoch": 5,
-}
+CONFIG = RunConfig(
+    network="tiny-cnn",
+    data="patterns",
+    classes=("a", "b", "c"),
+    shape=(1, 8, 8),
+    recipe=recipes.Recipe(epochs=2),
+    steps_per_epoch=5,
+)
+RECIPE = CONFIG.recipe._asdict()
 
 
-def a_moment(seed=1):
-    _, params, state = recipes.build("tiny-cnn", 3).init(seed, (1, 8, 8), "float32")
+def a_train_state(seed=1):
+    _, params, state = models.build("tiny-cnn", 3).init(seed, (1, 8, 8), "float32")
     opt = optim.adam()
     params, opt_state = opt.update(params, params, opt.init(params))
     history = {
@@ -35,30 +35,30 @@ def a_moment(seed=1):
         "val_loss": [2.0, 1e-9],
         "val_acc": [0, 1],
     }
-    return Moment(params, state, opt_state, 5, 0.7, history)
+    return TrainState(params, state, opt_state, 5, 0.7, history)
 
 
 @pytest.fixture
 def folder(tmp_path):
     made = runs.create(tmp_path / "run", CONFIG)
-    runs.save(made, a_moment())
+    runs.save(made, a_train_state())
     return made
 
 
 def test_what_is_saved_is_read_back(folder):
-    saved, moment = runs.load(folder, "last"), a_moment()
+    saved, expected = runs.load(folder, "last"), a_train_state()
     assert saved.config == CONFIG
     for part in ("params", "state", "opt_state"):
-        want, got = leaves(getattr(moment, part)), leaves(getattr(saved.moment, part))
+        want, got = leaves(getattr(expected, part)), leaves(getattr(saved.train_state, part))
         assert [path for path, _ in got] == [path for path, _ in want]
         for (_, a), (_, b) in zip(got, want, strict=True):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
-    assert saved.moment[3:] == moment[3:]
+    assert saved.train_state[3:] == expected[3:]
     x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
-    y, _ = saved.model.apply(saved.moment.params, saved.moment.state, x)
+    y, _ = saved.model.apply(saved.train_state.params, saved.train_state.state, x)
     np.testing.assert_array_equal(
-        y, recipes.build("tiny-cnn", 3).apply(moment.params, moment.state, x)[0]
+        y, models.build("tiny-cnn", 3).apply(expected.params, expected.state, x)[0]
     )
     assert not (folder / "best.safetensors").exists()
 
@@ -85,7 +85,7 @@ def test_a_write_that_fails_leaves_the_old_file(folder, monkeypatch, call):
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
         with pytest.raises(OSError, match="No space"):
-            runs.save(folder, a_moment(2))
+            runs.save(folder, a_train_state(2))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -129,19 +129,19 @@ def cut(folder):
         (lambda folder: edit(folder, network="tiny-mlp"), "params leaf '1.w' is missing"),
         (lambda folder: edit(folder, shape=[1, 2, 2]), "damaged or belongs to another"),
         (
-            lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"schedule": "linear"}),
+            lambda folder: edit(folder, recipe=RECIPE | {"schedule": "linear"}),
             "no schedule 'linear'",
         ),
         (
-            lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"schedule": None}),
+            lambda folder: edit(folder, recipe=RECIPE | {"schedule": None}),
             "damaged: recipe cannot be",
         ),
         (
-            lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"patience": 0}),
+            lambda folder: edit(folder, recipe=RECIPE | {"patience": 0}),
             "damaged: recipe cannot be",
         ),
         (
-            lambda folder: edit(folder, recipe=CONFIG["recipe"] | {"class_weight": {"a": 2}}),
+            lambda folder: edit(folder, recipe=RECIPE | {"class_weight": {"a": 2}}),
             "damaged: recipe cannot be",
         ),
         (lambda folder: (folder / "last.safetensors").write_bytes(b"\xff" * 64), "damaged"),

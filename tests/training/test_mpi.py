@@ -138,7 +138,7 @@ def test_the_command(tmp_path):
     assert sorted(p.name for p in (tmp_path / "1").iterdir()) == sorted(
         p.name for p in (tmp_path / "2").iterdir()
     )
-    one, two = (runs.load(tmp_path / n, "last").moment for n in "12")
+    one, two = (runs.load(tmp_path / n, "last").train_state for n in "12")
     assert {leaf.dtype for _, leaf in leaves(two.params)} == {np.dtype("float64")}
     close([leaf for _, leaf in leaves(two.params)], one.params, 1e-10)
 

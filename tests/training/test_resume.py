@@ -7,7 +7,7 @@ import pytest
 
 import autocnn as ac
 from autocnn import optim
-from autocnn.training import Diverged, Moment, predict
+from autocnn.training import Diverged, TrainState, predict
 from autocnn.trees import leaves
 
 
@@ -61,7 +61,7 @@ def test_moments_are_not_changed_later(setting):
         ),
     )
     for moment, copies, history in seen:
-        assert isinstance(moment, Moment)
+        assert isinstance(moment, TrainState)
         assert str(moment.history) == history
         for (_, leaf), copy in zip(leaves(moment.params), copies, strict=True):
             np.testing.assert_array_equal(leaf, copy)
@@ -163,8 +163,8 @@ def longer(setting, **changes):
 def test_five_epochs_and_five_more_are_ten(setting):
     whole, first = ac.train(**longer(setting, epochs=10)), ac.train(**longer(setting))
     assert first.epoch == 5 and whole.epoch == 10
-    assert same(ac.train(**longer(setting, epochs=10), start=first.moment), whole)
-    assert same(ac.train(**longer(setting), start=first.moment), first)  # done already
+    assert same(ac.train(**longer(setting, epochs=10), start=first.train_state), whole)
+    assert same(ac.train(**longer(setting), start=first.train_state), first)  # done already
 
 
 def test_a_schedule_may_span_more_epochs_than_are_run(setting):
@@ -172,7 +172,8 @@ def test_a_schedule_may_span_more_epochs_than_are_run(setting):
     ``epochs`` of two.
     """
     assert same(
-        ac.train(**setting, start=ac.train(**setting | dict(epochs=2)).moment), ac.train(**setting)
+        ac.train(**setting, start=ac.train(**setting | dict(epochs=2)).train_state),
+        ac.train(**setting),
     )
 
 
@@ -194,8 +195,10 @@ def test_the_best_epoch_is_restored(setting, monitor):
             leaves(getattr(best, part)), leaves(getattr(moments[at], part)), strict=True
         ):
             np.testing.assert_array_equal(a, b)
-    assert best.moment.best.step == 4 * at
-    assert same(best._replace(params=best.moment.params, opt_state=best.moment.opt_state), last)
+    assert best.train_state.best.step == 4 * at
+    assert same(
+        best._replace(params=best.train_state.params, opt_state=best.train_state.opt_state), last
+    )
 
 
 @pytest.mark.parametrize("monitor", ["val_acc", "val_loss"])
@@ -220,10 +223,10 @@ def test_early_stopping(setting, monitor, patience):
 def test_a_run_that_goes_on_stops_where_the_whole_one_does(setting):
     options, moments = longer(setting, epochs=30, patience=3, restore="best"), []
     whole = ac.train(**options, on_step=moments.append, on_epoch=moments.append)
-    for moment in [*moments[::7], moments[-1], whole.moment]:
+    for moment in [*moments[::7], moments[-1], whole.train_state]:
         again = ac.train(**options, start=moment)
         assert same(again, whole) and again.epoch == whole.epoch
-    further = ac.train(**options | dict(patience=6), start=whole.moment)
+    further = ac.train(**options | dict(patience=6), start=whole.train_state)
     assert further.history == ac.train(**options | dict(patience=6)).history
     assert len(further.history["epoch"]) > len(whole.history["epoch"])
 
@@ -236,7 +239,7 @@ def test_a_best_epoch_that_is_gone_is_not_restored(setting):
         ValueError,
         match=f"needs the parameters of epoch {best}, the best so far, which start does not hold",
     ):
-        ac.train(**options | dict(epochs=13), restore="best", start=run.moment)
+        ac.train(**options | dict(epochs=13), restore="best", start=run.train_state)
     at = next(m for m in moments if m.history["epoch"][-1] == best)
     found = ac.train(**options, restore="best", start=at)  # the moment is itself the best
     assert found.epoch == best and same(
@@ -259,8 +262,8 @@ def test_bad_words(setting, options, words):
 
 
 WRONG = [
-    (lambda run: run, "start=run.moment"),
-    (lambda run: run.params, "Moment"),
+    (lambda run: run, "start=run.train_state"),
+    (lambda run: run.params, "TrainState"),
     (lambda run: 3, "int"),
 ]
 

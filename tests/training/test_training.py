@@ -154,12 +154,12 @@ def test_runs_and_moments_are_told_in_a_line(tiny, patterns):
     told = f"val_loss {loss:.4g}, val_acc {accuracy:.4g}; 114 parameters"
     assert repr(run).startswith("Run(epoch 2, train_loss ")
     assert repr(run).endswith(f"{told} of epoch 0; kernels of epochs 0, 2)")
-    assert repr(run.moment).startswith("Moment(step 20, the last batch's loss ") and repr(
-        run.moment
+    assert repr(run.train_state).startswith("TrainState(step 20, the last batch's loss ") and repr(
+        run.train_state
     ).endswith(f"{told})")
     assert repr(run._replace(epoch=2, snapshots={})).endswith(f"{told})")
-    begin = ac.training.Moment(params, (), (), 0, np.nan, {})
-    assert repr(begin) == "Moment(step 0, no epoch yet; 114 parameters)"
+    begin = ac.training.TrainState(params, (), (), 0, np.nan, {})
+    assert repr(begin) == "TrainState(step 0, no epoch yet; 114 parameters)"
     assert "no epoch yet" in repr(
         ac.training.Run(params, (), {"epoch": [], "val_acc": []}, {}, (), None, 0)
     )

@@ -1,0 +1,189 @@
+"""The configuration of a run: what was trained on what and how, as config.json stores it."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Self
+
+from autocnn import models, optim
+from autocnn.runs import recipes
+from autocnn.runs.preprocessing import Inputs, padded_shape
+from autocnn.runs.recipes import Recipe
+
+__all__ = ["RunConfig"]
+
+NO_CHANGE = Inputs()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that it takes to build a run's network and to repeat its training.
+
+    version: of autocnn, which began the run; None where that is unknown.
+    network: a name in ``models.NETWORKS``. width: factor on its channels and units.
+    engine: "autograd", "reference" or "fast": the interpretation that computes gradients.
+    dtype: "float32" or "float64", of parameters and images.
+    data: the name of a data set, or a folder of IDX files. limit: train and validate on the first
+        so many images of it only; None for all.
+    classes: their names, in the order of the labels. shape: (C, H, W) of one image, before
+        ``inputs`` are applied.
+    seed: of the initial weights, shuffling, augmentation and dropout.
+    steps_per_epoch: batches that make up the training images, which schedules count by.
+    """
+
+    version: str | None = None
+    network: str
+    width: float = 1.0
+    engine: str = "fast"
+    dtype: str = "float32"
+    data: str
+    limit: int | None = None
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    inputs: Inputs = NO_CHANGE
+    seed: int = 0
+    recipe: Recipe
+    steps_per_epoch: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of one image as it enters the network."""
+        return padded_shape(self.shape, self.inputs)
+
+    def build(self, nn: ModuleType) -> Any:
+        """Return the network in the interpretation ``nn``; ValueError for a name or width that
+        does not exist."""
+        return models.build(self.network, len(self.classes), self.width, nn)
+
+    def optimizer(self) -> optim.Optimizer:
+        """Return the recipe's optimizer; ValueError when a number of the recipe makes no sense."""
+        return recipes.optimizer(self.recipe, self.steps_per_epoch)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other values for the named fields."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the config as plain values for ``json.dumps``."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        version = values.pop("version")
+        values |= {"classes": list(self.classes), "shape": list(self.shape)}
+        values |= {"inputs": self.inputs._asdict(), "recipe": self.recipe._asdict()}
+        return ({} if version is None else {"autocnn": version}) | values
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Return the config that ``to_json`` has written, or the previous version of autocnn.
+
+        Whatever reads a field need not check its type again. Fields added since have their
+        defaults. Raises ValueError that names the setting for one that is missing, unknown, or has
+        a value that makes no sense.
+        """
+        missing = [name for name in _REQUIRED if not isinstance(values, dict) or name not in values]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        unknown = [name for name in values if name not in _CHECKS]
+        if unknown:
+            raise ValueError(f"it has the unknown setting {unknown[0]!r:.60}")
+        for name, value in values.items():
+            if not _CHECKS[name](value):
+                raise ValueError(f"{name} cannot be {json.dumps(value)[:60]}")
+        fields = {name: value for name, value in values.items() if name != "autocnn"}
+        fields |= {"classes": tuple(values["classes"]), "shape": tuple(values["shape"])}
+        fields |= {"inputs": Inputs(**values["inputs"]), "recipe": Recipe(**values["recipe"])}
+        return cls(version=values.get("autocnn"), **fields)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _is_flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _is_natural(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_count(value: Any) -> bool:
+    return _is_natural(value) and value > 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= 1e9  # nor NaN
+
+
+def _is_float(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= 1e308
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_count, value))
+
+
+def _is_class_weight(value: Any) -> bool:
+    return value in (None, "balanced")
+
+
+def _optional(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _object(
+    checks: dict[str, Callable[[Any], bool]], required: tuple[str, ...] = ()
+) -> Callable[[Any], bool]:
+    """Return the check of a JSON object: known fields only, each of which passes its check."""
+
+    def check(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and {*required} <= value.keys() <= checks.keys()
+            and all(checks[name](part) for name, part in value.items())
+        )
+
+    return check
+
+
+_INPUTS = {"pad": _is_natural, "low": _is_number, "high": _is_number}
+_RECIPE = {
+    "epochs": _is_count,
+    "batch_size": _is_count,
+    "optimizer": _is_text,
+    "rate": _is_float,
+    "weight_decay": _is_float,
+    "warmup": _is_float,
+    "clip": _optional(_is_float),
+    "shift": _is_natural,
+    "flip": _is_flag,
+    "schedule": _is_text,
+    "patience": _optional(_is_count),
+    "class_weight": _is_class_weight,
+}
+# What each setting may be in JSON: which of the names and numbers exist is for their users to say.
+_CHECKS = {
+    "autocnn": _is_text,
+    "network": _is_text,
+    "width": _is_number,
+    "engine": _is_text,
+    "dtype": _is_text,
+    "data": _is_data,
+    "limit": _optional(_is_count),
+    "classes": _is_names,
+    "shape": _is_shape,
+    "inputs": _object(_INPUTS),
+    "seed": _is_natural,
+    "recipe": _object(_RECIPE, required=("epochs", "batch_size")),
+    "steps_per_epoch": _is_count,
+}
+_REQUIRED = [name for name in _CHECKS if name not in ("autocnn", "dtype")]

@@ -1,0 +1,53 @@
+"""What a run needs before its first step: its data, network, optimizer and initial values."""
+
+from typing import Any
+
+import numpy as np
+
+from autocnn.data import load, patterns
+from autocnn.data.dataset import Dataset
+from autocnn.models.interpretations import engine
+from autocnn.ops.arguments import whole
+from autocnn.optim import Optimizer
+from autocnn.runs.config import RunConfig
+from autocnn.training import TrainState
+
+__all__ = ["initialize", "load_data"]
+
+
+def load_data(name: str, limit: int | None = None) -> Dataset:
+    """Return the data set of that name, or in that folder of IDX files.
+
+    limit: keep the first so many training and so many validation images only; None for all. Raises
+    ValueError for an unknown name or a limit below 1, and ImportError that names the package that
+    is needed for it.
+    """
+    data = patterns() if name == "patterns" else load(name)
+    if limit is None:
+        return data
+    n = whole(limit, "--limit")
+    return data._replace(
+        x_train=data.x_train[:n],
+        y_train=data.y_train[:n],
+        x_val=data.x_val[:n],
+        y_val=data.y_val[:n],
+    )
+
+
+def initialize(config: RunConfig) -> tuple[Any, Optimizer, TrainState]:
+    """Return (model, optimizer, train state before the first step) of a run.
+
+    Raises ValueError for a setting that does not exist, or a network that does not fit the images.
+    """
+    model = config.build(engine(config.engine))
+    if config.dtype not in ("float32", "float64"):
+        raise ValueError(f"there is no dtype {config.dtype!r}; use --dtype float32 or float64")
+    # Runs of different seeds share no random numbers: no other key's second number is the seed.
+    key = (0, config.seed)
+    try:
+        _, params, state = model.init(key, config.input_shape, config.dtype)
+    except ValueError as error:
+        size = "x".join(map(str, config.input_shape))
+        raise ValueError(f"{config.network} does not fit images of {size}: {error}") from error
+    optimizer = config.optimizer()
+    return model, optimizer, TrainState(params, state, optimizer.init(params), 0, np.nan, {})
