@@ -10,7 +10,6 @@ import pathlib
 import re
 import shutil
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -212,13 +211,13 @@ def test_a_loss_that_diverges_is_exit_1(pictures, tmp_path):
 
 
 def test_a_loss_that_stays_finite_can_diverge_too():
-    check = session._check_progress
-    check([2.0, 3.0, 1.9], last=True)
-    check([2.0, 19.0], last=False)
-    check([2.0], last=False)
-    for losses, last in (([2.0, 3.0], True), ([2.0, 1.0, 21.0], False)):
+    check = session.check_progress
+    check([2.0, 3.0, 1.9], is_last=True)
+    check([2.0, 19.0], is_last=False)
+    check([2.0], is_last=False)
+    for losses, is_last in (([2.0, 3.0], True), ([2.0, 1.0, 21.0], False)):
         with pytest.raises(Diverged, match="rose from 2 to"):
-            check(losses, last)
+            check(losses, is_last)
 
 
 @pytest.mark.parametrize(
@@ -312,31 +311,72 @@ def test_without_scikit_learn_there_are_patterns(monkeypatch):
         raise result.exception
 
 
-def test_a_ctrl_c_that_falls_into_llvm_is_raised_when_it_is_done():
-    """What a function called from C raises is printed and lost: here it would be a warning,
-    which is an error.
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_ctrl_c_while_numba_compiles_is_not_lost():
+    """LLVM calls Python back while it compiles. What Python raises in a function called from C is
+    printed and lost: here it would be a warning, which is an error.
     """
     done = []
 
     @ctypes.CFUNCTYPE(None)
-    def called():
-        def _raw_object_cache_notify():
-            signal.raise_signal(signal.SIGINT)
-            done.append("called")
+    def called_from_c():
+        press_ctrl_c()
+        done.append("called")
 
-        _raw_object_cache_notify()
-
-    with pytest.raises(KeyboardInterrupt), interrupt.kept():
-        called()
+    with pytest.raises(KeyboardInterrupt), interrupt.deferred_interrupt() as check:
+        check()
+        called_from_c()
         done.append("back")
-        time.sleep(10)
-    assert done == ["called", "back"]
-    with pytest.raises(KeyboardInterrupt), interrupt.kept():
-        signal.raise_signal(signal.SIGINT)
+        check()
         done.append("never")
-    assert (
-        done == ["called", "back"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
+    assert done == ["called", "back"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_ctrl_c_raises_at_once_and_the_first_at_the_end():
+    with pytest.raises(KeyboardInterrupt), interrupt.deferred_interrupt():
+        press_ctrl_c()
+        with pytest.raises(KeyboardInterrupt):
+            press_ctrl_c()
+    with pytest.raises(ZeroDivisionError), interrupt.deferred_interrupt():
+        press_ctrl_c()
+        raise ZeroDivisionError
+
+
+def test_a_handler_of_the_programs_own_stays():
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append("own"))
+    try:
+        with interrupt.deferred_interrupt() as check:
+            press_ctrl_c()
+            check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pressed == ["own"]
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("stop", [1, 9, 14])
+def test_a_signal_stops_the_run_after_its_step(trained, pictures, tmp_path, monkeypatch, stop):
+    """SIGINT comes while the stop-th batch is prepared: its step is done, saved, and the last."""
+    calls, folder = [], tmp_path / "run"
+
+    def interrupted(key, x):
+        calls.append(key)
+        if len(calls) == stop:
+            press_ctrl_c()
+        return x
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "augmentation", lambda recipe, fill: interrupted)
+        stopped = autocnn(*short(pictures, folder))
+    assert stopped.exit_code == 130 and f"stopped after step {stop} of 27" in stopped.stderr
+    assert len(calls) == runs.load(folder, "last").train_state.step == stop
+    assert autocnn("train", "--run", folder).exit_code == 0
+    assert files(folder) == files(trained[0])
 
 
 def test_evaluate(trained, pictures):

@@ -99,12 +99,11 @@ def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
 
 
 def edit(folder, **changes):
+    """Change settings in config.json; None removes one."""
     path = folder / "config.json"
-    path.write_text(
-        json.dumps(
-            {k: v for k, v in (json.loads(path.read_text()) | changes).items() if v is not None}
-        )
-    )
+    values = json.loads(path.read_text()) | changes
+    removed = [name for name, value in changes.items() if value is None]
+    path.write_text(json.dumps({k: v for k, v in values.items() if k not in removed}))
 
 
 def cut(folder):
