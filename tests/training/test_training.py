@@ -146,15 +146,15 @@ def test_summary(build, parameters, products):
     assert "multiply-adds" in str(rows)
 
 
-def test_runs_and_moments_are_told_in_a_line(tiny, patterns):
+def test_runs_and_train_states_have_a_repr_of_one_line(tiny, patterns):
     _, params, _, _ = tiny
     options = dict(optimizer=ac.optim.sgd(0.0), restore="best", snapshots=(0, 2))
     run = ac.train(params, patterns, epochs=2, **options)
     loss, accuracy = run.history["val_loss"][-1], run.history["val_acc"][-1]
     told = f"val_loss {loss:.4g}, val_acc {accuracy:.4g}; 114 parameters"
     assert repr(run).startswith("Run(epoch 2, train_loss ")
-    assert repr(run).endswith(f"{told} of epoch 0; kernels of epochs 0, 2)")
-    assert repr(run.train_state).startswith("TrainState(step 20, the last batch's loss ") and repr(
+    assert repr(run).endswith(f"{told} of epoch 0; snapshots of epochs 0, 2)")
+    assert repr(run.train_state).startswith("TrainState(step 20, last loss ") and repr(
         run.train_state
     ).endswith(f"{told})")
     assert repr(run._replace(epoch=2, snapshots={})).endswith(f"{told})")
