@@ -10,39 +10,10 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.lift import lift
+from autocnn.gradcheck.places import arrays_in
 from autocnn.gradcheck.problem import CallError, Problem, make_problem
 
 __all__ = ["arrays_in", "closure", "instance", "label_of", "pair", "vjp"]
-
-
-def arrays_in(value: Any, name: str, depth: int = 4) -> dict[str, np.ndarray]:
-    """Every array that `value` remembers: in tuples, lists, dicts, and what functions close
-    over.
-    """
-    if isinstance(value, np.ndarray):
-        return {name: value}
-    found: dict[str, np.ndarray] = {}
-    if depth:
-        if isinstance(value, dict):
-            items = value.items()
-        elif isinstance(value, tuple | list):
-            items = enumerate(value)
-        else:
-            code, closure = getattr(value, "__code__", None), getattr(value, "__closure__", None)
-            items = []
-            for key, cell in (
-                zip(code.co_freevars, closure, strict=True) if code and closure else ()
-            ):
-                try:
-                    items.append((key, cell.cell_contents))
-                except ValueError:
-                    continue
-            return {
-                k: a for key, item in items for k, a in arrays_in(item, str(key), depth - 1).items()
-            }
-        for key, item in items:
-            found |= arrays_in(item, f"{name}[{key}]", depth - 1)
-    return found
 
 
 def label_of(function: Callable) -> str:
@@ -205,9 +176,19 @@ def instance(layer: Any, x: np.ndarray, others: dict[str, Any]) -> Problem:
         return forward
 
     remarks = tuple(
-        f"{n} is a float array without a gradient beside it: taken for a constant" for n in skipped
+        ("note", f"{n} is a float array without a gradient beside it: taken for a constant")
+        for n in skipped
     )
-    return make_problem(type(layer).__name__, call(False), taken, call(True), (), remarks)
+    return make_problem(
+        type(layer).__name__,
+        call(False),
+        taken,
+        call(True),
+        (),
+        remarks=remarks,
+        accumulates_in_place=True,
+        parameters=frozenset(parameters),
+    )
 
 
 def _holder(layer: Any) -> dict | None:

@@ -118,10 +118,13 @@ def true_jacobian(leaf: LeafAt) -> np.ndarray:
 
 
 def your_jacobian(point: Point, name: str) -> np.ndarray:
-    """(outputs, entries): backward for each unit cotangent."""
+    """(outputs, entries): backward for each unit cotangent, after a forward of its own where
+    backward can be called only once."""
     out = point.run()
     rows = []
     for j in range(out.flat.size):
+        if j and not point.problem.repeatable:
+            out = point.run()
         dy = np.zeros(out.flat.size)
         dy[j] = 1.0
         rows.append(np.array(out.backward(dy)[name], dtype=np.float64).ravel())

@@ -1,211 +1,189 @@
 """The checker itself: hygiene, witnesses, verdict, localisation, naming, report."""
 
 import time
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from autocnn.gradcheck import kinks, random_streams
-from autocnn.gradcheck.hygiene import inspect_backward
+from autocnn.gradcheck import random_streams
+from autocnn.gradcheck.decide import decide, decide_absent, moved_off_defaults
+from autocnn.gradcheck.hygiene import Findings, inspect_backward
 from autocnn.gradcheck.localise import locate
 from autocnn.gradcheck.naming import explain
-from autocnn.gradcheck.point import LeafAt, Point, Witness
+from autocnn.gradcheck.order import exchanged
+from autocnn.gradcheck.point import LeafAt, Point
 from autocnn.gradcheck.problem import CallError, Problem, observe
 from autocnn.gradcheck.report import Cause, Leaf, Report
-from autocnn.gradcheck.verdict import (
-    Probe,
-    agrees_in_float32,
-    compare,
-    probe,
-    refuted,
-    rounding_explains,
-    within_rounding,
-)
+from autocnn.gradcheck.state import Memory
+from autocnn.gradcheck.verdict import probe
 from autocnn.gradcheck.witnesses import choose
 
 __all__ = ["examine"]
 
-REDRAWS = 4
-#: Hygiene that says all there is to say of a leaf: no rule is asked for its cause.
-_SELF_EXPLAINING = {"missing", "nonfinite", "nondeterministic", "accumulates"}
+#: Findings that say all there is to say of a leaf: no rule is asked for its cause.
+_SELF_EXPLAINING = {"missing", "nonfinite", "nondeterministic", "raises"}
+
+
+@dataclass
+class _Progress:
+    """What has been found so far of the leaves of one problem."""
+
+    report: Report
+    rng: np.random.Generator
+    surrogate: bool
+    decided: dict[str, LeafAt] = field(default_factory=dict)
+    explained: set[str] = field(default_factory=set)
+    wrong: set[str] = field(default_factory=set)
 
 
 @np.errstate(all="ignore")  # inf and nan are looked for and reported, not warned about
-def examine(problem: Problem, seed: int = 0) -> Report:
+def examine(problem: Problem, seed: int = 0, surrogate: bool = False) -> Report:
     """Check every leaf of a problem; the report is complete whatever is wrong with the backward
     pass.
 
-    Raises CallError (a ValueError) when the function cannot be called at all, or returns nothing
-    that has a gradient.
+    `surrogate` says that gradients of flat functions are not meant to be their derivatives. Raises
+    CallError (a ValueError) when the function cannot be called at all, or returns nothing that has
+    a gradient.
     """
-    with random_streams.keep():
-        return _examine(problem, seed)
-
-
-def _examine(problem: Problem, seed: int) -> Report:
     start = time.perf_counter()
-    rng = np.random.default_rng(seed)
-    problem, first = observe(problem)
-    report = Report(problem.label, {}, problem=problem)
-    found = inspect_backward(problem, first, rng)
-    report.causes += found.causes
-    report.notes += [*found.notes, *problem.remarks]
-    point = Point(problem, problem.values())
-    broken = {c.leaf for c in found.causes}
-    usable = [n for n in problem.leaves if n not in found.unusable]
-    probes = probe(point, rng) if usable else []
-    decided: dict[str, LeafAt] = {}
-    explained: set[str] = set()
-    wrong: set[str] = {n for n in found.unusable if n in broken} | found.nonlinear
-    for name in problem.leaves:
-        leaf = report.leaves[name] = Leaf(
-            name, point.values[name].shape, str(np.asarray(problem.arguments[name]).dtype)
-        )
-        if name not in usable:
-            leaf.verdict = "wrong" if name in broken else "unresolved"
-            continue
-        decided[name], cause = _decide(choose(point, name, rng), leaf, probes, rng)
-        if cause:
-            report.causes.append(cause)
-            explained.add(name)
-        if leaf.verdict == "wrong":
-            wrong.add(name)
-        if name in broken:
-            leaf.verdict = "wrong"
-    if None in broken and usable:
-        report.notes.append("the verdicts of the leaves stand for a single call on fresh arrays")
-    if wrong:
-        ordered = [n for n in problem.leaves if n in wrong]
-        _say_why(point, decided, ordered, explained, found.nonlinear, report, seed)
+    memory = Memory(problem.functions)
+    with random_streams.keep():
+        try:
+            report = _examine(problem, memory, seed, surrogate)
+        finally:
+            if memory.changed():
+                memory.restore()
     report.seconds = time.perf_counter() - start
     return report
 
 
-def _decide(
-    at: LeafAt, leaf: Leaf, probes: list[Probe], rng: np.random.Generator
-) -> tuple[LeafAt, Cause | None]:
-    """The verdict on one leaf, at the given point or, where rounding or a kink hides the answer, at
-    another.
-
-    Returns the leaf with the witness that decided, and a cause where the verdict has one.
-    """
-    result = compare(at, probes, rng)
-    if result.verdict == "wrong" and at.witness.exact and result.error < 1e-4 * result.scale:
-        # So near a miss may be a small part of the imaginary part, lost in a var or an abs: ask a
-        # witness without one.
-        real = Witness(
-            "real differences",
-            False,
-            "forward is not complex-safe (it loses a small part): real differences used",
-        )
-        if refuted(at, real, probes, rng):
-            at = at.by(real)
-            result = compare(at, probes, rng)
-    if at.witness.note and not at.witness.exact:
-        leaf.notes.append(at.witness.note)
-    leaf.verdict, leaf.error, leaf.tolerance = result.verdict, result.error, result.tolerance
-    leaf.witnesses[at.witness.method] = result.digits
-    if result.tied:
-        cause = _decide_tie(at, leaf, rng)
-        if cause:
-            return at, cause
-    elif leaf.verdict == "agree":
-        if result.vanishes:
-            leaf.notes.append(
-                "the gradient vanishes at this point whatever the cotangent: the check can hardly fail"
-            )
-    else:
-        if leaf.verdict == "wrong" and rounding_explains(at, result, rng):
-            leaf.verdict = "unresolved"
-        elif leaf.verdict == "wrong" and within_rounding(at, result, rng):
-            leaf.verdict = "agree"
-            leaf.notes.append(
-                "just above what rounding allows at the given values, below it at two other points"
-            )
-        if leaf.verdict == "unresolved":
-            _decide_elsewhere(at, leaf, rng)
-    if leaf.verdict == "agree" and leaf.dtype == "float32":
-        return at, _decide_in_float32(at, leaf, rng)
-    return at, None
+def _examine(problem: Problem, memory: Memory, seed: int, surrogate: bool) -> Report:
+    rng = np.random.default_rng(seed)
+    problem, first = observe(problem)
+    found = inspect_backward(problem, first, memory, rng)
+    problem = found.problem
+    report = Report(problem.label, {}, problem=problem)
+    report.causes += found.causes
+    report.notes += found.notes
+    report.parameters = len(problem.parameters & set(problem.leaves))
+    _take_remarks(problem, report)
+    progress = _Progress(report, rng, surrogate)
+    progress.wrong |= {c.leaf for c in found.causes if c.leaf in found.unusable} | found.nonlinear
+    point = Point(problem, problem.values())
+    _decide_all(point, found, progress)
+    if not progress.wrong:
+        _decide_off_defaults(point, found, progress)
+    _look_for_exchanged(point, progress)
+    if progress.wrong:
+        _say_why(point, progress, found.nonlinear, seed)
+    _tidy(report)
+    return report
 
 
-def _decide_in_float32(at: LeafAt, leaf: Leaf, rng: np.random.Generator) -> Cause | None:
-    agrees, error, tolerance = agrees_in_float32(at, rng)
-    if agrees:
-        return None
-    leaf.verdict, leaf.error, leaf.tolerance = "wrong", error, tolerance
-    code, what = (
-        ("nonfinite", "inf or nan")
-        if not np.isfinite(error)
-        else ("unclassified", f"{error:.2g} off, {tolerance:.2g} allowed")
-    )
-    return Cause(
-        code,
-        leaf.name,
-        f"right in float64, but {what} in float32: precision is lost or a value overflows",
-    )
+def _take_remarks(problem: Problem, report: Report) -> None:
+    for level, message in problem.remarks:
+        if level == "note":
+            report.notes.append(message)
+        else:
+            report.causes.append(Cause("uncompared", None, message, level=level))
+    report.uncompared = list(problem.uncompared)
 
 
-def _decide_tie(at: LeafAt, leaf: Leaf, rng: np.random.Generator) -> Cause | None:
-    finding = kinks.examine(at, rng)
-    if finding.elsewhere and finding.valid:
-        leaf.verdict = "agree"
-        leaf.notes.append(finding.message)
-        return None
-    leaf.verdict = "wrong"
-    return Cause("tie", leaf.name, finding.message) if finding.elsewhere else None
-
-
-def _decide_elsewhere(at: LeafAt, leaf: Leaf, rng: np.random.Generator) -> None:
-    """Too much rounding here: draw other points until one of them decides."""
-    for attempt in range(REDRAWS):
-        point = at.point.redraw(rng, attempt)
-        try:
-            there = choose(point, leaf.name, rng)
-            result = compare(there, probe(point, rng), rng)
-        except (CallError, FloatingPointError):  # outside the function's domain
+def _decide_all(point: Point, found: Findings, progress: _Progress) -> None:
+    problem, report = point.problem, progress.report
+    skipped = found.unusable | found.absent
+    probes = probe(point, progress.rng) if set(problem.leaves) - skipped else []
+    for name in problem.leaves:
+        if name in found.absent and name in problem.optional:
+            report.uncompared.append(name)
             continue
-        if result.verdict == "agree" and not result.vanishes:
-            leaf.verdict, leaf.error, leaf.tolerance = "agree", result.error, result.tolerance
-            leaf.witnesses[there.witness.method] = result.digits
-            leaf.notes.append(
-                "at the given values rounding hides the derivative: compared at others"
+        leaf = report.leaves[name] = Leaf(
+            name, point.values[name].shape, str(np.asarray(problem.arguments[name]).dtype)
+        )
+        if name in found.unusable:
+            wrong = any(c.leaf in (name, None) and c.level == "error" for c in found.causes)
+            leaf.verdict = "wrong" if wrong else "unresolved"
+            continue
+        at = choose(point, name, progress.rng)
+        if name in found.absent:
+            got = [n for n in problem.leaves if n not in found.absent]
+            cause = decide_absent(at, leaf, got, progress.rng)
+        else:
+            progress.decided[name], cause = decide(
+                at, leaf, probes, progress.rng, progress.surrogate
             )
-            return
-        if (
-            result.verdict == "wrong"
-            and not result.tied
-            and not rounding_explains(there, result, rng)
-        ):
-            leaf.verdict, leaf.error, leaf.tolerance = "wrong", result.error, result.tolerance
-            leaf.notes.append("at the given values rounding hides the derivative: wrong at others")
-            return
-    leaf.notes.append(
-        "unresolved: rounding is as large as the derivative, here and at other points"
-    )
+        if cause:
+            report.causes.append(cause)
+            progress.explained.add(name)
+        if leaf.verdict == "wrong":
+            progress.wrong.add(name)
 
 
-def _say_why(
-    point: Point,
-    decided: dict[str, LeafAt],
-    wrong: list[str],
-    explained: set[str],
-    nonlinear: set[str],
-    report: Report,
-    seed: int,
-) -> None:
+def _decide_off_defaults(point: Point, found: Findings, progress: _Progress) -> None:
+    """Leaves that agree are compared once more with constant ones (gamma of ones, b of zeros) moved
+    off their constants, which hide a missing factor or term."""
+    moved = moved_off_defaults(point, progress.rng)
+    names = [n for n in progress.decided if progress.report.leaves[n].verdict == "agree"]
+    if moved is None or not names:
+        return
+    place, constants = moved
+    try:
+        probes = probe(place, progress.rng)
+        leaves = {n: choose(place, n, progress.rng) for n in names}
+    except CallError:  # outside the function's domain
+        return
+    for name, at in leaves.items():
+        if any(name not in p.grads or not np.all(np.isfinite(p.y)) for p in probes):
+            continue
+        leaf = progress.report.leaves[name]
+        trial = Leaf(name, leaf.shape, "float64")
+        at, cause = decide(at, trial, probes, progress.rng, progress.surrogate)
+        if trial.verdict != "wrong":
+            continue
+        leaf.verdict, leaf.error, leaf.tolerance = "wrong", trial.error, trial.tolerance
+        leaf.witnesses = trial.witnesses
+        leaf.notes.append(
+            f"right while {', '.join(constants)} {'is' if len(constants) == 1 else 'are'} constant, "
+            "as given; wrong at other values"
+        )
+        progress.wrong.add(name)
+        progress.decided[name] = at
+        if cause:
+            progress.report.causes.append(cause)
+            progress.explained.add(name)
+
+
+def _look_for_exchanged(point: Point, progress: _Progress) -> None:
+    """Gradients that are right for one another's leaves."""
+    report = progress.report
+    candidates = [n for n in progress.wrong if n in report.leaves]
+    found = exchanged(point, candidates, progress.rng) if len(candidates) > 1 else None
+    if found is None:
+        return
+    names, cause = found
+    report.causes = [c for c in report.causes if c.leaf not in names or c.code != "shape"]
+    report.causes.insert(0, cause)
+    progress.explained |= set(names)
+    for name in names:
+        report.leaves[name].verdict = "wrong"
+
+
+def _say_why(point: Point, progress: _Progress, nonlinear: set[str], seed: int) -> None:
     """Worst entries, causes, and a smaller case that still fails."""
-    explained = explained | {c.leaf for c in report.causes if c.code in _SELF_EXPLAINING}
+    report = progress.report
+    wrong = [n for n in point.problem.leaves if n in progress.wrong]
+    explained = progress.explained | {c.leaf for c in report.causes if c.code in _SELF_EXPLAINING}
     counts = dict.fromkeys(wrong, 0)
     for name in wrong:
-        if name in decided:
-            located = locate(decided[name])
+        if name in progress.decided and name not in explained:
+            located = locate(progress.decided[name])
             report.leaves[name].worst = located.worst
             counts[name] = located.wrong
             if located.yours is not None:
                 report.arrays[name] = (located.yours, located.gradient)
     causes, ruled_out, shapes = explain(
         point,
-        decided,
+        progress.decided,
         {n: counts[n] for n in wrong if n not in explained},
         nonlinear,
         report.causes,
@@ -213,14 +191,27 @@ def _say_why(
     )
     hygiene = [c for c in report.causes if c.code != "not-linear"]
     late = [c for c in report.causes if c.code == "not-linear"]
+    said = {c.leaf for c in hygiene + late if c.level == "error"}
     report.causes = (
-        hygiene
-        + [
-            c
-            for c in causes
-            if c.code != "unclassified" or not any(h.leaf == c.leaf for h in hygiene + late)
-        ]
-        + late
+        hygiene + [c for c in causes if c.code != "unclassified" or c.leaf not in said] + late
     )
+    for cause in causes:
+        if cause.level != "error":  # a small constant: the gradient is right but for it
+            report.leaves[cause.leaf].verdict = "agree"
     report.ruled_out = ruled_out
     report.reproduce = {"seed": seed, "shapes": shapes}
+
+
+def _tidy(report: Report) -> None:
+    """Errors first; a leaf that only hygiene finds fault with keeps its own verdict."""
+    ranks = {"error": 0, "warning": 1, "note": 2}
+    report.causes.sort(key=lambda c: ranks[c.level])
+    report.notes = list(dict.fromkeys(report.notes))
+    notes: dict[str, list[str]] = {}
+    for leaf in report.leaves.values():
+        for note in leaf.notes:
+            notes.setdefault(note, []).append(leaf.name)
+    for name in report.leaves:
+        report.leaves[name] = replace(
+            report.leaves[name], notes=list(dict.fromkeys(report.leaves[name].notes))
+        )

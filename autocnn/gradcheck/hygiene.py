@@ -3,38 +3,46 @@ side effects, linearity.
 """
 
 import contextlib
-import linecache
-import traceback
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from autocnn.gradcheck import precision
 from autocnn.gradcheck.problem import CallError, Output, Problem, run
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.side_effects import check_side_effects, raised_at
+from autocnn.gradcheck.state import Memory
 
 __all__ = ["Findings", "inspect_backward"]
 
 
 class Findings(NamedTuple):
-    """Broken rules, remarks, the leaves that cannot be compared, and those whose backward is not
-    linear in dy.
-    """
+    """What hygiene saw: causes and notes, leaves that cannot be compared, leaves for which no
+    gradient came, leaves whose backward is not linear in dy, and the problem with what is known of
+    it now (its precision, whether backward can be called twice, what to restore)."""
 
+    problem: Problem
     causes: list[Cause]
     notes: list[str]
     unusable: set[str]
+    absent: set[str]
     nonlinear: set[str]
 
 
-def inspect_backward(problem: Problem, out: Output, rng: np.random.Generator) -> Findings:
+def inspect_backward(
+    problem: Problem, out: Output, memory: Memory, rng: np.random.Generator
+) -> Findings:
     """Run every rule of hygiene on the arguments as they were given (their own dtypes).
 
-    `out` is what the first call of forward returned.
+    `out` is what the first call of forward returned, `memory` what the functions remembered
+    before it.
     """
-    found = Findings([], [], set(), set())
+    found = Findings(problem, [], [], set(), set(), set())
     given = problem.values(None)
     again = run(problem, given, "forward (second call, same arguments)")
-    if not _same(out.flat, again.flat, 1e-9):
+    tolerance = 1e-9 if all(d == np.float64 for d in out.dtypes) else 1e-4
+    if not _same(out.flat, again.flat, tolerance):
         found.causes.append(
             Cause(
                 "nondeterministic",
@@ -42,24 +50,57 @@ def inspect_backward(problem: Problem, out: Output, rng: np.random.Generator) ->
                 "forward gives other values at a second call with the same arguments: fix its seed",
             )
         )
-        found.unusable.update(problem.leaves)
-        return found
+        problem = _restoring(problem, memory)
+        if not _repeats(problem, given, tolerance):
+            found.unusable.update(problem.leaves)
+            return found._replace(problem=problem)
+        out = run(problem, given)
     dy = rng.standard_normal(out.flat.size)
     held = {k: v.copy() for k, v in out.held().items()}
-    first = out.backward(dy, "backward (first call)")
-    for name in first.keys() - set(problem.leaves):
-        kind = "list" if isinstance(problem.arguments[name], list) else "Python float"
-        found.notes.append(
-            f"{name} is a {kind}, so its gradient was not compared: pass {name}=np.array({name}) "
-            "to compare it"
-        )
+    try:
+        first = out.backward(dy, "backward (first call)")
+    except CallError as error:
+        if error.__cause__ is None or any(isinstance(a, list) for a in problem.arguments.values()):
+            raise
+        found.causes.append(_raises(error))
+        found.unusable.update(problem.leaves)
+        return found._replace(problem=problem)
+    if memory.changed():
+        problem = _restoring(problem, memory)
+    _note_passed_through(problem, first, found)
     _check_arrays(problem, given, first, out, found)
-    usable = [n for n in problem.leaves if n not in found.unusable]
-    first = {n: np.array(first[n], dtype=np.float64) for n in usable}
-    _check_repeats(problem, given, out, dy, first, held, found)
-    _check_side_effects(problem, dy, usable, found)
-    _check_linear(problem, rng, usable, found)
-    return found
+    absent = {n for n in problem.leaves if first.get(n) is None}
+    found = found._replace(absent=absent)
+    compared = [n for n in problem.leaves if n not in found.unusable | absent]
+    problem = _with_precision(problem, given, out, first)
+    first = {n: np.array(first[n], dtype=np.float64) for n in compared}
+    problem = _check_repeats(problem, given, out, dy, first, held, found)
+    _check_quietly(problem, dy, compared, found)
+    problem = _check_linear(problem, rng, compared, found)
+    return found._replace(problem=problem)
+
+
+def _restoring(problem: Problem, memory: Memory) -> Problem:
+    if memory.restore in problem.restore:
+        return problem
+    return replace(problem, restore=(memory.restore, *problem.restore))
+
+
+def _repeats(problem: Problem, given: dict, tolerance: float) -> bool:
+    try:
+        a, b = (run(problem, given).flat for _ in range(2))
+    except CallError:
+        return False
+    return _same(a, b, tolerance)
+
+
+def _raises(error: CallError) -> Cause:
+    reason = error.__cause__
+    return Cause(
+        "raises",
+        None,
+        f"backward raises {type(reason).__name__}: {reason}{raised_at(reason)}",
+    )
 
 
 def _same(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
@@ -77,29 +118,31 @@ def _same(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     )
 
 
-def _check_arrays(problem: Problem, given: dict, grads: dict, out, found: Findings) -> None:
-    """Present, right shape, right dtype, finite."""
+def _note_passed_through(problem: Problem, grads: dict, found: Findings) -> None:
+    for name in grads.keys() - set(problem.leaves):
+        kind = "list" if isinstance(problem.arguments[name], list) else "Python float"
+        found.notes.append(
+            f"{name} is a {kind}, so its gradient was not compared: pass {name}=np.array({name}) "
+            "to compare it"
+        )
+
+
+def _check_arrays(problem: Problem, given: dict, grads: dict, out: Output, found: Findings) -> None:
+    """Right shape, right dtype, finite."""
     narrow = all(d == np.float32 for d in out.dtypes)
     finite_y = bool(np.all(np.isfinite(out.flat)))
     for name in problem.leaves:
         leaf, grad = given[name], grads.get(name)
         if grad is None:
-            others = [n for n in problem.leaves if grads.get(n) is not None]
-            got = (
-                f"backward returned {', '.join(others) or 'nothing'} only"
-                if len(others) < len(problem.leaves)
-                else ""
-            )
+            continue
+        try:
+            array = np.asarray(grad)
+        except ValueError:  # a ragged list
             _bad(
                 found,
-                Cause(
-                    "missing",
-                    name,
-                    f"no gradient for {name}: {got}; expected an array of shape {leaf.shape}",
-                ),
+                Cause("shape", name, f"the gradient is a {type(grad).__name__} of unequal parts"),
             )
             continue
-        array = np.asarray(grad)
         if array.dtype.kind not in "f":
             _bad(
                 found, Cause("dtype", name, f"the gradient is {array.dtype}, the leaf {leaf.dtype}")
@@ -112,16 +155,7 @@ def _check_arrays(problem: Problem, given: dict, grads: dict, out, found: Findin
                 ),
             )
         else:
-            if array.dtype.itemsize < leaf.dtype.itemsize or (
-                narrow and array.dtype.itemsize > leaf.dtype.itemsize
-            ):
-                found.causes.append(
-                    Cause(
-                        "dtype",
-                        name,
-                        f"the gradient is {array.dtype}, the leaf and the output {leaf.dtype}",
-                    )
-                )
+            _check_dtype(name, leaf, array, narrow, found)
             bad = np.argwhere(~np.isfinite(array))
             if len(bad):
                 where = f"first at {name}[{', '.join(map(str, bad[0]))}]" if array.ndim else ""
@@ -149,198 +183,141 @@ def _check_arrays(problem: Problem, given: dict, grads: dict, out, found: Findin
         found.unusable.update(problem.leaves)
 
 
+def _check_dtype(name: str, leaf: np.ndarray, array: np.ndarray, narrow: bool, found) -> None:
+    """Fewer digits than leaf and output have are lost; more are a matter of taste."""
+    if array.dtype.itemsize < leaf.dtype.itemsize and not narrow:
+        message = f"the gradient is {array.dtype}, the leaf and the output {leaf.dtype}"
+        found.causes.append(Cause("dtype", name, message))
+    elif narrow and array.dtype.itemsize > leaf.dtype.itemsize:
+        message = (
+            f"the gradient is {array.dtype}, the leaf and the output {leaf.dtype}: more digits "
+            "than are needed"
+        )
+        found.causes.append(Cause("dtype", name, message, level="warning"))
+
+
 def _bad(found: Findings, cause: Cause) -> None:
     found.causes.append(cause)
     found.unusable.add(cause.leaf)
 
 
+def _with_precision(problem: Problem, given: dict, out: Output, first: dict) -> Problem:
+    """The problem with its precision, measured in float64 where the leaves were given in less."""
+    if problem.given or all(a.dtype == np.float64 for a in given.values()):
+        return precision.measure(problem, out, first)
+    wide = run(problem, problem.values())
+    try:
+        grads = wide.backward(np.random.default_rng(16).standard_normal(wide.flat.size))
+    except CallError:
+        grads = {}
+    return precision.measure(problem, wide, grads)
+
+
 def _check_repeats(
-    problem: Problem, given, out, dy, first: dict, held: dict, found: Findings
-) -> None:
+    problem: Problem, given, out: Output, dy, first: dict, held: dict, found: Findings
+) -> Problem:
     """Backward twice after one forward, and a whole second pass, give the first gradients again."""
-    second = {
-        n: np.array(g, dtype=np.float64)
-        for n, g in out.backward(dy, "backward (second call, same dy)").items()
-        if n in first
-    }
-    fresh = run(problem, given, "forward (third call)").backward(
-        dy, "backward (after a new forward)"
-    )
-    third = {n: np.array(fresh[n], dtype=np.float64) for n in first if fresh.get(n) is not None}
+    again = None
+    try:
+        again = out.backward(dy, "backward (second call, same dy)")
+    except CallError as error:
+        if error.__cause__ is None:
+            raise
     spoiled = [
         k
         for k, v in out.held().items()
-        if k in held and not np.array_equal(v, held[k], equal_nan=True)
+        if k in held and not np.array_equal(v, held[k], equal_nan=v.dtype.kind in "fc")
     ]
+    fresh = run(problem, given, "forward (third call)").backward(
+        dy, "backward (after a new forward)"
+    )
+    third = _as_floats(fresh, first)
+    if again is None:
+        found.notes.append("backward can be called once after a forward: it raises the second time")
+        problem = replace(problem, repeatable=False)
+    second = _as_floats(again, first) if again is not None else third
     for name, g in first.items():
-        eps = 1e-9 if given[name].dtype == np.float64 else 1e-4
+        tolerance = 1e-9 if given[name].dtype == np.float64 else 1e-4
+        tolerance = max(
+            tolerance, 1e3 * problem.eps_of(name) if problem.eps_of(name) > 1e-12 else 0
+        )
         for other, when in (
             (second.get(name), "call of backward"),
             (third.get(name), "forward and backward"),
         ):
-            if other is None or _same(g, other, eps):
+            if other is None or _same(g, other, tolerance):
                 continue
+            problem = replace(problem, repeatable=False)
             step = other - g if when.startswith("call") else other - second.get(name, g)
-            if (
+            loose = max(1e-6, tolerance)
+            adds = (
                 other.shape == g.shape
                 and np.any(g)
-                and (_same(step, g, 1e-6) or _same(other, 2 * g, 1e-6))
-            ):
-                cause = Cause(
-                    "accumulates",
-                    name,
-                    f"a second {when} adds to the first: the buffer is not reset",
-                )
-            elif spoiled:
-                cause = Cause(
-                    "mutates-input",
-                    name,
-                    f"backward overwrites {', '.join(spoiled)}, which it needs: a second call differs",
-                )
-            else:
-                cause = Cause(
-                    "nondeterministic",
-                    name,
-                    f"a second {when} with the same dy gives another gradient (random numbers drawn again?)",
-                )
-            found.causes.append(cause)
+                and (_same(step, g, loose) or _same(other, 2 * g, loose))
+            )
+            found.causes.append(_repeat_cause(problem, name, when, adds, spoiled))
             break
+    return problem
 
 
-def _check_side_effects(
-    problem: Problem, dy: np.ndarray, usable: list[str], found: Findings
-) -> None:
-    """Arguments, cotangent and cache unchanged; gradients share no memory with them."""
-    live = problem.values(None)
-    others = {
-        n: np.array(v)
-        for n, v in problem.arguments.items()
-        if isinstance(v, np.ndarray) and n not in live
-    }
-    live |= others
-    before = {n: v.tobytes() for n, v in live.items()}
-    out = run(problem, live, fresh=False)
-    wrote = [n for n in live if live[n].tobytes() != before[n]]
-    for name in wrote:
-        found.causes.append(
-            Cause(
-                "mutates-input",
-                name,
-                f"forward writes into {name}{_line(problem, live, dy, 'forward')}",
-            )
-        )
-    passed: list[np.ndarray] = []
-    grads = _spying(out, dy, passed)
-    changed = [n for n in live if live[n].tobytes() != before[n] and n not in wrote]
-    for name in changed:
-        found.causes.append(
-            Cause(
-                "mutates-input",
-                name,
-                f"backward writes into {name}{_line(problem, live, dy, 'backward')}",
-            )
-        )
-    if any(not np.array_equal(kept, now) for kept, now in passed):
+def _repeat_cause(problem: Problem, name: str, when: str, adds: bool, spoiled: list[str]) -> Cause:
+    """Why a second call gives another gradient. State in an object's attributes is a custom, state
+    behind a returned gradient a mistake."""
+    custom = problem.accumulates_in_place
+    if adds and custom and name in problem.parameters:
+        if problem.reset:
+            message = f"gradients add up over calls of backward until {problem.reset}() is called"
+            return Cause("accumulates", name, message, level="note")
         message = (
-            f"backward writes into dy, which belongs to the caller{_line(problem, live, dy, 'dy')}"
+            f"a second {when} adds to the first: set the gradient of {name} to zero between steps"
         )
-        found.causes.append(Cause("mutates-input", None, message))
-    held = out.held()
-    for k, name in enumerate(usable):
-        grad = np.asarray(grads.get(name))
-        twin = next((n for n in usable[:k] if np.shares_memory(grad, np.asarray(grads[n]))), None)
-        if twin:
-            message = f"the gradients of {twin} and {name} are one array in memory: adding into one in place changes the other"
-            found.causes.append(Cause("aliased", name, message))
-        owner = next((n for n, v in live.items() if np.shares_memory(grad, v)), None)
-        if owner:
-            found.causes.append(
-                Cause(
-                    "aliased",
-                    name,
-                    f"the gradient of {name} shares memory with the input {owner}: return a copy",
-                )
-            )
-            continue
-        owner = next((n for n, v in held.items() if np.shares_memory(grad, v)), None)
-        if owner:
-            found.causes.append(
-                Cause(
-                    "aliased",
-                    name,
-                    f"the gradient of {name} is (a view of) {owner}, which backward keeps: the next call changes it",
-                )
-            )
-
-
-def _spying(out, dy: np.ndarray, passed: list) -> dict[str, Any]:
-    """Backward, with the arrays that it was handed recorded as (copy, the array itself)."""
-    original = out.backward
-
-    def record(cotangent):
-        for part in (
-            cotangent.values()
-            if isinstance(cotangent, dict)
-            else cotangent
-            if isinstance(cotangent, tuple | list)
-            else [cotangent]
-        ):
-            if isinstance(part, np.ndarray):
-                passed.append((part.copy(), part))
-
-    return original(dy, "backward", record)
-
-
-def _line(problem: Problem, live: dict, dy: np.ndarray, which: str) -> str:
-    """Where the write happens: the same calls on read-only arrays raise at that line."""
-    frozen = {n: np.array(v) for n, v in live.items()}
-    try:
-        if which != "dy":
-            for array in frozen.values():
-                array.flags.writeable = False
-        out = run(problem, frozen, fresh=False)
-        out.backward(dy, "backward", _freeze if which == "dy" else None)
-    except CallError as error:
-        cause = error.__cause__
-        if isinstance(cause, ValueError) and "read-only" in str(cause):
-            frame = traceback.extract_tb(cause.__traceback__)[-1]
-            source = linecache.getline(frame.filename, frame.lineno or 0).strip()
-            return f" at line {frame.lineno} of {frame.filename.rsplit('/', 1)[-1]}: {source}"
-    return ""
-
-
-def _freeze(cotangent) -> None:
-    parts = (
-        cotangent.values()
-        if isinstance(cotangent, dict)
-        else cotangent
-        if isinstance(cotangent, tuple | list)
-        else [cotangent]
+        return Cause("accumulates", name, message, level="warning")
+    if adds:
+        message = f"a second {when} adds to the first: the buffer is not reset"
+        return Cause("accumulates", name, message)
+    if spoiled:
+        message = (
+            f"backward overwrites {', '.join(spoiled[:3])}, which it needs: a second call differs"
+        )
+        return Cause("mutates-input", name, message, level="warning" if custom else "error")
+    message = (
+        f"a second {when} with the same dy gives another gradient (random numbers drawn again?)"
     )
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            part.flags.writeable = False
+    return Cause("nondeterministic", name, message)
 
 
-def _check_linear(problem: Problem, rng, usable: list[str], found: Findings) -> None:
-    """backward(0) = 0 and backward(a u + v) = a backward(u) + backward(v), to 1e-9, in float64.
+def _as_floats(grads: dict[str, Any], names) -> dict[str, np.ndarray]:
+    return {n: np.array(grads[n], dtype=np.float64) for n in names if grads.get(n) is not None}
+
+
+def _check_quietly(problem: Problem, dy: np.ndarray, compared: list[str], found: Findings) -> None:
+    found.causes.extend(check_side_effects(problem, dy, compared))
+
+
+def _check_linear(problem: Problem, rng, usable: list[str], found: Findings) -> Problem:
+    """backward(0) = 0 and backward(a u + v) = a backward(u) + backward(v), to rounding.
 
     Where all that is left of a gradient is rounding (saturated units) nothing is linear: ask again
-    at another point.
+    at another point. Where it is linear to single precision, that is the precision of the code.
     """
-    if any(c.code in ("nondeterministic", "accumulates", "mutates-input") for c in found.causes):
-        return
+    if any(c.code == "nondeterministic" and c.leaf is None for c in found.causes):
+        return problem
+    random_again = {c.leaf for c in found.causes if c.code == "nondeterministic"}
+    usable = [n for n in usable if n not in random_again]
     values = problem.values()
     offset, bent = _nonlinear(problem, values, rng, usable)
+    near = {n for n, size in bent.items() if size < 1e-4}
+    if near and precision.measured_noise(problem) > 1e-10:
+        problem = replace(problem, eps=max(problem.eps, precision.SINGLE))
+        bent = {n: size for n, size in bent.items() if n not in near}
     if bent:
         unit = {
             n: rng.standard_normal(x.shape) if np.any(x <= 0) else rng.uniform(0.2, 0.8, x.shape)
             for n, x in values.items()
         }
-        with contextlib.suppress(
-            CallError
-        ):  # outside the function's domain: the given point decides
-            bent &= _nonlinear(problem, unit, rng, usable)[1]
+        with contextlib.suppress(CallError):  # outside the domain: the given point decides
+            there = _nonlinear(problem, unit, rng, usable)[1]
+            bent = {n: size for n, size in bent.items() if n in there}
     for name in usable:
         if name in offset:
             message = "dy = 0 gives a gradient that is not 0: dy is ignored, or something is added that does not pass through it"
@@ -350,31 +327,34 @@ def _check_linear(problem: Problem, rng, usable: list[str], found: Findings) -> 
             continue
         found.causes.append(Cause("not-linear", name, message))
         found.nonlinear.add(name)
+    return problem
 
 
-def _nonlinear(problem: Problem, values: dict, rng, usable: list[str]) -> tuple[set[str], set[str]]:
-    """(leaves with backward(0) != 0, leaves with backward(a u + v) != a backward(u) +
-    backward(v)).
+def _nonlinear(
+    problem: Problem, values: dict, rng, usable: list[str]
+) -> tuple[set[str], dict[str, float]]:
+    """(leaves with backward(0) != 0, how far backward(a u + v) is from a backward(u) +
+    backward(v), relative, for the leaves where that is more than rounding).
     """
     size = run(problem, values).flat.size
     u, v, a = rng.standard_normal(size), rng.standard_normal(size), 0.7390851332151607
 
     def grads(dy, what):
-        return {
-            n: np.array(g, dtype=np.float64)
-            for n, g in run(problem, values).backward(dy, what).items()
-            if n in usable
-        }
+        return _as_floats(run(problem, values).backward(dy, what), usable)
 
     zero, gu = grads(0 * u, "backward (dy = 0)"), grads(u, "backward (dy random)")
     gv, both = grads(v, "backward (dy random)"), grads(a * u + v, "backward (a sum of two dy)")
-    offset, bent = set(), set()
+    offset: set[str] = set()
+    bent: dict[str, float] = {}
     for name in usable:
-        if any(not np.all(np.isfinite(part[name])) for part in (zero, gu, gv, both)):
+        parts = [part.get(name) for part in (zero, gu, gv, both)]
+        if any(p is None or not np.all(np.isfinite(p)) for p in parts):
             continue
-        size = np.max(np.abs(a * gu[name]) + np.abs(gv[name]), initial=0.0)
+        scale = float(np.max(np.abs(a * gu[name]) + np.abs(gv[name]), initial=0.0))
+        gap = float(np.max(np.abs(both[name] - a * gu[name] - gv[name]), initial=0.0))
+        eps = problem.eps_of(name)
         if np.any(zero[name]):
             offset.add(name)
-        elif np.max(np.abs(both[name] - a * gu[name] - gv[name]), initial=0.0) > 1e-9 * size:
-            bent.add(name)
+        elif gap > max(1e-9, 1e3 * eps if precision.is_coarse(eps) else 0.0) * scale:
+            bent[name] = gap / scale if scale else np.inf
     return offset, bent

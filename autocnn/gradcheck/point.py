@@ -84,6 +84,11 @@ class LeafAt:
         """The point with `step` added to this leaf."""
         return self.point.shifted(self.name, step)
 
+    @property
+    def eps(self) -> float:
+        """The rounding by which a right gradient of this leaf may be off, relative."""
+        return self.problem.eps_of(self.name)
+
     def yours(self, v: np.ndarray) -> np.ndarray:
         """Your gradient of this leaf for the flat cotangent v, after a forward of its own."""
         return np.array(self.point.run().backward(v)[self.name], dtype=np.float64)

@@ -12,34 +12,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autocnn.gradcheck import random_streams
+from autocnn.gradcheck.outputs import CallError, name_gradients, split_output
+from autocnn.gradcheck.state import generators
 
-__all__ = [
-    "CallError",
-    "Output",
-    "Problem",
-    "guarded",
-    "make_problem",
-    "name_gradients",
-    "observe",
-    "run",
-    "split_output",
-]
+__all__ = ["CallError", "Output", "Problem", "guarded", "make_problem", "observe", "run"]
 
+EPS = float(np.finfo(np.float64).eps)
 COPIED = (np.ndarray, dict, list, np.random.Generator, np.random.RandomState, random.Random)
-
-
-class CallError(ValueError):
-    """The checked function could not be called, or returned something that has no gradient."""
 
 
 class Output(NamedTuple):
     """What one forward call gave: all outputs in one flat vector, their shapes, and the backward
-    of this call.
+    of this call. `held()` lists the arrays that backward remembers, by name.
     """
 
     flat: np.ndarray
     shapes: tuple[tuple[int, ...], ...]
-    backward: Callable[[np.ndarray], dict[str, Any]]
+    backward: Callable[..., dict[str, Any]]
     held: Callable[[], dict[str, np.ndarray]]
     dtypes: tuple[np.dtype, ...]
 
@@ -52,12 +41,8 @@ class Problem:
     y is an array, a scalar, or a tuple, list or dict of them; `backward(dy)` takes a dy of y's
     structure and returns gradients (dict, tuple in the leaves' order, or one bare array); `held()`
     lists the arrays that backward remembers. `lifted`, when not None, is the same call with complex
-    buffers (see `lift`), used for the complex step alone.
-
-    `streams` are the global random streams that are rewound before each call, `generators` the
-    generator objects with their states at the start, `output_shapes` what a first call returned
-    (None: not called yet), `remarks` what the adapter has to say. A Problem never changes:
-    `observe` returns a copy that knows more.
+    buffers (see `lift`), used for the complex step alone. A Problem never changes: `observe` and
+    the checks return copies that know more.
     """
 
     label: str
@@ -65,11 +50,25 @@ class Problem:
     arguments: dict[str, Any]
     leaves: tuple[str, ...]
     lifted: Callable[[dict[str, Any]], tuple] | None = None
-    functions: tuple[Callable, ...] = ()
-    generators: tuple[tuple[np.random.Generator, dict], ...] = ()
-    streams: frozenset[str] = random_streams.ALL
-    output_shapes: tuple[tuple[int, ...], ...] | None = None
-    remarks: tuple[str, ...] = ()
+    functions: tuple = ()  # the user's functions: their defaults, constants and state are read
+    parameters: frozenset[str] = frozenset()  # leaves that were found in an object
+    data: frozenset[str] = frozenset()  # float arrays that are not differentiated
+    optional: frozenset[str] = frozenset()  # leaves that are data if no gradient comes for them
+    #: Rewinds generators, and whatever else the functions remember, before each forward.
+    restore: tuple[Callable[[], None], ...] = ()
+    streams: frozenset[str] = random_streams.ALL  # global random streams to rewind
+    output_shapes: tuple[tuple[int, ...], ...] | None = None  # of the first call
+    given: bool = False  # call with the leaves' own dtypes: float64 is refused
+    eps: float = EPS  # relative rounding of forward
+    leaf_eps: tuple[tuple[str, float], ...] = ()  # and of single gradients, where it is coarser
+    repeatable: bool = True  # backward may be called more than once after one forward
+    #: Notes and warnings of the adapter: (level, message).
+    remarks: tuple[tuple[str, str], ...] = ()
+    #: Gradients that accumulate in an object's attributes on purpose, and how they are reset.
+    reset: str = ""
+    accumulates_in_place: bool = False
+    #: float arrays that the functions can reach and that are not compared, by name
+    uncompared: tuple[str, ...] = ()
 
     def values(self, dtype=np.float64) -> dict[str, np.ndarray]:
         """Copies of the leaves, in `dtype` (None: as they were given)."""
@@ -82,6 +81,10 @@ class Problem:
         """The same function with other arguments, of which the shapes may differ."""
         return replace(self, arguments={**self.arguments, **arguments}, output_shapes=None)
 
+    def eps_of(self, name: str) -> float:
+        """The coarsest rounding that a right gradient of this leaf may show."""
+        return max(self.eps, dict(self.leaf_eps).get(name, EPS))
+
 
 def make_problem(
     label: str,
@@ -89,12 +92,14 @@ def make_problem(
     arguments: dict[str, Any],
     lifted: Callable | None = None,
     functions: tuple = (),
-    remarks: tuple[str, ...] = (),
+    wrt: tuple[str, ...] | str | None = None,
+    **known: Any,
 ) -> Problem:
     """Decide which arguments are differentiated: the float arrays, numpy scalars and Python
-    floats held in arrays.
+    floats held in arrays, or those of them that `wrt` names.
     """
-    leaves = tuple(name for name, value in arguments.items() if _is_float(value))
+    floats = tuple(name for name, value in arguments.items() if _is_float(value))
+    leaves = _chosen(floats, arguments, wrt, label)
     if not leaves:
         got = (
             ", ".join(f"{n}: {getattr(v, 'dtype', type(v).__name__)}" for n, v in arguments.items())
@@ -112,10 +117,37 @@ def make_problem(
             raise ValueError(
                 f"{name} holds inf or nan: a gradient there means nothing, give finite values"
             )
-    generators = tuple((g, g.bit_generator.state) for g in _generators(functions))
+    known.setdefault("restore", generators(functions))
     return Problem(
-        label, call, dict(arguments), leaves, lifted, tuple(functions), generators, remarks=remarks
+        label,
+        call,
+        dict(arguments),
+        leaves,
+        lifted,
+        tuple(functions),
+        data=frozenset(floats) - set(leaves),
+        **known,
     )
+
+
+def _chosen(floats, arguments: dict, wrt, label: str) -> tuple[str, ...]:
+    """The leaves: all floats, or those that `wrt` names (a nested argument stands for its
+    leaves)."""
+    if wrt is None:
+        return floats
+    wanted = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    inside = {
+        name: [f for f in floats if f == name or f.startswith((f"{name}.", f"{name}["))]
+        for name in wanted
+    }
+    unknown = [n for n, found in inside.items() if not found]
+    if unknown:
+        raise ValueError(
+            f"wrt names {', '.join(unknown)}, which is no float array of {label}; "
+            f"those are {', '.join(floats) or 'none'}"
+        )
+    chosen = {f for found in inside.values() for f in found}
+    return tuple(f for f in floats if f in chosen)
 
 
 def _as_array(arguments: dict) -> str:
@@ -135,42 +167,25 @@ def _as_array(arguments: dict) -> str:
     )
 
 
-def _is_float(value) -> bool:
+def _is_float(value: Any) -> bool:
     return isinstance(value, np.ndarray | np.floating) and np.asarray(value).dtype.kind == "f"
-
-
-def _generators(functions):
-    """Generators that the functions close over: rewound before each call, so that dropout draws
-    the same mask.
-    """
-    for function in functions:
-        code, closure = (
-            getattr(function, "__code__", None),
-            getattr(function, "__closure__", None) or (),
-        )
-        cells = [c.cell_contents for c in closure if _filled(c)]
-        named = [function.__globals__.get(n) for n in code.co_names] if code else []
-        for value in cells + named:
-            if isinstance(value, np.random.Generator):
-                yield value
-
-
-def _filled(cell) -> bool:
-    try:
-        return cell.cell_contents is not cell
-    except ValueError:  # a cell of a name that is not bound yet
-        return False
 
 
 def observe(problem: Problem) -> tuple[Problem, Output]:
     """Call forward once on the given arrays. The Problem that comes back knows the random streams
-    that forward draws from and its output's shapes."""
+    that forward draws from, its output's shapes, and whether float64 is refused."""
     drawn: set[str] = set()
     with random_streams.drawn_from(drawn):
         out = run(
             replace(problem, streams=frozenset()), problem.values(None), "forward (first call)"
         )
-    return replace(problem, streams=frozenset(drawn), output_shapes=out.shapes), out
+    problem = replace(problem, streams=frozenset(drawn), output_shapes=out.shapes)
+    if any(np.asarray(problem.arguments[n]).dtype != np.float64 for n in problem.leaves):
+        try:
+            run(problem, problem.values())
+        except CallError:
+            problem = replace(problem, given=True)
+    return problem, out
 
 
 def run(
@@ -188,10 +203,16 @@ def run(
     function that writes into them spoils nothing.
     """
     arguments = {name: values.get(name, value) for name, value in problem.arguments.items()}
+    if problem.given:
+        arguments |= {
+            n: np.asarray(values[n], dtype=np.asarray(problem.arguments[n]).dtype)
+            for n in values
+            if n in problem.arguments and not np.iscomplexobj(values[n])
+        }
     if fresh:
         arguments = {n: deepcopy(v) if isinstance(v, COPIED) else v for n, v in arguments.items()}
-    for generator, state in problem.generators:
-        generator.bit_generator.state = state
+    for restore in problem.restore:
+        restore()
     call = problem.lifted if lifted else problem.call
     with (
         random_streams.rewound(problem.streams) if problem.streams else contextlib.nullcontext(),
@@ -218,11 +239,7 @@ def run(
             "taking a dy for each"
         )
     dtype = np.result_type(*parts, np.float64)
-    flat = (
-        np.concatenate([p.ravel() for p in parts]).astype(dtype, copy=False)
-        if parts
-        else np.zeros(0)
-    )
+    flat = np.concatenate([p.ravel() for p in parts]).astype(dtype, copy=False)
 
     def flat_backward(dy: np.ndarray, what: str = "backward", look=None) -> dict[str, Any]:
         cotangent = rebuild(dy)
@@ -230,7 +247,7 @@ def run(
             look(cotangent)
         with np.errstate(all="ignore"):
             grads = guarded(lambda: backward(cotangent), f"{problem.label}: {what}", arguments)
-        return name_gradients(grads, problem, arguments)
+        return name_gradients(grads, problem.leaves, arguments, problem.label)
 
     return Output(flat, shapes, flat_backward, held, tuple(p.dtype for p in parts))
 
@@ -247,99 +264,3 @@ def guarded(thunk: Callable[[], Any], what: str, arguments: dict[str, Any] | Non
         lists = [n for n, v in (arguments or {}).items() if isinstance(v, list)]
         hint = f" ({lists[0]} is a list: pass {lists[0]}=np.array({lists[0]})?)" if lists else ""
         raise CallError(f"{what} raised {type(error).__name__}: {error}{hint}") from error
-
-
-def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Callable]:
-    """y's arrays in order, and the function that gives a flat cotangent y's structure, shapes
-    and dtypes.
-    """
-    if isinstance(y, dict):
-        keys, items, make = (
-            list(y),
-            list(y.values()),
-            lambda parts: dict(zip(keys, parts, strict=True)),
-        )
-    elif isinstance(y, tuple | list):
-        kind = type(y) if type(y) in (tuple, list) else tuple
-        items, make = list(y), lambda parts: kind(parts)
-    else:
-        items, make = [y], lambda parts: parts[0]
-    arrays = []
-    for item in items:
-        array = np.asarray(item)
-        if array.dtype.kind not in "fc":
-            raise CallError(
-                f"{label}: forward returned {_describe(item)}: the output must be a float array or number "
-                "(integers and objects have no gradient; return scores or a loss instead)"
-            )
-        arrays.append(array)
-    if not sum(a.size for a in arrays):
-        raise CallError(f"{label}: forward returned nothing to differentiate ({_describe(y)})")
-    scalars = [not isinstance(item, np.ndarray) for item in items]
-
-    def rebuild(flat: np.ndarray):
-        parts, start = [], 0
-        for array, scalar in zip(arrays, scalars, strict=True):
-            part = np.array(
-                flat[start : start + array.size].reshape(array.shape), dtype=array.real.dtype
-            )
-            parts.append(part[()] if scalar else part)
-            start += array.size
-        return make(parts)
-
-    return arrays, rebuild
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype}, shape {value.shape}"
-    return f"{type(value).__name__} {str(value)[:40]!r}" if value is not None else "None"
-
-
-PREFIXES = ("d_", "d", "grad_", "g_", "grad")
-SUFFIXES = ("_grad", "_gradient", ".grad")
-
-
-def name_gradients(grads: Any, problem: Problem, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Gradients by leaf name, from a dict (x, dx, grad_x ...), a tuple in the arguments' order,
-    or one bare array.
-    """
-    leaves, every = problem.leaves, list(arguments)
-    if isinstance(grads, dict):
-        found, extra = {}, []
-        for key, value in grads.items():
-            name = next((n for n in leaves if key == n), None) or next(
-                (n for n in leaves if _means(key, n)), None
-            )
-            if name:
-                found[name] = value
-            elif value is not None and key not in every:
-                extra.append(str(key))
-            elif value is not None and isinstance(arguments[key], float | list):
-                found[key] = value  # hygiene remarks on it: it is no leaf
-        if extra:
-            raise CallError(
-                f"{problem.label}: backward returned gradients for {', '.join(extra)}, which no argument is called; "
-                f"expected a dict with the names {', '.join(leaves)}"
-            )
-        return found
-    if isinstance(grads, tuple | list):
-        items = list(grads)
-        while len(items) > len(leaves) and items[-1] is None:
-            items.pop()
-        if len(items) == len(leaves):
-            return dict(zip(leaves, items, strict=True))
-        if len(grads) == len(every):
-            return {n: g for n, g in zip(every, grads, strict=True) if n in leaves}
-        if len(items) < len(leaves):
-            return dict(zip(leaves, items, strict=False))
-        raise CallError(
-            f"{problem.label}: backward returned {len(items)} gradients for {len(leaves)} float arguments "
-            f"({', '.join(leaves)}): return one for each, in this order, or a dict"
-        )
-    return {leaves[0]: grads}
-
-
-def _means(key: str, name: str) -> bool:
-    key, name = str(key).lower(), name.lower()
-    return key in {p + name for p in PREFIXES} | {name + s for s in SUFFIXES}

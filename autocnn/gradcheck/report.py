@@ -39,6 +39,11 @@ CODES = {
     "mask": "wrong exactly where a mask is on or off",
     "wrong-operand": "the gradient at another operand",
     "tie": "no subgradient at a tie",
+    "unused": "the output does not depend on this leaf",
+    "surrogate": "the function is flat and the gradient is not",
+    "eps": "right but for a small constant: an eps, or a rounded number",
+    "raises": "backward raises an exception",
+    "uncompared": "a float array was found that no gradient was compared for",
     "unclassified": "none of these",
 }
 
@@ -106,6 +111,9 @@ class Report:
     #: leaf -> (your gradient, the witness's) for one cotangent, of wrong leaves that were compared
     #: entry by entry: what autocnn.plots draws
     arrays: dict[str, tuple] = field(default_factory=dict, repr=False)
+    #: float arrays of the object, closure or module that were found and not compared
+    uncompared: list[str] = field(default_factory=list)
+    parameters: int = 0  # how many of the leaves were found in an object
     problem: Any = field(default=None, repr=False)
 
     @property

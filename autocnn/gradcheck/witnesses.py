@@ -30,6 +30,8 @@ __all__ = [
 
 STEP = 1e-20  # of the complex step: nothing is subtracted, so nothing is lost at this size
 RUNGS = 12
+_SHORT = (2.0**-14, 2.0**-18, 2.0**-22, 2.0**-26, 2.0**-30, 2.0**-32)  # past kinks near by
+_SHORT_IN_SINGLE = (2.0**-7, 2.0**-9)
 _COMPLEX_WARNING = getattr(np, "exceptions", np).ComplexWarning
 
 
@@ -141,10 +143,10 @@ def _confirmed(
     """The first of the guesses {lifted: (right, left)} that real differences confirm at this
     point.
     """
-    unit = rms(point.values[name])
+    unit, eps = rms(point.values[name]), point.problem.eps
     smooth = central_jvp(point, name, u, 2.0**-6 * unit)
-    noise = 64 * np.finfo(float).eps * (np.abs(y0) + rms_or_zero(y0)) / (2.0**-6 * unit)
-    size = 1e-10 * (np.abs(smooth) + rms_or_zero(smooth)) + noise
+    noise = 64 * eps * (np.abs(y0) + rms_or_zero(y0)) / (2.0**-6 * unit)
+    size = max(1e-10, 16 * eps) * (np.abs(smooth) + rms_or_zero(smooth)) + noise
     for lifted, sides in guesses.items():
         if all(np.all(np.abs(side - smooth) <= size) for side in sides):
             return lifted
@@ -159,10 +161,11 @@ def _confirmed(
         for k, g in guesses.items()
     }
     guesses = {k: g for k, g in guesses.items() if not np.any(off[k] & ~far[k])}
-    for step in (2.0**-14, 2.0**-18, 2.0**-22, 2.0**-26, 2.0**-30, 2.0**-32) if guesses else ():
+    steps = _SHORT if eps < 1e-12 else _SHORT_IN_SINGLE
+    for step in steps if guesses else ():
         right, left = real_jvp(point, name, u, step * unit)
-        noise = 8 * np.finfo(float).eps * (np.abs(y0) + rms_or_zero(y0)) / (step * unit)
-        size = 1e-5 * (np.abs(right) + np.abs(left) + rms_or_zero(right)) + noise
+        noise = 8 * eps * (np.abs(y0) + rms_or_zero(y0)) / (step * unit)
+        size = max(1e-5, 1e3 * eps) * (np.abs(right) + np.abs(left) + rms_or_zero(right)) + noise
         for lifted, (plus, minus) in guesses.items():
             fits = (np.abs(plus - right) <= size) & (np.abs(minus - left) <= size)
             if np.mean(fits) >= 0.98 and np.all(fits | ~off[lifted]):
@@ -175,8 +178,11 @@ def _guess(point: Point, name: str, u: np.ndarray, y0: np.ndarray, lifted: bool)
     """J u from the right and from the left by the complex step, if the function keeps its value
     in complex numbers.
     """
+    eps = point.problem.eps if point.problem.eps > 1e-12 else 0.0
     plus, value = _complex_run(point, name, u, lifted)
-    if value.shape != y0.shape or not np.allclose(value, y0, rtol=1e-9, atol=1e-12 * rms(y0)):
+    if value.shape != y0.shape or not np.allclose(
+        value, y0, rtol=max(1e-9, 256 * eps), atol=max(1e-12, 64 * eps) * rms(y0)
+    ):
         raise CallError("complex arithmetic changes its value")
     return plus, -imaginary(point, name, -u, lifted)
 
@@ -197,7 +203,7 @@ def ladder(point: Point, name: str, u: np.ndarray, v: np.ndarray) -> Slope:
     unit, zero = rms(point.values[name]), point.run().flat
     table: list[list[float]] = []
     best = (math.inf, 0.0, zero * 0)
-    noise = _noise(point, name, u, v, unit)
+    noise = _noise(point, name, u, v, unit, zero)
     kinks, sides = [], []
     rung, last = 0, RUNGS
     while rung < last:
@@ -215,7 +221,8 @@ def ladder(point: Point, name: str, u: np.ndarray, v: np.ndarray) -> Slope:
         sides.append(1.7 * noise / h)
         table.append(row)
         rung += 1
-        if rung == RUNGS and best[0] > 1e-7 * float(np.abs(v) @ np.abs(best[2])):
+        fine = point.problem.eps < 1e-12
+        if fine and rung == RUNGS and best[0] > 1e-7 * float(np.abs(v) @ np.abs(best[2])):
             last += 8  # kinks near by: only the short steps can resolve them
     error, value, jvp = best
     jump = _jump(np.array(kinks), np.array(sides))
@@ -234,11 +241,14 @@ def _jump(bends: np.ndarray, noise: np.ndarray) -> float:
     return float(2 * c - b) if 0.9 < b / a < 1.1 and 0.9 < c / b < 1.1 else 0.0
 
 
-def _noise(point, name, u, v, unit) -> float:
+def _noise(point: Point, name: str, u, v, unit: float, zero: np.ndarray) -> float:
     """Standard deviation of the computed v . f, from sixth differences of seven points close
     together.
     """
-    spacing = unit * 2.0**-30
+    eps = point.problem.eps
+    spacing = unit * (2.0**-30 if eps < 1e-12 else 2.0**-18)
+    if point.problem.given:
+        spacing = unit * 2.0**-16
     points = [float(v @ point.shifted(name, k * spacing * u).run().flat) for k in range(-3, 4)]
     levels = []
     differences = np.array(points)
@@ -247,4 +257,6 @@ def _noise(point, name, u, v, unit) -> float:
         if order >= 4:
             gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
             levels.append(math.sqrt(gamma * float(np.mean(differences**2))))
-    return max(levels)
+    # Computed values that happen to lie on a polynomial show no noise: it is never less than this.
+    floor = eps * float(np.abs(v) @ np.abs(zero)) / 2
+    return max(*levels, floor)

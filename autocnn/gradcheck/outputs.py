@@ -1,0 +1,188 @@
+"""What forward and backward return, brought to one form: flat outputs, gradients by leaf name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["CallError", "argument_of", "name_gradients", "split_output"]
+
+
+class CallError(ValueError):
+    """The checked function could not be called, or returned something that has no gradient."""
+
+
+def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Callable]:
+    """y's arrays in order, and the function that gives a flat cotangent y's structure, shapes
+    and dtypes.
+    """
+    if isinstance(y, dict):
+        keys, items, make = (
+            list(y),
+            list(y.values()),
+            lambda parts: dict(zip(keys, parts, strict=True)),
+        )
+    elif isinstance(y, tuple | list):
+        kind = type(y) if type(y) in (tuple, list) else tuple
+        items, make = list(y), lambda parts: kind(parts)
+    else:
+        items, make = [y], lambda parts: parts[0]
+    arrays = []
+    for item in items:
+        array = np.asarray(item)
+        if array.dtype.kind not in "fc":
+            raise CallError(
+                f"{label}: forward returned {_describe(item)}: the output must be a float array or number "
+                "(integers and objects have no gradient; return scores or a loss instead)"
+            )
+        arrays.append(array)
+    if not sum(a.size for a in arrays):
+        raise CallError(f"{label}: forward returned nothing to differentiate ({_describe(y)})")
+    scalars = [not isinstance(item, np.ndarray) for item in items]
+
+    def rebuild(flat: np.ndarray):
+        parts, start = [], 0
+        for array, scalar in zip(arrays, scalars, strict=True):
+            part = np.array(
+                flat[start : start + array.size].reshape(array.shape), dtype=array.real.dtype
+            )
+            parts.append(part[()] if scalar else part)
+            start += array.size
+        return make(parts)
+
+    return arrays, rebuild
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}, shape {value.shape}"
+    return f"{type(value).__name__} {str(value)[:40]!r}" if value is not None else "None"
+
+
+PREFIXES = ("d_", "d", "grad_", "g_", "grad", "delta_", "nabla_")
+SUFFIXES = ("_grad", "_gradient", ".grad", "_g")
+
+
+def argument_of(leaf: str) -> str:
+    """The argument that a leaf is part of: "params" of "params.W" and of "params[0]"."""
+    for k, letter in enumerate(leaf):
+        if letter in ".[" and k:
+            return leaf[:k]
+    return leaf
+
+
+def name_gradients(
+    grads: Any, leaves: tuple[str, ...], arguments: dict[str, Any], label: str
+) -> dict[str, Any]:
+    """Gradients by leaf name, from a dict (x, dx, grad_x ...), a tuple in the arguments' order,
+    or one bare array. Nested arguments take nested gradients.
+
+    Gradients of arguments that are no leaves are dropped, except those of Python floats and lists,
+    which stay in the result for a remark.
+    """
+    if isinstance(grads, dict):
+        return _from_dict(grads, leaves, arguments, label)
+    if isinstance(grads, tuple | list):
+        return _from_sequence(list(grads), leaves, arguments, label)
+    if len(leaves) > 1:  # one array for several leaves: the first that it fits
+        fits = [n for n in leaves if np.shape(arguments[n]) == np.shape(grads)]
+        return {fits[0] if fits else leaves[0]: grads}
+    return {leaves[0]: grads}
+
+
+def _from_dict(grads: dict, leaves, arguments: dict, label: str) -> dict[str, Any]:
+    found, extra = {}, []
+    tops = list(dict.fromkeys(argument_of(n) for n in arguments))
+    for key, value in grads.items():
+        name = _leaf_called(str(key), leaves)
+        top = next((t for t in tops if str(key) == t or _means(str(key), t)), None)
+        if name:
+            found[name] = value
+        elif top is not None and isinstance(value, dict | list | tuple):
+            found |= _inside(top, value, leaves)
+        elif value is not None and key not in arguments and key not in tops:
+            extra.append(str(key))
+        elif value is not None and isinstance(arguments.get(key), float | list):
+            found[key] = value
+    if extra:
+        raise CallError(
+            f"{label}: backward returned gradients for {', '.join(extra)}, which no argument is "
+            f"called; expected a dict with the names {', '.join(leaves)}"
+        )
+    return found
+
+
+def _leaf_called(key: str, leaves: tuple[str, ...]) -> str | None:
+    """The leaf that a key names: by itself, as dx or grad_x, or by its last part (W for params.W)."""
+    if key in leaves:
+        return key
+    exact = [n for n in leaves if _means(key, n)]
+    if exact:
+        return exact[0]
+    inner = [n for n in leaves if "." in n and (n.rsplit(".", 1)[1] == key)]
+    inner = inner or [n for n in leaves if "." in n and _means(key, n.rsplit(".", 1)[1])]
+    return inner[0] if len(inner) == 1 else None
+
+
+def _inside(top: str, value: Any, leaves: tuple[str, ...]) -> dict[str, Any]:
+    """Gradients of a nested argument, by leaf name."""
+    found = {}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        name = f"{top}[{key}]" if not isinstance(key, str) else f"{top}.{key}"
+        if name not in leaves and isinstance(key, str):
+            below = [n for n in leaves if argument_of(n) == top and "." in n]
+            name = next((n for n in below if _means(key, n.rsplit(".", 1)[1])), name)
+        if name in leaves:
+            found[name] = item
+        elif isinstance(item, dict | list | tuple):
+            found |= _inside(name, item, leaves)
+    return found
+
+
+def _from_sequence(items: list, leaves, arguments: dict, label: str) -> dict[str, Any]:
+    tops = list(dict.fromkeys(argument_of(n) for n in arguments))
+    wanted = list(dict.fromkeys(argument_of(n) for n in leaves))
+    while len(items) > len(wanted) and len(items) > len(leaves) and items[-1] is None:
+        items.pop()
+    if len(items) == len(wanted):
+        return _spread(dict(zip(wanted, items, strict=True)), leaves)
+    if len(items) == len(leaves):
+        return dict(zip(leaves, items, strict=True))
+    if len(items) == len(tops):
+        return _spread(dict(zip(tops, items, strict=True)), leaves)
+    if len(items) < len(wanted):
+        return _by_shape(items, leaves, arguments)
+    raise CallError(
+        f"{label}: backward returned {len(items)} gradients for {len(leaves)} float arguments "
+        f"({', '.join(leaves)}): return one for each, in this order, or a dict"
+    )
+
+
+def _spread(by_argument: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for top, value in by_argument.items():
+        if top in leaves:
+            found[top] = value
+        elif isinstance(value, dict | list | tuple):
+            found |= _inside(top, value, leaves)
+    return found
+
+
+def _by_shape(items: list, leaves, arguments: dict) -> dict[str, Any]:
+    """Fewer gradients than leaves: each goes to the next leaf that it fits, in order."""
+    found, start = {}, 0
+    for item in items:
+        fits = [
+            k for k in range(start, len(leaves)) if np.shape(arguments[leaves[k]]) == np.shape(item)
+        ]
+        if not fits:
+            return dict(zip(leaves, items, strict=False))
+        found[leaves[fits[0]]] = item
+        start = fits[0] + 1
+    return found
+
+
+def _means(key: str, name: str) -> bool:
+    key, name = str(key).lower(), name.lower()
+    return key in {p + name for p in PREFIXES} | {name + s for s in SUFFIXES}

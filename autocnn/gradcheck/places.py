@@ -1,0 +1,193 @@
+"""Where arrays live inside Python objects: attributes, dicts, lists, tuples, inner objects,
+closures."""
+
+import types
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "Place",
+    "arrays_in",
+    "get",
+    "globals_of",
+    "is_float_array",
+    "put",
+    "walk",
+]
+
+Step = tuple[str, Any]
+DEPTH = 7
+MOST = 3000  # values looked at before the walk gives up: a data set is not a layer
+
+
+class Place(NamedTuple):
+    """One array and the steps that lead to it from the root."""
+
+    path: tuple[Step, ...]
+    array: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The path as one would write it, without the root: "layers[0].W", "params.W"."""
+        return text(self.path)
+
+
+def text(path: tuple[Step, ...]) -> str:
+    """Return a path in words: attributes and string keys with dots, positions in brackets."""
+    words = ""
+    for kind, key in path:
+        if kind == "index" or not isinstance(key, str):
+            words += f"[{key!r}]"
+        else:
+            words += f".{key}" if words else str(key)
+    return words
+
+
+def is_float_array(value: Any) -> bool:
+    """True for arrays of floats, numpy's float scalars excluded."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _skipped(value: Any) -> bool:
+    """Values that hold no state of the checked code, or too much of others'."""
+    if isinstance(value, str | bytes | int | float | complex | type | types.ModuleType):
+        return True
+    if value is None or isinstance(value, np.generic | types.BuiltinFunctionType | np.ufunc):
+        return True
+    home = (type(value).__module__ or "").split(".")[0]
+    return home in {
+        "numpy", "scipy", "random", "threading", "logging", "torch", "jax", "jaxlib", "matplotlib",
+        "collections.abc", "re", "pathlib", "_io", "io", "typing", "abc", "weakref", "inspect",
+    } and not isinstance(value, np.ndarray | np.random.Generator | np.random.RandomState)  # fmt: skip
+
+
+def children(value: Any) -> list[tuple[Step, Any]]:
+    """The values one step inside `value`."""
+    if isinstance(value, dict):
+        return [(("key", k), v) for k, v in list(value.items())]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [(("index", i), v) for i, v in enumerate(list(value))]
+    if isinstance(value, types.MethodType):
+        return [(("self", "self"), value.__self__), *children(value.__func__)]
+    if isinstance(value, types.FunctionType):
+        return [(("cell", n), v) for n, v in cells_of(value)]
+    found: list[tuple[Step, Any]] = []
+    if hasattr(value, "__dict__"):
+        found += [(("attr", n), v) for n, v in list(vars(value).items())]
+    for kind in type(value).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if isinstance(name, str) and hasattr(value, name) and not name.startswith("__"):
+                found.append((("attr", name), getattr(value, name)))
+    return found
+
+
+def cells_of(function: types.FunctionType) -> list[tuple[str, Any]]:
+    """Names and values that a function closes over, those not bound yet excluded."""
+    found = []
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found.append((name, cell.cell_contents))
+        except ValueError:
+            continue
+    return found
+
+
+def _names(code: types.CodeType) -> set[str]:
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant)
+    return names
+
+
+def globals_of(function: Any) -> dict[str, Any]:
+    """The global variables that a function, or one that it calls in the same module, reads."""
+    found: dict[str, Any] = {}
+    todo, seen = [function], set()
+    while todo:
+        f = todo.pop()
+        f = getattr(f, "__func__", f)
+        if not isinstance(f, types.FunctionType) or id(f) in seen or len(seen) > 100:
+            continue
+        seen.add(id(f))
+        todo += [v for _, v in cells_of(f) if isinstance(v, types.FunctionType)]
+        for name in _names(f.__code__):
+            if name not in f.__globals__:
+                continue
+            value = f.__globals__[name]
+            if isinstance(value, types.FunctionType):
+                if value.__module__ == f.__module__:
+                    todo.append(value)
+            elif not _skipped(value):
+                found[name] = value
+    return found
+
+
+def visit(root: Any, depth: int = DEPTH) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    """(path, value) of everything reachable, each object once, nearest first."""
+    seen: set[int] = set()
+    level: list[tuple[tuple[Step, ...], Any]] = [((), root)]
+    count = 0
+    for _ in range(depth + 1):
+        deeper = []
+        for path, value in level:
+            if _skipped(value) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            count += 1
+            if count > MOST:
+                return
+            yield path, value
+            if not isinstance(value, np.ndarray):
+                deeper += [((*path, step), child) for step, child in children(value)]
+        level = deeper
+
+
+def walk(root: Any, depth: int = DEPTH) -> list[Place]:
+    """Every array that can be reached from `root`, each once, nearest first."""
+    return [Place(path, v) for path, v in visit(root, depth) if isinstance(v, np.ndarray)]
+
+
+def arrays_in(value: Any, name: str) -> dict[str, np.ndarray]:
+    """Every array that `value` holds, by name; `name` stands for `value` itself."""
+    found = {}
+    for place in walk(value):
+        inside = place.name
+        key = inside if place.path and place.path[0][0] in ("cell", "attr") else name + inside
+        found[key] = place.array
+    return found
+
+
+def get(root: Any, path: tuple[Step, ...]) -> Any:
+    """The value at a path. Raises LookupError where there is none."""
+    value = root
+    for kind, key in path:
+        try:
+            if kind == "attr":
+                value = getattr(value, key)
+            elif kind in ("key", "index"):
+                value = value[key]
+            elif kind == "self":
+                value = value.__self__
+            else:
+                value = dict(cells_of(getattr(value, "__func__", value)))[key]
+        except (AttributeError, KeyError, IndexError, TypeError) as error:
+            raise LookupError(text(path)) from error
+    return value
+
+
+def put(root: Any, path: tuple[Step, ...], value: Any) -> None:
+    """Put `value` at a path, replacing tuples on the way."""
+    holder, (kind, key) = get(root, path[:-1]), path[-1]
+    if kind == "attr":
+        setattr(holder, key, value)
+    elif isinstance(holder, tuple):
+        items = list(holder)
+        items[key] = value
+        kind_of = type(holder)
+        put(root, path[:-1], kind_of(*items) if hasattr(holder, "_fields") else kind_of(items))
+    else:
+        holder[key] = value
