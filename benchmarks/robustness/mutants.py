@@ -80,10 +80,15 @@ MUTANTS = [
         "(part, False)",
         "tests/layers/test_autodiff.py tests/layers/test_agreement.py",
     ),
-    ("autocnn/optim.py", "momentum * v + g", "momentum * v - g", "tests/training/test_optim.py"),
-    ("autocnn/optim.py", "1 - beta2**t", "1 - beta1**t", "tests/training/test_optim.py"),
     (
-        "autocnn/optim.py",
+        "autocnn/optim/optimizers.py",
+        "momentum * v + g",
+        "momentum * v - g",
+        "tests/training/test_optim.py",
+    ),
+    ("autocnn/optim/optimizers.py", "1 - beta2**t", "1 - beta1**t", "tests/training/test_optim.py"),
+    (
+        "autocnn/optim/optimizers.py",
         "return float(rate(int(step)))",
         "return np.float64(rate(int(step)))",
         "tests/training/test_optim.py",
