@@ -9,8 +9,8 @@ import numpy as np
 from autocnn.experiments.lab import pictures, repetition
 from autocnn.models.interpretations import engine as vocabulary
 from autocnn.ops.arguments import whole
-from autocnn.sweeps.pool import finished
-from autocnn.sweeps.trial import one_thread
+from autocnn.sweeps.pool import run_all
+from autocnn.sweeps.trial import single_threaded
 from autocnn.training import predict
 from autocnn.trees import count
 
@@ -59,7 +59,7 @@ class Repeated:
         networks = list(dict.fromkeys(networks))
         tasks = [(network, trial) for network in networks for trial in range(trials)]
         self.found = {network: [None] * trials for network in networks}
-        for i, result in finished(
+        for i, result in run_all(
             functools.partial(_one, engine=engine, epochs=epochs), tasks, executor, workers
         ):
             (network, trial) = tasks[i]
@@ -87,7 +87,7 @@ def _one(task, engine, epochs):
     """Train one repetition and keep what the experiments look at."""
     (name, options), trial = task
     options = dict(options)
-    with one_thread():
+    with single_threaded():
         run = repetition(name, trial, vocabulary(engine), epochs=epochs, **options)
         data = pictures(trial, options["classes"])
         index = int(np.flatnonzero(data.y_val == 0)[0])

@@ -1,6 +1,4 @@
-"""Sweeps: the same training at every point of a grid and for several seeds, over processes or
-machines.
-"""
+"""Sweeps: train a network over a grid of options and several seeds, on processes or machines."""
 
 from autocnn.sweeps.sweep import Sweep, sweep
 

@@ -1,8 +1,7 @@
-"""Trials over workers: whichever executor runs them, each comes back once, also when a worker dies
-on the way.
+"""Run trials in worker processes: each trial returns exactly once, even if workers die.
 
-By default the workers are processes of this machine, from loky, which unlike the standard library's
-start fresh (no fork of a process that holds threads) and take functions from notebooks and scripts
+By default loky provides the processes. Unlike those of the standard library they start fresh (they
+do not fork a process that has threads), and they accept functions from notebooks and scripts
 without a main guard.
 """
 
@@ -13,15 +12,26 @@ import logging
 import pickle
 import threading
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, wait
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
+from typing import Any
 
 from tqdm import tqdm
 
 from autocnn.ops.arguments import whole
 
-__all__ = ["DEATHS", "cores", "dask", "finished"]
+__all__ = ["MAX_DEATHS", "cores", "dask", "run_all"]
 
-DEATHS = 3  # of its workers until a trial is given up
+Result = tuple[int, Any]
+
+MAX_DEATHS = 3  # give up on a trial after so many of its workers died
 ONE_THREAD = {
     "NUMBA_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -31,111 +41,114 @@ ONE_THREAD = {
 
 
 class Portable:
-    """A function that any executor can take to another process, lambdas and those of notebooks
-    included.
-    """
+    """A function that pickles for any executor, including lambdas and functions of notebooks."""
 
-    def __init__(self, f):
-        """Wrap ``f``."""
+    def __init__(self, f: Callable[..., Any]) -> None:
         self.f = f
 
-    def __call__(self, *args):
-        """Call it."""
+    def __call__(self, *args: Any) -> Any:
         return self.f(*args)
 
-    def __reduce__(self):
-        return _unpacked, (self._packed,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (self._pickled,)
 
     @functools.cached_property
-    def _packed(self):
+    def _pickled(self) -> bytes:
         import cloudpickle
 
         return cloudpickle.dumps(self.f)
 
 
-@functools.lru_cache(maxsize=1)  # a worker unpacks the function, and the data in it, once
-def _unpacked(packed):
-    return Portable(pickle.loads(packed))
+@functools.lru_cache(maxsize=1)  # a worker unpickles the function, and the data in it, once
+def _unpickle(pickled: bytes) -> Portable:
+    return Portable(pickle.loads(pickled))
 
 
-def cores():
-    """Return how many cores this process may use."""
+def cores() -> int:
+    """Return the number of cores that this process may use."""
     import loky
 
     return loky.cpu_count()
 
 
-def finished(work, trials, executor=None, workers=None):
-    """Yield (index, work(trial)) in the order in which the trials finish; ``work`` must be a pure
-    function.
+def run_all(
+    function: Callable[[Any], Any],
+    arguments: Collection[Any],
+    executor: Executor | None = None,
+    workers: int | None = None,
+) -> Iterator[Result]:
+    """Yield (index, function(argument)) for all arguments, as they finish.
 
-    executor: any ``concurrent.futures.Executor``; None for ``workers`` processes (one a core) with
-    one BLAS thread each. An exception of ``work``, or a trial whose workers died ``DEATHS`` times,
-    comes back as {"error": words}.
+    function: must be pure, since it may run again after a worker died. executor: any
+    ``concurrent.futures.Executor``; None for ``workers`` processes (None: one per core) with one
+    BLAS thread each. An exception of the function, or ``MAX_DEATHS`` dead workers, yields {"error":
+    a sentence}.
     """
-    work, left, deaths = Portable(work), dict(enumerate(trials)), Counter()
+    function, left = Portable(function), dict(enumerate(arguments))
+    deaths: Counter[int] = Counter()
     if executor is not None:
         try:
-            yield from _through(executor, work, left, left, set(), len(left))
+            yield from _run_on(executor, function, left, list(left), set(), len(left))
         except BrokenExecutor as error:
-            words = (
-                "%s broke with %d of %d trials to do (%s); they go on in processes of this machine"
-            )
             logging.getLogger(__name__).warning(
-                words, type(executor).__name__, len(left), len(trials), error
+                "%s broke with %d of %d trials to do (%s); processes of this machine do them",
+                type(executor).__name__,
+                len(left),
+                len(arguments),
+                error,
             )
     workers = cores() if workers is None else whole(workers, "workers")
     while left:
-        # When workers die, no one knows of which trial: each that was under way is then tried
-        # alone, to find the one.
+        # When a worker dies, nothing says which trial it ran. Each of the trials that were running
+        # is then run alone, until the one that kills workers is found.
         suspects = [i for i in left if deaths[i]][:1]
-        running = set()
+        running: set[int] = set()
         with _processes(workers) as pool:
             try:
-                yield from _through(pool, work, left, suspects or left, running, 2 * workers)
+                chosen = suspects or list(left)
+                yield from _run_on(pool, function, left, chosen, running, 2 * workers)
             except BrokenExecutor:
                 deaths.update(running)
-        for i in [i for i in left if deaths[i] >= DEATHS]:
+        for i in [i for i in left if deaths[i] >= MAX_DEATHS]:
             del left[i]
-            yield (
-                i,
-                {"error": f"its worker process died, {DEATHS} times over; is there enough memory?"},
-            )
+            error = f"its worker process died, {MAX_DEATHS} times over; is there enough memory?"
+            yield i, {"error": error}
 
 
-def _through(executor, work, left, chosen, running, most):
-    """Yield what the executor finishes of the ``chosen``, taking it off ``left``; at most
-    ``most`` are ``running`` at once.
+def _run_on(
+    executor: Executor,
+    function: Callable[[Any], Any],
+    left: dict[int, Any],
+    chosen: list[int],
+    running: set[int],
+    max_running: int,
+) -> Iterator[Result]:
+    """Yield the results of the ``chosen``, and remove them from ``left``. ``running`` holds those
+    that are submitted, at most ``max_running``. Raises BrokenExecutor.
     """
-    waiting, futures = iter(list(chosen)), {}
+    waiting, futures = iter(chosen), {}
     try:
         while True:
             for i in waiting:
                 running.add(i)
-                futures[executor.submit(work, left[i])] = i
-                if len(futures) >= most:
+                futures[executor.submit(function, left[i])] = i
+                if len(futures) >= max_running:
                     break
             if not futures:
                 return
             broken = None
             for future in sorted(wait(futures, return_when=FIRST_COMPLETED).done, key=futures.get):
-                error = (
-                    CancelledError("the executor gave it up")
-                    if future.cancelled()
-                    else future.exception()
-                )
+                error = _exception(future)
                 if isinstance(error, BrokenExecutor):
-                    broken = error  # raised after the results that came in with it
+                    broken = error  # raised after the results that arrived with it
                     continue
                 i = futures.pop(future)
                 running.discard(i)
                 del left[i]
-                yield (
-                    i,
-                    future.result()
-                    if error is None
-                    else {"error": f"{type(error).__name__}: {error}"},
-                )
+                if error is None:
+                    yield i, future.result()
+                else:
+                    yield i, {"error": f"{type(error).__name__}: {error}"}
             if broken is not None:
                 raise broken
     finally:
@@ -143,20 +156,24 @@ def _through(executor, work, left, chosen, running, most):
             future.cancel()
 
 
-def _prepare():
-    """Begin a worker: tqdm would make a lock for many processes, which a worker that is killed
-    leaves behind.
-    """
+def _exception(future: Future) -> BaseException | None:
+    if future.cancelled():
+        return CancelledError("the executor cancelled it")
+    return future.exception()
+
+
+def _initialize_worker() -> None:
+    """tqdm would make a lock between processes, which a killed worker leaves behind."""
     tqdm.set_lock(threading.RLock())
 
 
 @contextlib.contextmanager
-def _processes(workers):
-    """Give loky's processes, kept for the next sweep; whoever stops early leaves none behind."""
+def _processes(workers: int) -> Iterator[Executor]:
+    """Give loky's processes. They stay for the next sweep, but not after an exception."""
     import loky
 
     pool = loky.get_reusable_executor(
-        max_workers=workers, env=ONE_THREAD, timeout=60, initializer=_prepare
+        max_workers=workers, env=ONE_THREAD, timeout=60, initializer=_initialize_worker
     )
     try:
         yield pool
@@ -166,10 +183,10 @@ def _processes(workers):
 
 
 @contextlib.contextmanager
-def dask(address, workers=None):
-    """Give an executor on the Dask cluster at ``address``, or for "local" on one of processes of
-    this machine.
+def dask(address: str, workers: int | None = None) -> Iterator[Executor]:
+    """Give an executor on a Dask cluster for the ``with`` block.
 
+    address: of the scheduler, or "local" for a cluster of ``workers`` processes on this machine.
     ValueError, within 10 seconds, when dask is not installed or no scheduler answers.
     """
     try:
@@ -180,23 +197,23 @@ def dask(address, workers=None):
         ) from None
     with contextlib.ExitStack() as stack:
         if address == "local":
-            local = dict(n_workers=workers or cores(), threads_per_worker=1, dashboard_address=None)
-            address = stack.enter_context(distributed.LocalCluster(**local))
-        _knock(address)
-        client = stack.enter_context(
-            distributed.Client(address, timeout="5s", set_as_default=False)
-        )
-        yield client.get_executor(pure=False)
+            cluster = distributed.LocalCluster(
+                n_workers=workers or cores(), threads_per_worker=1, dashboard_address=None
+            )
+            address = stack.enter_context(cluster).scheduler_address
+        _ping(address)
+        client = distributed.Client(address, timeout="5s", set_as_default=False)
+        yield stack.enter_context(client).get_executor(pure=False)
 
 
-def _knock(address):
-    """See whether a scheduler answers. What else may listen there can answer anything, so that
-    any error counts.
+def _ping(address: str) -> None:
+    """Raise ValueError unless a scheduler answers. Another program that listens there can send
+    anything, so that any exception counts.
     """
     from distributed.comm import connect
     from distributed.security import Security
 
-    async def greet():
+    async def greet() -> None:
         comm = await asyncio.wait_for(
             connect(address, timeout=3, **Security().get_connection_args("client")), 3.5
         )
@@ -207,5 +224,6 @@ def _knock(address):
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"no Dask scheduler answers at {address} ({reason}); start one by `dask scheduler`, or use --scheduler local"
+            f"no Dask scheduler answers at {address} ({reason}); start one with `dask scheduler`, "
+            "or use --scheduler local"
         ) from None

@@ -1,45 +1,46 @@
-"""The result file of a sweep: one JSON line a trial, added whole as the trial finishes, so that a
-stopped sweep can go on.
+"""The results file of a sweep: one line of JSON per trial, so that a stopped sweep can go on.
 
-The first line says which sweep this is; every further line is {"trial": {...}, "result": {...}}. A
-line goes to the disk by one write to the end of the file, followed by a sync. What can be left of a
-crash is half a last line: it is cut off, and that trial is done again.
+The first line describes the sweep, {"sweep": {...}}. Every other line is {"trial": {...}, "result":
+{...}}, appended by a single write and synced as the trial finishes. A crash can leave half a line
+at the end: it is cut off, and that trial runs again.
 """
 
 import errno
 import json
 import os
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from autocnn.files import try_lock
+from autocnn.sweeps.identity import without_hashes
 
-__all__ = ["Store", "line_of"]
+__all__ = ["Store", "json_line"]
 
 
-def line_of(value):
-    """Return plain values as one line of JSON: keys in order, floats at full precision. Equal
-    values give equal lines.
-    """
+def json_line(value: Any) -> str:
+    """Return a value as one line of JSON with sorted keys: equal values give equal lines."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 class Store:
-    """The results on file, a dict ``found`` from a trial's ``line_of`` to its result. Closes with
-    ``with``.
+    """A results file, open and locked; use it in a ``with`` block.
 
-    ValueError when the file is damaged, belongs to another sweep, or is being written by one that
-    runs at this moment.
+    results: {``json_line(trial)``: result}, all that the file holds.
     """
 
-    def __init__(self, path, sweep):
-        """Open ``path`` for the sweep that the plain dict ``sweep`` describes, creating the file
-        if there is none.
+    def __init__(self, path: str | os.PathLike, sweep: dict[str, Any]) -> None:
+        """Open ``path``, or create it and its folder, for the sweep that ``sweep`` describes.
+
+        ValueError when the file is damaged, holds another sweep, cannot be written, or is open in
+        another process.
         """
-        self.path, self.found = Path(path), {}
-        self.sweep = {name: json.loads(line_of(value)) for name, value in sweep.items()}
+        self.path = Path(path)
+        self.results: dict[str, dict[str, Any]] = {}
+        self._sweep = {name: json.loads(json_line(value)) for name, value in sweep.items()}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise ValueError(
                 f"cannot write to {path}: {error.strerror}; name another place for the results"
@@ -51,69 +52,76 @@ class Store:
             self.close()
             raise
 
-    def add(self, trial, result):
-        """Append a finished trial; it is on the disk when this returns."""
+    def add(self, trial: dict[str, Any], result: dict[str, Any]) -> None:
+        """Append a finished trial. It is on the disk when this returns; OSError if it cannot be."""
         self._append({"trial": trial, "result": result})
-        self.found[line_of(trial)] = result
+        self.results[json_line(trial)] = result
 
-    def close(self):
-        """Close the file, which another sweep may then open."""
-        os.close(self.file)
+    def close(self) -> None:
+        """Close and unlock the file."""
+        os.close(self._file)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
-    def _lock(self):
-        if not try_lock(self.file):
+    def _lock(self) -> None:
+        if not try_lock(self._file):
             raise ValueError(
                 f"{self.path} is being written by another sweep; wait for it, or name another file"
             )
 
-    def _append(self, value):
-        line = (line_of(value) + "\n").encode()
-        if os.write(self.file, line) < len(line):
+    def _append(self, value: Any) -> None:
+        line = (json_line(value) + "\n").encode()
+        if os.write(self._file, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        os.fsync(self.file)
+        os.fsync(self._file)
 
-    def _read(self):
+    def _read(self) -> None:
         content = self.path.read_bytes()
-        head, whole = (
-            (line_of({"sweep": self.sweep}) + "\n").encode(),
-            content[: content.rfind(b"\n") + 1],
-        )
-        if not whole and not head.startswith(content):
-            raise ValueError(f"{self.path} holds no sweep's results; name another file")
-        os.truncate(self.path, len(whole))
-        if not whole:
-            self._append({"sweep": self.sweep})
+        header = (json_line({"sweep": self._sweep}) + "\n").encode()
+        complete = content[: content.rfind(b"\n") + 1]
+        if not complete and not header.startswith(content):
+            raise ValueError(f"{self.path} does not hold a sweep's results; name another file")
+        os.truncate(self.path, len(complete))
+        if not complete:
+            self._append({"sweep": self._sweep})
             return
-        first, *lines = whole.decode("utf-8", "replace").splitlines()
-        self._check(first)
+        first, *lines = complete.decode("utf-8", "replace").splitlines()
+        self._check_header(first)
         for number, line in enumerate(lines, 2):
             try:
                 entry = json.loads(line)
-                trial, result = line_of(entry["trial"]), dict(entry["result"])
+                trial, result = json_line(entry["trial"]), dict(entry["result"])
             except (KeyError, TypeError, ValueError):
                 raise ValueError(
                     f"line {number} of {self.path} is damaged: {line[:60]!r}; delete that line"
                 ) from None
-            if trial in self.found:
+            if trial in self.results:
                 raise ValueError(
                     f"line {number} of {self.path} repeats a trial, {trial}; delete one of the two"
                 )
-            self.found[trial] = result
+            self.results[trial] = result
 
-    def _check(self, first):
+    def _check_header(self, line: str) -> None:
         try:
-            there = dict(json.loads(first)["sweep"])
+            stored = dict(json.loads(line)["sweep"])
         except (KeyError, TypeError, ValueError):
-            raise ValueError(f"{self.path} holds no sweep's results; name another file") from None
-        for name in {**self.sweep, **there}:
-            if there.get(name) != self.sweep.get(name):
+            raise ValueError(
+                f"{self.path} does not hold a sweep's results; name another file"
+            ) from None
+        for name in {**self._sweep, **stored}:
+            there, here = stored.get(name), self._sweep.get(name)
+            names_function = name in ("build", "data") and isinstance(here, str)
+            if there != here and not (names_function and there == without_hashes(here)):
                 raise ValueError(
-                    f"{self.path} holds another sweep: {name} is {there.get(name)!r} there and "
-                    f"{self.sweep.get(name)!r} here; name another file, or delete this one"
+                    f"{self.path} holds another sweep: {name} is {there!r} there and {here!r} "
+                    "here; name another file, or delete this one"
                 )

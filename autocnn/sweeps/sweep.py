@@ -1,270 +1,232 @@
-"""``sweep``: every combination of some options, each for several seeds, as one flat table of
-results.
-"""
+"""``sweep``: train a network at every combination of some options, with several seeds each."""
 
 import contextlib
 import functools
-import itertools
+import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
 from autocnn import optim
-from autocnn.data import load
+from autocnn.data import Dataset, load
 from autocnn.ops.arguments import whole
-from autocnn.sweeps.identity import fingerprint, name_of
-from autocnn.sweeps.pool import finished
-from autocnn.sweeps.store import Store, line_of
-from autocnn.sweeps.trial import MEASURES, TRAINING, one_thread, plan, trial
+from autocnn.sweeps.grid import check_seeds, grid_points
+from autocnn.sweeps.identity import NeedsName, data_name, function_name
+from autocnn.sweeps.pool import run_all
+from autocnn.sweeps.statistics import mean_interval
+from autocnn.sweeps.store import Store, json_line
+from autocnn.sweeps.trial import METRICS, run_trial, single_threaded
 from autocnn.text import did_you_mean, table
 
 __all__ = ["Sweep", "sweep"]
 
+Data = Dataset | str | Callable[[int], Dataset] | None
+
 
 class Sweep(NamedTuple):
-    """What ``sweep`` returns.
+    """The results of ``sweep``.
 
-    trials: one flat dict each, {option: value, ..., "seed", "parameters", "train_loss",
-    "train_acc", "val_loss", "val_acc"}, in the order of the grid, seeds last; a trial that failed
-    has "error", the reason in words, in place of the measures. names: the options that were varied.
+    trials: a flat dict for each, {option: value, ..., "seed", "parameters", "train_loss",
+    "train_acc", "val_loss", "val_acc"}, in the order of the grid, with the seed varying fastest. A
+    failed trial has "error", a sentence, in place of the metrics. names: the options that vary.
     """
 
     trials: list[dict[str, Any]]
     names: tuple[str, ...]
 
     @property
-    def failed(self):
+    def failed(self) -> list[dict[str, Any]]:
         """The trials that failed."""
-        return [t for t in self.trials if "error" in t]
+        return [trial for trial in self.trials if "error" in trial]
 
-    def summary(self, measure="val_acc"):
-        """Return a dict for each point of the grid: its options, "parameters", "n", and "mean",
-        "low", "high" of the measure.
+    def summary(self, measure: str = "val_acc") -> list[dict[str, Any]]:
+        """Return a dict for each point of the grid: its options, "parameters", "n", "mean", "low",
+        "high".
 
-        n counts the trials that finished; low and high bound the 95 % Student t interval of their
-        mean, None for n < 2.
+        n counts the trials that finished. low and high are the 95 % Student t interval of the mean
+        of ``measure``, None if n < 2. ValueError for an unknown measure.
         """
-        if measure not in MEASURES:
-            raise ValueError(f"there is no measure {measure!r}{did_you_mean(measure, MEASURES)}")
-        points = {}
-        for t in self.trials:
-            points.setdefault(line_of([t[name] for name in self.names]), []).append(t)
-        return [_point(point, self.names, measure) for point in points.values()]
+        if measure not in METRICS:
+            raise ValueError(
+                f"there is no measure {measure!r}{did_you_mean(measure, METRICS)} "
+                f"The measures are {', '.join(METRICS)}"
+            )
+        points: dict[str, list[dict[str, Any]]] = {}
+        for trial in self.trials:
+            point = json_line([trial[name] for name in self.names])
+            points.setdefault(point, []).append(trial)
+        return [_summary_row(trials, self.names, measure) for trials in points.values()]
 
-    def __repr__(self):
-        """Show the points of the grid as a table, with the mean validation accuracy and its 95 %
-        interval.
-        """
+    def __repr__(self) -> str:
+        """Return a table of the grid's points with mean validation accuracy and 95 % interval."""
         rows = [
-            [*(row[name] for name in self.names), row["parameters"], row["n"], *_told(row)]
+            [*(row[name] for name in self.names), row["parameters"], row["n"], *_accuracy_text(row)]
             for row in self.summary()
         ]
         return table((*self.names, "parameters", "n", "accuracy", "95 % interval"), rows)
 
 
-def _told(row):
-    if row["low"] is None:
-        return ("", "failed") if row["mean"] is None else (f"{row['mean']:.4f}", "")
-    return f"{row['mean']:.4f}", f"{max(row['low'], 0):.4f} to {min(row['high'], 1):.4f}"
+def sweep(
+    build: Callable[..., Any],
+    grid: dict[str, Iterable[Any]],
+    seeds: int | Iterable[int] = 8,
+    executor: Executor | None = None,
+    *,
+    data: Data = None,
+    epochs: int = 80,
+    batch_size: int = 18,
+    rate: float = 0.12,
+    out: str | os.PathLike | None = None,
+    name: str | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Sweep:
+    """Train ``build(**options)`` with plain SGD for all combinations of options, and all seeds.
+
+        found = ac.sweep(ac.models.tiny_cnn, {"filters": [1, 2, 4]}, seeds=20, out="trials.jsonl")
+        found.trials[0]     # {"filters": 1, "seed": 0, "parameters": 40, "train_loss": ..., ...}
+        found.summary()     # a row for each number of filters, with mean and 95 % interval
+
+    build: a function that returns a network.
+    grid: {option: values}. The options are those of ``build``, and epochs, batch_size and rate,
+        which replace the arguments of the same name.
+    seeds: how many, or a list of them. The seed determines weights, shuffling, dropout and, if
+        ``data`` is None, the images: ``data.patterns`` with as many classes as the network has.
+    executor: any ``concurrent.futures.Executor`` whose workers can import autocnn; None for
+        ``workers`` processes (None: one per core). Each worker computes on one thread, so the
+        results are the same bits wherever they are computed.
+    data: a ``Dataset``, the name of one, or a function from the seed to one.
+    out: a file that receives one line of JSON per finished trial. Trials that it already holds do
+        not run again, so a stopped sweep continues, and a later one can have more seeds or values.
+        Failed trials are not stored.
+    name: identifies ``build`` and a function ``data`` in ``out`` if Python cannot import them by
+        name, such as a lambda. Change the name when the function changes.
+    progress: show a progress bar on terminals.
+
+    A failing trial does not stop the others, see ``Sweep``. Raises ValueError for bad arguments,
+    and for a file ``out`` that is damaged or holds another sweep; OSError when it cannot be written
+    any more.
+    """
+    _check_training(epochs, batch_size, rate, workers)
+    data = _check_data(data)
+    points, names = grid_points(build, grid), tuple(grid)
+    seeds = check_seeds(seeds)
+    trials = [{**point, "seed": seed} for point in points for seed in seeds]
+    if executor is not None and not isinstance(executor, Executor):
+        raise ValueError(
+            "executor must be a concurrent.futures.Executor, such as ProcessPoolExecutor(4); "
+            f"got {executor!r}"
+        )
+    fixed = {"epochs": epochs, "batch_size": batch_size, "rate": rate}
+    with contextlib.ExitStack() as stack:
+        store = None
+        if out is not None:
+            store = stack.enter_context(Store(out, _identity(build, data, names, fixed, name)))
+        known = _stored_results(store, trials) if store else {}
+        stack.enter_context(single_threaded())  # for executors that compute in this process
+        todo = [trial for trial in trials if json_line(trial) not in known]
+        work = functools.partial(run_trial, build=build, data=data, fixed=fixed)
+        running = run_all(work, todo, executor, workers)
+        stack.callback(running.close)  # on an interrupt, stop the workers at once
+        bar = stack.enter_context(
+            tqdm(
+                total=len(trials),
+                initial=len(known),
+                unit=" trials",
+                disable=None if progress else True,  # None: only on terminals
+            )
+        )
+        for i, result in running:
+            known[json_line(todo[i])] = result
+            if store and "error" not in result:
+                store.add(todo[i], result)
+            bar.update()
+    return Sweep([trial | known[json_line(trial)] for trial in trials], names)
 
 
-def _point(trials, names, measure):
-    from autocnn.sweeps.statistics import (
-        mean_interval,  # here, since the experiments build on this package
-    )
+def _check_training(epochs: Any, batch_size: Any, rate: Any, workers: Any) -> None:
+    """Report bad arguments at once, not in every trial."""
+    whole(epochs, "epochs")
+    whole(batch_size, "batch_size")
+    optim.sgd(rate)
+    if workers is not None:
+        whole(workers, "workers")
 
-    done = [t for t in trials if "error" not in t]
-    values = [t[measure] for t in done]
-    mean, low, high, _ = (
-        mean_interval(values) if len(done) > 1 else (values[0] if done else None, None, None, 1)
-    )
-    options = {name: trials[0][name] for name in names}
-    parameters = done[0]["parameters"] if done else None
+
+def _check_data(data: Any) -> Data:
+    """Return data as ``run_trial`` takes it: "patterns" becomes None."""
+    if isinstance(data, str):
+        if data == "patterns":
+            return None
+        load(data)  # raises if it is not there
+        return data
+    is_dataset = all(hasattr(data, part) for part in ("x_train", "y_train", "x_val", "y_val"))
+    if data is not None and not callable(data) and not is_dataset:
+        raise ValueError(
+            "data must be a Dataset, its name, such as 'digits', or a function of the seed; "
+            f"got {type(data).__name__}"
+        )
+    return data
+
+
+def _identity(
+    build: Callable[..., Any],
+    data: Data,
+    names: tuple[str, ...],
+    fixed: dict[str, Any],
+    name: str | None,
+) -> dict[str, Any]:
+    """Return what ``Store`` compares: two sweeps of equal identity may share a file."""
+    try:
+        build_name = name if name is not None else function_name(build)
+        described = name if name is not None and callable(data) else data_name(data)
+    except NeedsName as error:
+        raise NeedsName(
+            f"out= needs to know the function again in a later sweep, but {error}; define it with "
+            "def at the top of a file, or name it: sweep(..., name='my network')"
+        ) from None
+    identity = {"build": build_name, "data": described, "varied": sorted(names)}
+    return identity | {option: value for option, value in fixed.items() if option not in names}
+
+
+def _stored_results(store: Store, trials: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the results on file, all of them of ``trials``: {trial's line: metrics in order}."""
+    lines = {json_line(trial) for trial in trials}
+    if extra := store.results.keys() - lines:
+        raise ValueError(
+            f"{store.path} holds another sweep: {min(extra)} is not in this one; name another file"
+        )
+    for result in store.results.values():
+        if set(result) != set(METRICS):
+            raise ValueError(
+                f"{store.path} is damaged: a result has {', '.join(result) or 'nothing'}, "
+                f"not {', '.join(METRICS)}"
+            )
     return {
-        **options,
-        "parameters": parameters,
-        "n": len(done),
-        "mean": mean,
-        "low": low,
-        "high": high,
+        line: {metric: result[metric] for metric in METRICS}
+        for line, result in store.results.items()
     }
 
 
-def sweep(
-    build,
-    grid,
-    seeds=8,
-    executor=None,
-    *,
-    data=None,
-    epochs=80,
-    batch_size=18,
-    rate=0.12,
-    out=None,
-    workers=None,
-    progress=False,
-):
-    """Train ``build(**options)`` by plain SGD for every combination of options in ``grid`` and
-    every seed.
-
-        found = ac.sweep(ac.models.tiny_cnn, {"filters": range(1, 9)}, seeds=20, out="filters.jsonl")
-        # {"filters": 1, "seed": 0, "parameters": 40, "train_loss": ..., "val_acc": ...}
-        found.trials[0]
-        found.summary()     # a row for each number of filters, with mean and 95 % interval
-
-    build: a function that returns a network. grid: {option: values}, the options those of
-    ``build``, or epochs, batch_size and rate, which otherwise are fixed. seeds: a number of seeds,
-    or the seeds. A seed decides weights, shuffling, dropout and, when ``data`` is None, the
-    pictures: the chapter's patterns, of as many classes as the network has. data: a ``Dataset``,
-    the name of one, or a function from the seed to one.
-
-    executor: any ``concurrent.futures.Executor`` whose workers can import autocnn; when None,
-    ``workers`` processes, one a core. BLAS keeps to one thread in each, so that the results are the
-    same bits whoever computes them.
-
-    out: a file that gets one JSON line for each trial as it finishes. If it has lines of this sweep
-    already, those trials are not done again: so a stopped sweep goes on, and more seeds or values
-    can be added. Failed trials are not kept.
-
-    A trial that fails does not end the others; see ``Sweep``. ValueError for an empty grid, an
-    unknown option or a file with another sweep's results.
-    """
-    data = _checked(data, epochs, batch_size, rate, workers)
-    names, points = _points(build, grid)
-    trials = [{**point, "seed": seed} for point in points for seed in _seeds(seeds)]
-    if executor is not None and not isinstance(executor, Executor):
-        raise ValueError(
-            f"executor must be a concurrent.futures.Executor, such as ProcessPoolExecutor(4); got {executor!r}"
-        )
-    fixed = {"epochs": epochs, "batch_size": batch_size, "rate": rate}
-    identity = {"build": name_of(build), "data": fingerprint(data), "varied": sorted(names)}
-    identity |= {name: value for name, value in fixed.items() if name not in names}
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Store(out, identity)) if out is not None else None
-        stack.enter_context(
-            one_thread()
-        )  # for executors that work in this process; autocnn.sweeps.trial does for others
-        known = store.found if store else {}
-        results = [
-            _in_order(known[line_of(t)], out) if line_of(t) in known else None for t in trials
-        ]
-        if extra := known.keys() - {line_of(t) for t in trials}:
-            raise ValueError(
-                f"{out} holds another sweep: {min(extra)} is not in this one; name another file"
-            )
-        todo = [i for i, result in enumerate(results) if result is None]
-        work = functools.partial(trial, build=build, data=data, fixed=fixed)
-        seen = dict(
-            total=len(trials),
-            initial=len(trials) - len(todo),
-            unit=" trials",
-            disable=None if progress else True,
-        )
-        bar = stack.enter_context(tqdm(**seen))  # None: on terminals
-        running = finished(work, [trials[i] for i in todo], executor, workers)
-        stack.callback(
-            running.close
-        )  # an interrupt ends the workers at once, not when memory is next cleared
-        for j, result in running:
-            i = todo[j]
-            results[i] = _in_order(result, out)
-            if store and "error" not in result:
-                store.add(trials[i], result)
-            bar.update()
-    return Sweep([t | result for t, result in zip(trials, results, strict=True)], names)
+def _summary_row(
+    trials: list[dict[str, Any]], names: tuple[str, ...], measure: str
+) -> dict[str, Any]:
+    finished = [trial for trial in trials if "error" not in trial]
+    values = [trial[measure] for trial in finished]
+    row = {name: trials[0][name] for name in names}
+    row |= {"parameters": None, "n": len(values), "mean": None, "low": None, "high": None}
+    if values:
+        row |= {"parameters": finished[0]["parameters"], "mean": values[0]}
+    if len(values) > 1:
+        row["mean"], row["low"], row["high"], _ = mean_interval(values)
+    return row
 
 
-def _checked(data, epochs, batch_size, rate, workers):
-    """Say at once, not in every trial, what is wrong with the arguments that all share; return
-    data as ``trial`` takes it.
-    """
-    whole(epochs, "epochs"), whole(batch_size, "batch_size"), optim.sgd(rate)
-    whole(1 if workers is None else workers, "workers")
-    if (
-        data is None
-        or callable(data)
-        or all(hasattr(data, part) for part in ("x_train", "y_train", "x_val", "y_val"))
-    ):
-        return data
-    if not isinstance(data, str):
-        got = type(data).__name__
-        raise ValueError(
-            f"data must be a Dataset, its name, such as 'digits', or a function of the seed; got {got}"
-        )
-    return None if data == "patterns" else load(data) and data
-
-
-def _in_order(result, out):
-    """A trial's measures in their order, whether they come from a worker or from a file."""
-    if "error" in result:
-        return {"error": result["error"]}
-    if set(result) != set(MEASURES):
-        raise ValueError(
-            f"{out} is damaged: a result has {', '.join(result) or 'nothing'}, not {', '.join(MEASURES)}"
-        )
-    return {name: result[name] for name in MEASURES}
-
-
-def _points(build, grid):
-    """Check the grid; return its names and the list of its points."""
-    if not callable(build):
-        raise ValueError(
-            f"a sweep needs a function that returns a network, such as ac.models.tiny_cnn; got {build!r}"
-        )
-    such_as = "such as {'filters': [1, 2, 3]}"
-    if not isinstance(grid, dict) or not grid:
-        raise ValueError(
-            f"the grid must name at least one option with its values, {such_as}; got {grid!r}"
-        )
-    named, any_other = plan(build)
-    known = (*named, *TRAINING)
-    values = {}
-    for name, given in grid.items():
-        if name in (*MEASURES, "seed", "error", "nn") or not (any_other or name in known):
-            usable = [k for k in known if k != "nn"]
-            hint = did_you_mean(name, usable)
-            raise ValueError(
-                f"{_called(build)} has no option {name!r}{hint} Its options: {', '.join(usable)}"
-            )
-        if isinstance(given, str) or not np.iterable(given):
-            raise ValueError(
-                f"the grid needs a list of values for {name}, {such_as}; got {given!r}"
-            )
-        values[name] = [v.item() if isinstance(v, np.generic) else v for v in given]
-        if not values[name]:
-            raise ValueError(
-                f"the grid is empty: it has no values for {name}; give some, {such_as}"
-            )
-        try:
-            lines = [line_of(v) for v in values[name]]
-        except TypeError:
-            raise ValueError(
-                f"values of {name} must be numbers, words, None or tuples of them; got {values[name]!r}"
-            ) from None
-        if len(set(lines)) < len(lines):
-            raise ValueError(f"the grid names a value of {name} twice: {values[name]!r}")
-    return tuple(values), [
-        dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())
-    ]
-
-
-def _called(build):
-    """What a user calls a builder: a partial has its function's name, unless it was given one."""
-    return getattr(build, "__name__", None) or (
-        _called(build.func) if hasattr(build, "func") else type(build).__name__
-    )
-
-
-def _seeds(seeds):
-    found = (
-        list(range(whole(seeds, "seeds")))
-        if not np.iterable(seeds)
-        else [whole(s, "a seed", least=0) for s in seeds]
-    )
-    if not found or len(set(found)) < len(found):
-        raise ValueError(
-            f"seeds must be a number of seeds, or different seeds such as range(20); got {seeds!r}"
-        )
-    return found
+def _accuracy_text(row: dict[str, Any]) -> tuple[str, str]:
+    if row["mean"] is None:
+        return "", "failed"
+    if row["low"] is None:
+        return f"{row['mean']:.4f}", ""
+    return f"{row['mean']:.4f}", f"{max(row['low'], 0):.4f} to {min(row['high'], 1):.4f}"

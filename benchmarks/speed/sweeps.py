@@ -12,7 +12,7 @@ import time
 import reference
 from autocnn import models
 from autocnn.sweeps import pool
-from autocnn.sweeps.trial import trial
+from autocnn.sweeps.trial import run_trial
 from autocnn.text import table
 
 TRIALS = 60
@@ -33,17 +33,17 @@ def measure(workers, trials=TRIALS):
     being up already.
     """
     work = functools.partial(
-        trial, build=functools.partial(models.tiny_cnn, nn=reference), data=None, fixed=FIXED
+        run_trial, build=functools.partial(models.tiny_cnn, nn=reference), data=None, fixed=FIXED
     )
     seeds = [{"filters": 3, "seed": seed} for seed in range(trials)]
-    for _ in pool.finished(
+    for _ in pool.run_all(
         functools.partial(timed, work=work), seeds[: 2 * workers], workers=workers
     ):
         pass
     start = time.monotonic()
     spans = [
         span
-        for _, span in pool.finished(functools.partial(timed, work=work), seeds, workers=workers)
+        for _, span in pool.run_all(functools.partial(timed, work=work), seeds, workers=workers)
     ]
     seconds = time.monotonic() - start
     busy = sum(end - begin for begin, end, _ in spans)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from autocnn.data import Dataset, dataset, patterns
-from autocnn.data.patterns import SMALLEST, clean
+from autocnn.data.patterns import MIN_SIZE, clean
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "chapter25.json").read_text())
 CHAPTER = ("vertical", "horizontal", "diagonal")
@@ -100,8 +100,8 @@ def test_the_smallest_size_is_where_shifted_patterns_stop_coinciding():
             seen.setdefault(picture.tobytes(), set()).add(name)
         return any(len(names) > 1 for names in seen.values())
 
-    assert coincide(SMALLEST - 1)
-    assert not any(coincide(size) for size in range(SMALLEST, 20))
+    assert coincide(MIN_SIZE - 1)
+    assert not any(coincide(size) for size in range(MIN_SIZE, 20))
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,12 @@ def test_the_smallest_size_is_where_shifted_patterns_stop_coinciding():
         ({"classes": "dot"}, "tuple of names, got 'dot'"),
         ({"classes": 3}, "tuple of names, got 3"),
         ({"classes": ()}, "at least one class"),
-        ({"train_per_class": 0}, "train_per_class must be a whole number of at least 1, got 0"),
-        ({"val_per_class": -3}, "val_per_class must be a whole number of at least 1, got -3"),
+        ({"train_per_class": 0}, "train_per_class must be an int, 1 or more; got 0"),
+        ({"val_per_class": -3}, "val_per_class must be an int, 1 or more; got -3"),
         ({"train_per_class": 2.5}, "got 2.5"),
-        ({"size": 3}, "size must be a whole number of at least 4, got 3"),
+        ({"size": 3}, "size must be an int, 4 or more; got 3"),
         ({"size": "8"}, "got '8'"),
-        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"seed": -1}, "seed must be an int, 0 or more; got -1"),
         ({"seed": None}, "got None"),
     ],
 )
