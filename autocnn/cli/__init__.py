@@ -79,7 +79,7 @@ def main():
     Ctrl-C is exit code 130; 141, as of any program that SIGPIPE ends, when whoever reads the output
     has closed the pipe.
     """
-    output.prepare()
+    output.prepare_streams()
     try:
         app(prog_name="autocnn")
     except SystemExit as end:
@@ -108,5 +108,5 @@ def _end(code, words):
 
 
 def _closed():
-    output.close()
+    output.close_streams()
     sys.exit(141)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from autocnn.cli.output import MOST
+from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import chapter as run_chapter
 from autocnn.experiments import repetitions, report
 from autocnn.experiments import seeds as repeated
@@ -29,7 +29,8 @@ def chapter(
         str, typer.Option(help="Sections such as 25.1,25.4; all when left out", metavar="LIST")
     ] = "",
     seeds: Annotated[
-        int | None, typer.Option(help="Repeat over so many draws of pictures and weights", max=MOST)
+        int | None,
+        typer.Option(help="Repeat over so many draws of pictures and weights", max=MAX_COUNT),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="With --seeds: processes, one a core when left out", max=1000)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from autocnn.cli.output import MOST
+from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import exercises, report
 from autocnn.models.interpretations import ENGINES
 from autocnn.text import strict_json
@@ -14,7 +14,8 @@ from autocnn.text import strict_json
 def exercise(
     number: Annotated[str, typer.Argument(help="25.1 to 25.5, or 1 to 5", metavar="N")],
     seeds: Annotated[
-        int, typer.Option(help="Repetitions of each network, over pictures and weights", max=MOST)
+        int,
+        typer.Option(help="Repetitions of each network, over pictures and weights", max=MAX_COUNT),
     ] = 8,
     engine: Annotated[
         str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")

@@ -1,41 +1,40 @@
-"""What commands print, in letters that every terminal can show."""
+"""Standard output and error of the commands: characters that every terminal can show."""
 
 import codecs
 import os
 import sys
 
-__all__ = ["MOST", "close", "prepare"]
+__all__ = ["MAX_COUNT", "close_streams", "prepare_streams"]
 
-# repetitions, or values of an option, that a command takes: more is a slip of the finger
-MOST = 100_000
+MAX_COUNT = 100_000  # of repetitions, or values of an option: more is a typing error
 
-PLAIN = {"─": "-", "…": "~", "×": "x", "–": "-"}
+ASCII = {"─": "-", "…": "~", "×": "x", "–": "-"}
 
 
-def prepare():
-    """Make the streams ready: what their encoding lacks is written in ASCII, and NO_COLOR leaves
-    no escape sequence.
+def prepare_streams() -> None:
+    """Make the streams replace characters that their encoding lacks by ASCII, and turn escape
+    sequences off if NO_COLOR is set.
     """
-    codecs.register_error("plain", _plain_letters)
+    codecs.register_error("autocnn-ascii", _ascii)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not what a test puts there
-            stream.reconfigure(errors="plain")
+        if hasattr(stream, "reconfigure"):  # a test's replacement may not have it
+            stream.reconfigure(errors="autocnn-ascii")
     if os.environ.get("NO_COLOR"):
-        from typer import rich_utils  # takes a tenth of a second
+        from typer import rich_utils  # takes a tenth of a second to import
 
-        rich_utils.COLOR_SYSTEM = None  # Rich by itself would leave bold and faint letters
-
-
-def _plain_letters(error):
-    return "".join(
-        PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]
-    ), error.end
+        rich_utils.COLOR_SYSTEM = None  # Rich alone would keep bold and dim
 
 
-def close():
-    """Send what is left in the streams' buffers nowhere: who read them is gone, and the
-    interpreter would complain.
+def close_streams() -> None:
+    """Discard what is left in the streams' buffers: the reader of a pipe has closed it, and the
+    interpreter would report an error at exit.
     """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
-        os.dup2(nowhere, stream)
+        os.dup2(null, stream)
+
+
+def _ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    characters = error.object[error.start : error.end]
+    return "".join(ASCII.get(c, "?") for c in characters), error.end

@@ -23,12 +23,14 @@ class Network(NamedTuple):
     shape: (C, H, W) of the images that it was published for.
     classes: the published number of classes.
     has_width: whether the builder takes ``width``.
+    function: the public function with all its options, if it is not the builder.
     """
 
     builder: Callable[..., Any]
     shape: tuple[int, int, int]
     classes: int = 1000
     has_width: bool = True
+    function: Callable[..., Any] | None = None
 
 
 def _tiny_cnn(classes, width=1.0, nn=layers):
@@ -48,8 +50,8 @@ def _alexnet_2014(classes, width=1.0, nn=layers):
 
 
 NETWORKS = {
-    "tiny-cnn": Network(_tiny_cnn, (1, 8, 8), 3),
-    "tiny-mlp": Network(_tiny_mlp, (1, 8, 8), 3),
+    "tiny-cnn": Network(_tiny_cnn, (1, 8, 8), 3, function=tiny_cnn),
+    "tiny-mlp": Network(_tiny_mlp, (1, 8, 8), 3, function=tiny_mlp),
     "lenet5": Network(lenet5, (1, 28, 28), 10),
     "lenet5-1998": Network(_lenet5_1998, (1, 32, 32), 10, has_width=False),
     "alexnet": Network(alexnet, (3, 227, 227)),
