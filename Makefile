@@ -1,17 +1,26 @@
 # Two commands do everything: `make chapter` and `make test`. Each builds its own .venv the first time.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: test chapter notebooks bench mutants lint clean
+.PHONY: test test-all chapter notebooks bench mutants lint clean
 
-test: .venv/.test
+# All but the tests marked slow, of which a sample runs here too.
+test: lint
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(PYTEST)
+
+lint: .venv/.test
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 chapter: .venv/.core
 	$(BIN)/autocnn chapter
 
-# Executed in place; afterwards what a cell printed in pieces is put together.
+# Execute the notebooks in place, then join what a cell printed in pieces.
 notebooks: .venv/.test
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams notebooks/*.ipynb
@@ -22,10 +31,7 @@ bench: .venv/.bench
 mutants: .venv/.test
 	$(BIN)/python -m benchmarks.robustness.mutants
 
-lint: .venv/.test
-	$(BIN)/ruff check .
-
-# One stamp an extra: a stamp older than pyproject.toml means that the dependencies may have changed.
+# One stamp file for each set of extras. A stamp older than pyproject.toml is installed again.
 .venv/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
@@ -42,4 +48,4 @@ lint: .venv/.test
 	touch $@ .venv/.core
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

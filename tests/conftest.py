@@ -1,3 +1,4 @@
+import collections
 import importlib
 import json
 import pathlib
@@ -10,22 +11,37 @@ import autocnn as ac
 pytest.register_assert_rewrite("tests.helpers")
 from tests.helpers import INTERPRETATIONS  # noqa: E402
 
-# They compile the same kernels: two workers of pytest-xdist would each spend half a minute on them.
-COMPILING = ("test_fast_", "test_networks", "test_checkpoint", "test_weights", "test_export")
+
+def pytest_collection_modifyitems(items):
+    """Run the tests that compile kernels first, one after the other: workers of pytest-xdist take
+    tests from the end of each other's lists, so that one of them compiles and the rest do not.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("kernels") is None)
 
 
-def pytest_collection_modifyitems(config, items):
-    """Give the tests that compile kernels to one worker (``--dist loadgroup``)."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.path.name.startswith(COMPILING):
-                item.add_marker(pytest.mark.xdist_group("kernels"))
+def pytest_terminal_summary(terminalreporter):
+    """Say why tests were skipped, in one line for each reason."""
+    reasons = collections.Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
 
 
 @pytest.fixture(params=INTERPRETATIONS, ids=str)
 def nn(request):
     """Each interpretation of the vocabulary in turn."""
     return INTERPRETATIONS[request.param]
+
+
+@pytest.fixture(params=["numpy", pytest.param("numba", marks=pytest.mark.kernels)])
+def kernels(request):
+    """Run the fast interpretation with each set of kernels in turn. The value is its name."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    with ac.fast.using(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +52,13 @@ def golden():
 
 @pytest.fixture(scope="session")
 def patterns():
+    """The chapter's data set of three classes."""
     return ac.data.patterns()
 
 
 @pytest.fixture
 def tiny(patterns):
-    """TinyCNN at the chapter's start, and one batch."""
+    """TinyCNN as the chapter starts it, and one batch: (model, params, state, batch)."""
     model = ac.models.tiny_cnn()
     _, params, state = model.init(3, (1, 8, 8))
     return model, params, state, (patterns.x_train[:18], patterns.y_train[:18])
@@ -49,6 +66,7 @@ def tiny(patterns):
 
 @pytest.fixture
 def generator():
+    """A source of random numbers that starts alike in every test."""
     return np.random.default_rng(20)
 
 
