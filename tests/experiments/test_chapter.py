@@ -96,24 +96,26 @@ def test_unknown_options_and_help(command):
     assert "--sections" in stdout
 
 
-SMALL = (
-    "25.1",
-    "25.2",
-    "25.3",
-    "25.4",
-    "25.5",
-)  # 25.6 builds networks of full size, which no unit test should
+# Not 25.6, which builds networks of full size.
+SMALL = ("25.1", "25.2", "25.3", "25.4", "25.5")
+# Sections, and how many numbers and files they give.
+CHOICES = {"two sections": (("25.3", "25.4"), 9, 4), "all sections": (SMALL, 28, 10)}
 
 
-@pytest.fixture(scope="module")
-def sections():
-    lab = Lab("reference")
-    return lab, chapter(lab, SMALL)
+@pytest.fixture(
+    scope="module",
+    params=["two sections", pytest.param("all sections", marks=pytest.mark.slow)],
+)
+def sections(request):
+    """Run some sections: (lab, sections, number of rows, number of files)."""
+    lab, (numbers, rows, files) = Lab("reference"), CHOICES[request.param]
+    found = chapter(lab, numbers)
+    assert tuple(section.number for section in found) == numbers
+    return lab, found, rows, files
 
 
 def test_every_number_agrees_with_the_chapter(sections):
-    _, found = sections
-    assert [s.number for s in found] == list(SMALL)
+    _, found, count, _ = sections
     rows = [row for s in found for row in s.rows]
     wrong = [
         row
@@ -123,11 +125,11 @@ def test_every_number_agrees_with_the_chapter(sections):
     assert [(row.quantity, row.published, row.here) for row in wrong] == [
         ("parameters of the new class", 10, 28)
     ]
-    assert len(rows) == 28
+    assert len(rows) == count
 
 
 def test_every_figure_is_drawn(sections, tmp_path):
-    lab, found = sections
+    lab, found, _, count = sections
     paths = report.write(tmp_path, found, lab)
     names = {path.name for path in paths}
     assert {f"{f.name}.png" for s in found for f in s.figures} | {
@@ -135,7 +137,7 @@ def test_every_figure_is_drawn(sections, tmp_path):
         "report.html",
     } == names
     assert all(path.stat().st_size > 5000 for path in paths)
-    assert len(names) == 10
+    assert len(names) == count
 
 
 def test_published_numbers_are_the_golden_ones(golden):

@@ -52,12 +52,16 @@ def test_the_twin_is_right(twin):
     assert not wrong_leaves(twin.function, arrays, dy)
 
 
-def test_each_bug_is_caught_and_named():
+@pytest.mark.parametrize(
+    "step", [pytest.param(1, id="all", marks=pytest.mark.slow), pytest.param(5, id="a fifth")]
+)
+def test_each_bug_is_caught_and_named(step):
     """All are caught. Those without a right name, at most 5 in 100 (10 among the held back), say
     `unclassified`.
     """
     named, missed, misnamed = {}, [], []
-    for kind, bugs in BUGS.items():
+    checked = {kind: bugs[::step] for kind, bugs in BUGS.items()}
+    for kind, bugs in checked.items():
         first = {
             b.name: next((c.code for c in gradcheck.check(b.function, **b.arrays(0)).causes), None)
             for b in bugs
@@ -71,5 +75,5 @@ def test_each_bug_is_caught_and_named():
         ]
     assert not missed
     assert not misnamed
-    assert named["held back"] >= 0.90 * len(BUGS["held back"])
-    assert sum(named.values()) >= 0.95 * len(ALL)
+    assert named["held back"] >= 0.90 * len(checked["held back"])
+    assert sum(named.values()) >= 0.95 * sum(map(len, checked.values()))

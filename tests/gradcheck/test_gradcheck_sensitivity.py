@@ -3,6 +3,7 @@ seen.
 """
 
 import numpy as np
+import pytest
 
 from autocnn import gradcheck
 from tests.bugs.twins import mlp
@@ -40,9 +41,12 @@ def test_the_network_itself_passes():
     assert gradcheck.check(f, **weights).ok
 
 
-def test_one_entry_of_24000_wrong_by_a_millionth():
+@pytest.mark.parametrize(
+    "seeds", [range(4), pytest.param(range(4, 20), marks=pytest.mark.slow)], ids=str
+)
+def test_one_entry_of_24000_wrong_by_a_millionth(seeds):
     seen = 0
-    for seed in range(20):
+    for seed in seeds:
         f, weights = network(seed)
         y, backward = f(**weights)
         gradients = backward(np.ones_like(y))
@@ -54,4 +58,4 @@ def test_one_entry_of_24000_wrong_by_a_millionth():
         f, weights = network(seed, (name, index), 1e-6)
         report = gradcheck.check(f, **weights)
         seen += report.leaves[name].verdict == "wrong"
-    assert seen == 20
+    assert seen == len(seeds)

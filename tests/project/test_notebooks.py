@@ -23,14 +23,24 @@ UNSTEADY = re.compile(r"[\d.]+ (s|digits)\b|\bexact\b")
 # compared.
 ROUNDING = "rounding"
 
+# `make test` executes these, `make test-all` all.
+SAMPLE = ("01_quick_start", "04_manual_and_automatic", "07_your_own_layer")
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def test_there_are_notebooks():
     assert len(NOTEBOOKS) >= 8
+    assert {path.stem for path in NOTEBOOKS} >= set(SAMPLE)
 
 
-@every_notebook
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem in SAMPLE else pytest.mark.slow)
+        for path in NOTEBOOKS
+    ],
+)
 def test_it_runs_and_says_what_is_stored(path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")

@@ -1,7 +1,9 @@
 """Trains in forked children that are killed at chosen moments, and then goes on in others. Run by
 test_kills.py.
 
-    python kill_runner.py FOLDER     prints one JSON object: the names of the moments of a whole run, and what became of each child
+    python kill_runner.py FOLDER STEP
+        kills one child at each STEP-th of 40 moments; prints one JSON object: the names of the
+        moments of a whole run, and what became of each child
 
 A child counts the moments that it comes by (before, in the middle of and after each write, sync,
 rename and removal; before and after each step of the optimizer) and sends itself SIGKILL at a given
@@ -131,7 +133,7 @@ def child(folder, at=0, after=None):
     return json.loads(names or "[]"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def main(root):
+def main(root, step):
     for name in ("curves", "confusion", "mistakes"):
         setattr(plots, name, lambda *args: Figure())
     sys.stdout.flush()
@@ -155,7 +157,7 @@ def main(root):
     )  # evenly over the others, and in each over time
     rest = MOMENTS - len(between)
     chosen = between + [kinds[i * len(kinds) // rest] for i in range(rest)]
-    kills = [(f"{i}", {"at": 1 + moment}) for i, moment in enumerate(chosen)]
+    kills = [(f"{i}", {"at": 1 + moment}) for i, moment in enumerate(chosen[::step])]
     draw = random.Random(4)
     kills += [(f"{MOMENTS + i}", {"after": draw.random() * whole}) for i in range(TIMES)]
     for name, kill in kills:
@@ -177,4 +179,4 @@ def main(root):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), int(sys.argv[2]))

@@ -29,8 +29,11 @@ KINDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(1, id="all", marks=pytest.mark.slow), pytest.param(4, id="a fourth")],
+)
+def killed(request, tmp_path_factory):
     """The folders of all children, and what kill_runner.py has noted of them."""
     root = tmp_path_factory.mktemp("kills")
     env = os.environ | {
@@ -42,13 +45,13 @@ def killed(tmp_path_factory):
         ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"
     )  # one thread, so that it may fork
     done = subprocess.run(
-        [sys.executable, str(HERE / "kill_runner.py"), str(root)],
+        [sys.executable, str(HERE / "kill_runner.py"), str(root), str(request.param)],
         env=env,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return root, json.loads(done.stdout)
+    return root, json.loads(done.stdout), request.param
 
 
 def files(folder):
@@ -61,14 +64,16 @@ def test_there_are_40_kills_and_they_are_everywhere(killed):
         for run in killed[1]["found"]
         if run["moment"] and not run["moment"].startswith("after 0")
     ]
-    assert len(found) == 40
+    assert len(found) == 40 / killed[2]
     assert all(run["ends"] == [-signal.SIGKILL, 0] for run in found)
-    assert {run["moment"] for run in found} >= {*KINDS, "in the middle of write"}
+    expected = {*KINDS, "in the middle of write"}
+    found = {run["moment"] for run in found}
+    assert found >= expected if killed[2] == 1 else len(found & expected) > 4
     assert len(killed[1]["moments"]) > 100
 
 
 def test_all_go_on_to_the_same_bits(killed):
-    root, noted = killed
+    root, noted, _ = killed
     assert runs.load(root / "whole", "best").train_state.history["epoch"] == [0, 1]
     whole = files(root / "whole")
     assert sorted(whole) == sorted(
@@ -114,4 +119,4 @@ def test_no_kill_leaves_a_folder_that_cannot_be_read(killed):
                 rows = list(csv.DictReader(table))
             assert [int(row["epoch"]) for row in rows] == list(range(len(rows)))
             assert np.isfinite([float(cell) for row in rows for cell in row.values()]).all()
-    assert ".part" in seen  # some were killed while they wrote
+    assert killed[2] > 1 or ".part" in seen  # some were killed while they wrote
