@@ -1,7 +1,8 @@
 # Two commands do everything: `make chapter` and `make test`. Each builds its own .venv the first time.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+# Each worker has a core: threads of BLAS would only take it from another worker.
+PYTEST := OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: test test-all chapter notebooks bench mutants lint clean
 

@@ -15,6 +15,8 @@ from autocnn import checkpoint
 from autocnn.trees import leaves, tree_map
 from tests.helpers import same_bits
 
+pytestmark = pytest.mark.kernels
+
 TREE = {
     "a": np.arange(6.0).reshape(2, 3).T,
     "b": [],

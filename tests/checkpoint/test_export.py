@@ -14,6 +14,8 @@ from autocnn.runs import preprocessing, recipes
 from autocnn.trees import tree_map
 from tests.cases import parametrize
 
+pytestmark = pytest.mark.kernels
+
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 

@@ -7,23 +7,20 @@ import pytest
 
 import reference
 from autocnn import fast, layers
+from autocnn.fast.kernels import tuning
 from autocnn.trees import leaves
 from tests.cases import Case, parametrize
 from tests.helpers import assert_close, run_vjp, setup_case
+
+pytestmark = pytest.mark.kernels
 
 cases = parametrize()
 modes = pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
 
 
-@pytest.fixture(params=["numpy", "numba"])
-def kernels(request, monkeypatch):
-    if request.param == "numba":
-        pytest.importorskip("numba")
-    monkeypatch.setattr(
-        "autocnn.fast.kernels.tuning.WINOGRAD_TRANSFORM_COST", -float("inf")
-    )  # Winograd's algorithm for few outputs, too
-    with fast.using(request.param):
-        yield
+@pytest.fixture(autouse=True)
+def _winograd_for_few_outputs(monkeypatch):
+    monkeypatch.setattr(tuning, "WINOGRAD_TRANSFORM_COST", -np.inf)
 
 
 @cases

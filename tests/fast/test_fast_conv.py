@@ -12,6 +12,8 @@ from autocnn.fast import convolution, kernels
 from autocnn.fast.kernels import tuning
 from autocnn.trees import tree_map
 
+pytestmark = pytest.mark.kernels
+
 # images (N, C, H, W), filters, kernel, stride, padding, dilation, groups
 GEOMETRIES = {
     "patches": ((5, 3, 21, 18), 6, (3, 2), (2, 1), (1, 0), (1, 2), 1),

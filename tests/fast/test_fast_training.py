@@ -12,6 +12,8 @@ from autocnn import fast
 from autocnn.fast.loss import cross_entropy_pull
 from tests.helpers import CLASSES, SEEDS, chapter_start
 
+pytestmark = pytest.mark.kernels
+
 
 @pytest.mark.parametrize("kind", ["numpy", "numba"])
 @pytest.mark.parametrize("which", CLASSES)

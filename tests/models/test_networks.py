@@ -15,6 +15,8 @@ from autocnn.models.width import scaled
 from autocnn.trees import leaves
 from tests.helpers import INTERPRETATIONS
 
+pytestmark = pytest.mark.kernels
+
 alexnet, lenet5, resnet50, vgg16 = (
     ac.models.alexnet,
     ac.models.lenet5,

@@ -14,6 +14,8 @@ from autocnn.training import mpi as parallel
 from autocnn.training import sample_weight as weights
 from autocnn.trees import leaves, tree_map
 
+pytestmark = pytest.mark.kernels
+
 W = np.array([0.5, 2.0, 0.0, 1.0, 3.0, 0.25, 1.0])
 
 
