@@ -16,9 +16,9 @@ import numpy as np
 
 from autocnn.files import atomic_write
 from autocnn.inspection.summary import named_parts
-from autocnn.layers import checks
 from autocnn.runs.preprocessing import Inputs, padded_shape
 from autocnn.trees import tree_map
+from reference import validate as checks
 
 __all__ = ["save_onnx", "to_onnx"]
 

@@ -1,37 +1,27 @@
-"""The vocabulary, with every backward pass derived by hand in NumPy alone, by other algorithms than
-autocnn's.
+"""The vocabulary with every backward pass derived by hand, in NumPy alone.
 
-This package and ``autocnn`` never import each other: they meet where a caller passes
-``nn=reference``.
+    model = ac.models.tiny_cnn(nn=reference)
+    y, state, backward = model.vjp(params, state, x)
+
+The declarations of the words (``reference.vocabulary``) serve all interpretations; the forward and
+backward passes here use other algorithms than ``autocnn``'s, so that the two check each other.
+This package imports nothing of ``autocnn``.
 """
 
-from reference.combinators import residual, serial
-from reference.flat import dense, dropout, flatten, identity, relu, tanh
+from reference import combine, elementwise, flat, lenet, norm, spatial
+from reference.combine import *
+from reference.elementwise import *
+from reference.flat import *
 from reference.layer import Layer
-from reference.lenet import rbf, scaled_tanh, subsample, table_conv
-from reference.loss import softmax_cross_entropy
-from reference.norm import batch_norm, local_response_norm
-from reference.spatial import avg_pool, conv, global_avg_pool, max_pool
+from reference.lenet import *
+from reference.loss import cross_entropy, mse, softmax_cross_entropy
+from reference.norm import *
+from reference.spatial import *
 
-__all__ = [
-    "Layer",
-    "avg_pool",
-    "batch_norm",
-    "conv",
-    "dense",
-    "dropout",
-    "flatten",
-    "global_avg_pool",
-    "identity",
-    "local_response_norm",
-    "max_pool",
-    "rbf",
-    "relu",
-    "residual",
-    "scaled_tanh",
-    "serial",
-    "softmax_cross_entropy",
-    "subsample",
-    "table_conv",
-    "tanh",
-]
+__all__ = ["Layer", "cross_entropy", "mse", "softmax_cross_entropy"]
+__all__ += combine.__all__
+__all__ += elementwise.__all__
+__all__ += flat.__all__
+__all__ += lenet.__all__
+__all__ += norm.__all__
+__all__ += spatial.__all__

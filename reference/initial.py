@@ -1,86 +1,47 @@
-"""Initial weights and the streams that they come from: the chapter's rule, seed + i for the i-th
-layer with parameters.
-"""
+"""Initial weights, and the count of layers that decides which seed each layer draws from."""
 
 import math
-import numbers
+from typing import Any
 
 import numpy as np
 
-__all__ = ["child", "count_layers", "filled", "he_normal", "layer_key", "rng", "zeros"]
+from reference.keys import rng
+
+__all__ = ["count_layers", "filled", "he_normal", "zeros"]
 
 
-def rng(key):
-    """Return the Generator of a key: an int seed, or (seed, i, j, ...) for SeedSequence(seed,
-    spawn_key=(i, j, ...)).
-    """
-    seed, *path = _parts(key)
-    return np.random.default_rng(
-        np.random.SeedSequence(int(seed), spawn_key=tuple(int(i) for i in path))
-    )
+def he_normal(key: Any, shape: tuple, fan_in: float, dtype: Any) -> np.ndarray:
+    """Draw weights from N(0, 2 / fan_in) in float64, in order, and cast them to ``dtype``.
 
-
-def _parts(key):
-    parts = key if isinstance(key, (tuple, list)) and key else (key,)
-    if not all(
-        isinstance(k, numbers.Integral) and not isinstance(k, (bool, np.bool_)) and k >= 0
-        for k in parts
-    ):
-        raise ValueError(
-            f"a key is an int seed or a tuple of ints, none negative, such as 3 or (3, 0); got {key!r}"
-        )
-    return parts
-
-
-def child(key, i):
-    """Return the key of the part at position i; None stays None."""
-    if key is None:
-        return None
-    return (*key, i) if isinstance(key, (tuple, list)) else (key, i)
-
-
-def layer_key(key, i):
-    """Return the key with i added to its seed; None stays None."""
-    if key is None:
-        return None
-    seed, *path = _parts(key)
-    return (seed + i, *path)
-
-
-def he_normal(key, shape, fan_in, dtype):
-    """Draw N(0, 2 / fan_in) (He et al. 2015, equation 10); the key None gives shapes without
-    memory.
+    With the key None nothing is drawn: the result is read-only zeros that take no memory.
+    Source: He et al. 2015, Delving deep into rectifiers, equation 10.
     """
     if key is None:
         return zeros(key, shape, dtype)
     weights, generator = np.empty(shape, dtype), rng(key)
-    for (
-        row
-    ) in weights:  # the stream of one call, without a float64 copy of VGG's 100 million weights
+    for row in weights:  # row by row: the same stream, without VGG's 100 million float64 at once
         row[...] = generator.normal(0.0, math.sqrt(2.0 / fan_in), size=shape[1:])
     return weights
 
 
-def zeros(key, shape, dtype):
-    """Return zeros; of no memory when the key is None."""
+def zeros(key: Any, shape: tuple, dtype: Any) -> np.ndarray:
+    """Return zeros; read-only and without memory of their own when the key is None."""
     return filled(key, shape, 0, dtype)
 
 
-def filled(key, shape, value, dtype):
-    """Return an array of one value; of no memory when the key is None."""
-    return (
-        np.broadcast_to(np.asarray(value, dtype), shape)
-        if key is None
-        else np.full(shape, value, dtype)
-    )
+def filled(key: Any, shape: tuple, value: float, dtype: Any) -> np.ndarray:
+    """Return an array of one value; read-only and without memory when the key is None."""
+    if key is None:
+        return np.broadcast_to(np.asarray(value, dtype), shape)
+    return np.full(shape, value, dtype)
 
 
-def count_layers(params):
-    """Count the dicts that hold arrays themselves: the layers that have parameters."""
-    if isinstance(params, dict):
-        parts, own = params.values(), any(isinstance(p, np.ndarray) for p in params.values())
-    elif isinstance(params, (list, tuple)):
-        parts, own = params, False
-    else:
+def count_layers(params: Any) -> int:
+    """Count the layers that have parameters: the dicts of a tree that hold arrays themselves."""
+    if not isinstance(params, (dict, list, tuple)):
         return 0
-    return own + sum(count_layers(part) for part in parts)
+    branches = list(params.values()) if isinstance(params, dict) else params
+    own = isinstance(params, dict) and any(
+        not isinstance(branch, (dict, list, tuple)) for branch in branches
+    )
+    return own + sum(count_layers(branch) for branch in branches)

@@ -1,78 +1,238 @@
-"""Layer: a vocabulary word with its backward pass.
+"""Layer: what every word of the vocabulary returns, and what a whole network is.
 
-    out_shape, params, state = layer.init(key, shape, dtype)
-    y, state, backward = layer.forward(params, state, x, train, key)
-    dx, dparams = backward(dy)
+    out_shape, params, state = layer.init(key, shape, dtype)      shapes are (C, H, W) or (D,)
+    y, state = layer.forward(params, state, x, train, key)        x has a batch axis in front
+    y, state, backward = layer.vjp(params, state, x, train, key)  dx, dparams = backward(dy)
 
-``backward`` is a closure: what it needs from the forward pass, it has, so that nothing can be
-called in the wrong order or overwritten in between. dy has the shape of y; dx = sum_j dy_j dy_j/dx
-has the shape of x, dparams that of params.
+``backward`` is a closure over what it needs from the forward pass, so it cannot be called in the
+wrong order, and nothing can be overwritten in between. dy has the shape of y, dx that of x, and
+dparams is a tree like params: dx = sum_j dy_j dy_j / dx.
+
+``forward`` trusts its arguments; ``apply``, ``vjp`` and ``loss_and_grad`` check them first.
+``init`` with the key None draws nothing: its arrays are read-only and take no memory.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import wraps
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from reference import checks
-from reference.loss import softmax_cross_entropy
+from reference import loss as losses
+from reference import validate
+from reference.arguments import float_type, shape_of_one
 
-__all__ = ["Layer"]
+__all__ = ["Declaration", "Layer", "by_hand"]
 
 
-class Fields(NamedTuple):
-    """What a layer consists of: its vocabulary word, the word's arguments, its parts, and two
-    pure functions.
+class Declaration(NamedTuple):
+    """What a word says before any interpretation computes with it.
+
+    name: the word. options: its arguments, checked. init: function (key, shape, dtype) that
+    returns (out_shape, params, state). parts: the layers that it is made of. steps: where the
+    trees of the parts are inside its own, one key a part. draws: whether its forward pass draws
+    random numbers in training. multiply_adds: function (shape, out_shape) that counts the
+    multiply-adds for one example, None for none.
     """
 
     name: str
     options: dict[str, Any]
     init: Callable
-    forward: Callable
-    parts: tuple["Layer", ...] = ()
+    parts: tuple = ()
+    steps: tuple = ()
+    draws: bool = False
+    multiply_adds: Callable[[tuple, tuple], int] | None = None
+
+    @property
+    def arguments(self) -> SimpleNamespace:
+        """The options as attributes, and the parts: what an implementation is given."""
+        return SimpleNamespace(**self.options, parts=self.parts, steps=self.steps)
 
 
-class Layer(Fields):
-    """A layer or network. Its ``init`` is the one it is made of behind a check of the shape and
-    the dtype.
+class Layer:
+    """A layer or a network.
+
+    name, options: the word that made it, and its arguments. parts: the layers it is made of;
+    ``children`` pairs them with their places in the trees. init and forward: see above.
+    backprop: function (params, state, x, train, key) that returns (y, state, backward), the
+    derivative by hand; None where autograd derives it.
     """
 
-    __slots__ = ()
+    def __init__(
+        self,
+        name: str,
+        options: dict[str, Any],
+        init: Callable,
+        forward: Callable | None = None,
+        parts: tuple = (),
+        *,
+        backprop: Callable | None = None,
+        steps: tuple | None = None,
+        draws: bool = True,
+        multiply_adds: Callable[[tuple, tuple], int] | None = None,
+    ):
+        """Make a layer of pure functions. ``forward`` may be left out where ``backprop`` is given.
 
-    def __new__(cls, name, options, init, forward, parts=()):
-        return super().__new__(cls, name, options, checks.checked_init(init), forward, parts)
-
-    def apply(self, params, state, x, train=False, key=None):
-        """Compute the output for a batch x (N, *shape). Returns (y, state); ValueError for bad
-        arguments.
+        A layer of your own needs only name, options, init and forward (``autocnn.layers``) or
+        backprop (``reference``).
         """
-        checks.call(self, params, state, x)
-        y, state, _ = self.forward(params, state, x, train, key)
-        return y, state
+        if forward is None and backprop is None:
+            raise ValueError(f"layer {name!r} needs forward= or backprop=")
+        self.name, self.options, self.parts = name, options, tuple(parts)
+        self.init, self.backprop = _checked(init), backprop
+        self.forward = forward or (lambda *arguments: backprop(*arguments)[:2])
+        self.steps = tuple(range(len(self.parts))) if steps is None else steps
+        self.draws, self.multiply_adds = draws, multiply_adds
 
-    def vjp(self, params, state, x, train=False, key=None):
-        """Return (y, state, backward), where backward(dy) returns (dx, dparams): the products of
-        dy with the Jacobians.
+    @classmethod
+    def of(cls, declaration: Declaration, forward=None, backprop=None) -> "Layer":
+        """Make the layer of a declaration."""
+        name, options, init, parts, steps, draws, count = declaration
+        for part in parts:
+            cls._check_part(name, part)
+        draws = draws or any(part.draws for part in parts)
+        extra = dict(backprop=backprop, steps=steps, draws=draws, multiply_adds=count)
+        return cls(name, options, init, forward, parts, **extra)
+
+    @classmethod
+    def _check_part(cls, word, part):
+        if not isinstance(part, cls):
+            name = getattr(part, "__name__", None)
+            hint = f"parts are layers of {cls.__module__.rpartition('.')[0]}, such as relu()"
+            if isinstance(part, Layer):
+                name = f"a layer of {type(part).__module__.rpartition('.')[0]}, {part!r:.40}"
+            elif callable(part) and name:
+                hint = f"call it: {name}()"
+            raise ValueError(
+                f"{word} got {name or repr(part)[:60]}, which is no layer of this vocabulary; {hint}"
+            )
+
+    def replace(self, **changes: Any) -> "Layer":
+        """Return the layer with other functions or options.
+
+        A replaced ``forward`` is differentiated by autograd: the old backprop does not belong to
+        it.
         """
-        checks.call(self, params, state, x)
-        y, state, backward = self.forward(params, state, x, train, key)
-        return y, state, lambda dy: backward(checks.cotangent(dy, y))
+        fields = dict(
+            name=self.name, options=self.options, init=self.init, forward=self.forward,
+            parts=self.parts, backprop=self.backprop, steps=self.steps, draws=self.draws,
+            multiply_adds=self.multiply_adds,
+        )  # fmt: skip
+        if "forward" in changes:
+            fields["backprop"] = None
+        return type(self)(**(fields | changes))
 
-    def loss_and_grad(self, params, state, batch, key=None, train=True):
-        """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its
-        gradient, a tree like params.
+    _replace = replace
+    _context = staticmethod(nullcontext)  # in which a network's kernels run
 
-        A third part of the batch, numbers w (N,) of 0 or more and not all 0, weighs the images: the
-        loss is then sum_n w_n l_n / sum_n w_n, l_n being the cross-entropy of image n.
+    def children(self) -> list[tuple[Any, "Layer"]]:
+        """List the parts as (step, layer): the part's trees are ``params[step]``, ``state[step]``."""
+        return list(zip(self.steps, self.parts, strict=True))
+
+    def apply(self, params, state, x, train: bool = False, key=None):
+        """Compute the output for a batch.
+
+        params, state: trees from ``init``. x: (N, *shape) of finite floats. train: turn on
+        dropout, which then needs ``key`` (an int seed or a tuple of ints), and batch statistics.
+        Returns (y, state): y (N, *out_shape) and the state afterwards. Raises ValueError when x
+        or the trees do not fit the network, or are not finite.
         """
-        x, labels, *weights = checks.batch(batch)
-        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
-        share = checks.share(weights, len(x))
-        logits, state, backward = self.forward(params, state, x, train, key)
-        loss, dlogits = softmax_cross_entropy(logits, labels, share)
-        _, grads = backward(dlogits)
-        return loss, grads, state
+        params = self._open(params)
+        validate.call(self, params, state, x)
+        with self._context():
+            return self.forward(params, state, x, train, key)
+
+    def vjp(self, params, state, x, train: bool = False, key=None):
+        """Compute the output and the way back: vector-Jacobian products.
+
+        Arguments and errors as in ``apply``. Returns (y, state, backward); ``backward(dy)`` with
+        dy of the shape of y returns (dx, dparams).
+        """
+        params = self._open(params)
+        validate.call(self, params, state, x)
+        with self._context():
+            y, state, back = self.pullback(params, state, x, train, key)
+
+        def backward(dy):
+            with self._context():
+                return back(validate.cotangent(dy, y))
+
+        return y, state, backward
+
+    def loss_and_grad(
+        self, params, state, batch, key=None, train: bool = True, loss=losses.cross_entropy
+    ):
+        """Compute the loss of a batch and its gradient.
+
+        batch: (x, targets) or (x, targets, weights). x is (N, *shape); the targets are what
+        ``loss`` takes, by default labels (N,) of ints; weights are N numbers, 0 or more and not
+        all 0. loss: a ``Loss``, ``cross_entropy`` or ``mse``. key, train: as in ``apply``.
+
+        The loss is the mean over the examples' losses l_n, or with weights
+        sum_n w_n l_n / sum_n w_n. Returns (loss, grads, state); grads is a tree like params.
+        Raises ValueError for bad arguments.
+        """
+        params, (x, targets, *weights) = self._open(params), validate.batch(batch)
+        out_shape = validate.call(self, params, state, x, "f")
+        if not isinstance(loss, losses.Loss):
+            raise ValueError(f"loss is a Loss, such as cross_entropy or mse; got {loss!r}")
+        targets = loss.check(targets, len(x), out_shape)
+        weights = validate.example_weights(weights, len(x))
+        with self._context():
+            return self._loss_and_grad(params, state, x, targets, weights, loss, train, key)
+
+    def _open(self, params):
+        return params
+
+    def pullback(self, params, state, x, train, key):
+        """Compute what ``vjp`` does, without checks: for networks that call their parts."""
+        if self.backprop is None:
+            raise ValueError(
+                f"layer {self.name!r} has no backward pass: make it with backprop=, a function "
+                "(params, state, x, train, key) that returns (y, state, backward)"
+            )
+        return self.backprop(params, state, x, train, key)
+
+    def _loss_and_grad(self, params, state, x, targets, weights, loss, train, key):
+        y, state, backward = self.pullback(params, state, x, train, key)
+        value, dy = losses.loss_and_gradient(loss, y, targets, weights)
+        _, grads = backward(dy)
+        return value, grads, state
 
     def __repr__(self):
-        inside = [repr(part) for part in self.parts] + [
-            f"{k}={v!r}" for k, v in self.options.items()
-        ]
+        inside = [repr(p) for p in self.parts] + [f"{k}={v!r}" for k, v in self.options.items()]
         return f"{self.name}({', '.join(inside)})"
+
+
+def _checked(init):
+    """Wrap a layer's ``init`` so that it gets a tuple of ints as shape, and a dtype of floats."""
+    if getattr(init, "is_checked", False):
+        return init
+
+    @wraps(init)
+    def checked(key, shape, dtype="float64"):
+        return init(key, shape_of_one(shape), float_type(dtype))
+
+    checked.is_checked = True
+    return checked
+
+
+def by_hand(declare: Callable[..., Declaration]) -> Callable:
+    """Make a word of this vocabulary from its declaration and its backward pass by hand.
+
+    The decorated function is ``f(o, params, state, x, train, key) -> (y, state, backward)``; o
+    has the word's options as attributes.
+    """
+
+    def decorate(f):
+        @wraps(declare)
+        def word(*args, **kwargs):
+            declaration = declare(*args, **kwargs)
+            o = declaration.arguments
+            return Layer.of(declaration, backprop=lambda *arguments: f(o, *arguments))
+
+        word.__doc__ = f"{declare.__doc__.rstrip()}\n\n    {f.__doc__.strip()}\n    "
+        word.__module__ = f.__module__
+        return word
+
+    return decorate

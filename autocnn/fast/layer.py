@@ -1,135 +1,149 @@
-"""Layer: the vocabulary's layer with a way back of its own.
+"""Layer with derivatives of its own: fused kernels forward and backward, NumPy or Numba.
 
-A fast word's ``forward`` carries two more functions. ``forward.pull`` is the fast interpretation:
+A fast word is one function
 
-    y, state, back = pull(params, state, x, train, key, need)
-    dx, dparams = back(dy)
+    f(o, params, state, x, train, key, keep) -> (y, state, backward)
+    backward(dy, need_dx=True, consume=False) -> (dx, dparams)
 
-``need`` says what will be asked of ``back``: None nothing at all, False no dx (the first layer's
-input has no use for it), True everything. ``forward.plain`` is the word of ``autocnn.layers``, by
-which autograd derives whatever the fast way cannot: higher derivatives, forward mode, other dtypes.
-A layer whose forward is replaced loses both, and is differentiated by autograd like any function.
+``keep`` says whether backward will be called; without it, nothing is kept, and backward is None.
+``need_dx=False`` leaves out dx, which the first layer's input has no use for. ``consume=True``
+gives up each layer's arrays as soon as it is done: such a backward is called once only.
+
+To autograd a fast layer is one node whose derivative is given. What the kernels cannot do, higher
+derivatives, forward mode or other dtypes, is left to the word of ``autocnn.layers``, derived by
+autograd: slower, never wrong.
 """
+
+from collections.abc import Callable
+from functools import wraps
+from types import SimpleNamespace
 
 import numpy as np
 from autograd.tracer import trace_stack
 
-from autocnn import autodiff
-from autocnn import layers as plain_layers
-from autocnn.fast.kernels import thread_context
-from autocnn.fast.loss import cross_entropy_pull
+from autocnn import autodiff, layers
+from autocnn.fast.kernels import together
+from autocnn.fast.loss import loss_and_gradient
 from autocnn.fast.tape import differentiable, isbox
-from autocnn.layers import checks
 from autocnn.trees import leaves, unflatten
 
-__all__ = ["Layer", "fast_layer", "pull_of"]
+__all__ = ["Layer", "by_autograd", "by_kernels", "fast_layer", "plain_word", "supports"]
 
 
-class Layer(plain_layers.Layer):
-    """A layer or network whose gradients go through given derivatives: the methods are those of
-    ``autocnn.layers.Layer``.
-    """
+class Layer(layers.Layer):
+    """A layer or network of ``autocnn.layers`` whose gradients go through given derivatives."""
 
-    __slots__ = ()
+    _context = staticmethod(together)
 
-    def apply(self, params, state, x, train=False, key=None):
-        """Compute the output for a batch x (N, *shape). Returns (y, state):
-        ``autocnn.layers.Layer.apply``.
-        """
-        with thread_context():
-            return super().apply(autodiff.opened(params), state, x, train, key)
+    @classmethod
+    def _check_part(cls, word, part):
+        layers.Layer._check_part(word, part)  # plain layers are welcome, derived by autograd
 
-    def vjp(self, params, state, x, train=False, key=None):
-        """Return (y, state, backward), where backward(dy) returns (dx, dparams): the products of
-        dy with the Jacobians.
-        """
-        params = autodiff.opened(params)
-        if _traced(params, state, x):
-            return super().vjp(params, state, x, train, key)
-        checks.call(self, params, state, x)
-        y, after, back = pull_of(self)(params, state, x, train, key, True)
+    def pullback(self, params, state, x, train, key):
+        """Compute (y, state, backward) by kernels, or by autograd where they cannot; no checks."""
+        if self.backprop is None or is_traced(params, state, x):
+            return by_autograd(self.forward, params, state, x, train, key)
+        y, after, back = self.backprop(params, state, x, train, key)
 
-        def backward(dy):
-            dy = checks.cotangent(dy, y)
+        def backward(dy, need_dx=True, consume=False):
             if isbox(dy):
-                return super(Layer, self).vjp(params, state, x, train, key)[2](dy)
-            return back(np.asarray(dy, y.dtype))
+                return by_autograd(self.forward, params, state, x, train, key)[2](dy)
+            return back(np.asarray(dy, y.dtype), need_dx, consume)
 
         return y, after, backward
 
-    def loss_and_grad(self, params, state, batch, key=None, train=True):
-        """Return (loss, grads, state) for a batch (x, labels[, weights]):
-        ``autocnn.layers.Layer.loss_and_grad``.
-        """
-        params, (x, labels, *weights) = autodiff.opened(params), checks.batch(batch)
-        if _traced(params, state, x):
-            return super().loss_and_grad(params, state, batch, key, train)
-        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
-        share = checks.share(weights, len(x))
-        with thread_context():
-            logits, state, back = pull_of(self)(params, state, x, train, key, False)
-            loss, dlogits = cross_entropy_pull(logits, labels, share)
-            _, grads = getattr(back, "spend", back)(dlogits)
-        return loss, grads, state
+    def _loss_and_grad(self, params, state, x, targets, weights, loss, train, key):
+        if is_traced(params, state, x):
+            return super()._loss_and_grad(params, state, x, targets, weights, loss, train, key)
+        y, after, backward = self.pullback(params, state, x, train, key)
+        value, dy = loss_and_gradient(loss, y, targets, weights)
+        _, grads = backward(dy, need_dx=False, consume=True)
+        return value, grads, after
 
 
-def fast_layer(plain, pull, parts=()):
-    """Make a fast layer: the plain layer's name, options and init, and a forward that goes
-    through ``pull``.
+def by_autograd(forward: Callable, params, state, x, train, key, keep: bool = True):
+    """Compute (y, state, backward) of a forward pass by autograd, with a fast word's backward."""
+    if not keep:
+        return *forward(params, state, x, train, key), None
+    run = lambda x, params: forward(params, state, x, train, key)  # noqa: E731
+    y, after, back = autodiff.vjp(run, x, params)
+    return y, after, lambda dy, need_dx=True, consume=False: back(dy)
+
+
+def by_kernels(plain: Callable) -> Callable:
+    """Make a fast word from the word of ``autocnn.layers`` and a function f as above.
+
+    f is called for float32 or float64 arrays of one dtype; others go through the plain word.
     """
-    slow = plain.forward
+
+    def decorate(f):
+        @wraps(plain)
+        def word(*args, **kwargs) -> Layer:
+            base = plain(*args, **kwargs)
+            o = SimpleNamespace(**base.options)
+
+            def run(params, state, x, train, key, keep):
+                if supports(x, *params.values(), *state.values()):
+                    return f(o, params, state, x, train, key, keep)
+                return by_autograd(base.forward, params, state, x, train, key, keep)
+
+            return fast_layer(base, run)
+
+        word.__module__ = f.__module__
+        return word
+
+    return decorate
+
+
+def plain_word(word: Callable) -> Callable:
+    """Make a fast word without kernels: the plain word, derived by autograd."""
+
+    @wraps(word)
+    def fast_word(*args, **kwargs) -> Layer:
+        base = word(*args, **kwargs)
+        return fast_layer(base, lambda *arguments: by_autograd(base.forward, *arguments))
+
+    return fast_word
+
+
+def fast_layer(base: layers.Layer, run: Callable) -> Layer:
+    """Make the fast layer of a plain one and of ``run(params, state, x, train, key, keep)``."""
 
     def forward(params, state, x, train, key):
-        if not _traced(params, state, x):
-            y, state, _ = pull(params, state, x, train, key, None)
-            return y, state
+        if not is_traced(params, state, x):
+            return run(params, state, x, train, key, False)[:2]
         if any(isbox(leaf) for _, leaf in leaves(state)):
-            return slow(params, state, x, train, key)
+            return base.forward(params, state, x, train, key)
 
-        def traced_pull(args, wanted):
+        def traced_run(args, wanted):
             tree = unflatten(params, args[1:])
-            y, after, back = pull(tree, state, args[0], train, key, 0 in wanted if wanted else None)
+            y, after, back = run(tree, state, args[0], train, key, bool(wanted))
 
             def grads(dy):
-                dx, dparams = back(dy)
+                dx, dparams = back(dy, 0 in wanted)
                 return [dx, *(leaf for _, leaf in leaves(dparams))]
 
             return y, after, grads
 
         def traced_plain(args):
-            return slow(unflatten(params, args[1:]), state, args[0], train, key)
+            return base.forward(unflatten(params, args[1:]), state, args[0], train, key)
 
-        return differentiable(traced_pull, traced_plain, [x, *(leaf for _, leaf in leaves(params))])
+        return differentiable(traced_run, traced_plain, [x, *(leaf for _, leaf in leaves(params))])
 
-    forward.pull = pull
-    forward.plain = slow
-    return Layer(plain.name, plain.options, plain.init, forward, tuple(parts))
-
-
-def pull_of(layer):
-    """Return the layer's pull; one derived by autograd for a layer that brings none."""
-    return getattr(layer.forward, "pull", None) or derived(layer.forward)
+    return Layer(
+        base.name, base.options, base.init, forward, base.parts,
+        backprop=lambda *arguments: run(*arguments, True),
+        steps=base.steps, draws=base.draws, multiply_adds=base.multiply_adds,
+    )  # fmt: skip
 
 
-def derived(forward):
-    """Make a pull of any forward function, by autograd."""
-
-    def pull(params, state, x, train, key, need):
-        if need is None:
-            return (*forward(params, state, x, train, key), None)
-        if need:
-            return autodiff.vjp(lambda x, params: forward(params, state, x, train, key), x, params)
-        y, state, back = autodiff.vjp(lambda params: forward(params, state, x, train, key), params)
-        return y, state, lambda dy: (None, *back(dy))
-
-    return pull
+def supports(x, *arrays) -> bool:
+    """Whether the kernels take these arrays: all float32 or all float64, in native byte order."""
+    return x.dtype.char in "fd" and x.dtype.isnative and all(a.dtype == x.dtype for a in arrays)
 
 
-def _traced(params, state, x):
-    if trace_stack.top < 0:  # nobody is differentiating
+def is_traced(params, state, x) -> bool:
+    """Whether autograd is tracing any of these."""
+    if trace_stack.top < 0:  # no differentiation is going on
         return False
-    return (
-        isbox(x)
-        or any(isbox(leaf) for _, leaf in leaves(params))
-        or any(isbox(leaf) for _, leaf in leaves(state))
-    )
+    return isbox(x) or any(isbox(leaf) for tree in (params, state) for _, leaf in leaves(tree))

@@ -1,36 +1,46 @@
-"""The loss with its derivative: softmax minus one-hot, over the batch."""
+"""The loss of a batch and its gradient: cross-entropy in closed form, others by autograd."""
 
 import numpy as np
 
-__all__ = ["cross_entropy_pull"]
+from autocnn import autodiff
+from autocnn.layers.layer import batch_loss
+from reference.loss import cross_entropy
 
-NOTHING = 2.0**-100
+__all__ = ["loss_and_gradient"]
+
+NEGLIGIBLE = 2.0**-100
 
 
-def cross_entropy_pull(logits, labels, share=None):
-    """Return (loss, dlogits): the mean of -log softmax(logits)[n, labels[n]], and its gradient.
-    logits (N, K), labels (N,).
+def loss_and_gradient(loss, y, targets, weights=None):
+    """Return (value, dy) for a batch of outputs y: the mean loss, or its weighted sum.
 
-    With ``share`` (N,), which adds up to 1, it is sum_n share[n] times that instead of the mean.
+    weights: (N,) numbers that add up to 1, or None.
     """
+    if loss is cross_entropy:
+        return _cross_entropy(y, targets, weights)
+    value, _, backward = autodiff.vjp(lambda y: (batch_loss(loss, y, targets, weights), None), y)
+    return value, backward(value.dtype.type(1))[0]
+
+
+def _cross_entropy(logits, labels, weights):
+    """Softmax minus one-hot, over the batch: logits (N, K), labels (N,)."""
     n = len(logits)
     rows = np.arange(n)
     z = logits - logits.max(axis=1, keepdims=True)
     e = np.exp(z)
     total = e.sum(axis=1, keepdims=True)
-    if share is None:
+    if weights is None:
         loss = (np.log(total).sum() - z[rows, labels].sum()) / n
     else:
-        share = share.astype(logits.dtype)
-        loss = share @ (np.log(total[:, 0]) - z[rows, labels])
+        weights = weights.astype(logits.dtype)
+        loss = weights @ (np.log(total[:, 0]) - z[rows, labels])
     e /= total
     if e.dtype.char == "f":
-        # Nothing beside the others; but on the way back the products with them would be subnormal,
-        # and slow.
-        e[e < NOTHING] = 0
+        # Too small to matter, but products with them on the way back would be subnormal, and slow.
+        e[e < NEGLIGIBLE] = 0
     e[rows, labels] -= 1
-    if share is None:
+    if weights is None:
         e /= n
     else:
-        e *= share[:, None]
+        e *= weights[:, None]
     return loss, e

@@ -1,14 +1,14 @@
-"""The words with a fast interpretation. Names, arguments, initial weights and checks are those
-of ``autocnn.layers``.
+"""The words with kernels of their own. What is declared of them is declared once, in
+``reference.vocabulary``; words that are not here are derived by autograd.
 """
 
 import numpy as np
 
 from autocnn import layers as plain
 from autocnn.fast import pool
-from autocnn.fast.arrays import supports, to_nchw, to_nhwc, to_rows
+from autocnn.fast.arrays import first, last, matrix
 from autocnn.fast.fuse import conv_block, dense_block
-from autocnn.fast.layer import derived, fast_layer
+from autocnn.fast.layer import by_autograd, by_kernels, fast_layer
 from autocnn.fast.norm import batch_norm as normalise
 from autocnn.fast.norm import local_response_norm as response_norm
 
@@ -24,193 +24,152 @@ __all__ = [
     "local_response_norm",
     "max_pool",
     "relu",
+    "relu6",
+    "tanh",
 ]
 
 
-def _word(layer, pull):
-    """Make the fast layer of a pull that takes float32 or float64 only; anything else goes the
-    plain way.
-    """
-    slow = derived(layer.forward)
+def _elementwise(word):
+    """Make the fast word of ``f(o, x) -> (y, slope)``: dx = dy slope()."""
 
-    def either(params, state, x, train, key, need):
-        way = pull if supports(x, *params.values()) else slow
-        return way(params, state, x, train, key, need)
+    def decorate(f):
+        @by_kernels(word)
+        def layer(o, params, state, x, train, key, keep):
+            y, slope = f(o, x)
+            return y, state, lambda dy, need_dx=True, consume=False: (dy * slope(), {})
 
-    return fast_layer(layer, either)
+        layer.__module__ = __name__
+        return layer
 
-
-def _pointwise(layer, f):
-    """Make a fast layer without parameters from ``f(x, need) -> (y, back)``."""
-
-    def pull(params, state, x, train, key, need):
-        y, back = f(x, need)
-        return y, state, lambda dy: (back(dy), {})
-
-    return _word(layer, pull)
+    return decorate
 
 
-def conv(filters, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True):
-    """Convolve with learned kernels: ``autocnn.layers.conv``."""
-    layer = plain.conv(filters, kernel, stride, padding, dilation, groups, bias)
-    block = conv_block([layer])
-
-    def pull(params, state, x, train, key, need):
-        y, _, back = block([params], [state], x, train, key, need)
-        return y, state, lambda dy: _single(back(dy))
-
-    return _word(layer, pull)
+@_elementwise(plain.relu)
+def relu(o, x):
+    y = np.maximum(x, 0)
+    return y, lambda: y > 0
 
 
-def dense(units, bias=True):
-    """Map linearly: ``autocnn.layers.dense``."""
-    layer = plain.dense(units, bias)
-    block = dense_block([layer])
-
-    def pull(params, state, x, train, key, need):
-        y, _, back = block([params], [state], x, train, key, need)
-        return y, state, lambda dy: _single(back(dy))
-
-    return _word(layer, pull)
+@_elementwise(plain.relu6)
+def relu6(o, x):
+    y = np.clip(x, 0, 6)
+    return y, lambda: (y > 0) & (y < 6)
 
 
-def _single(pair):
-    dx, (dparams,) = pair
-    return dx, dparams
+@_elementwise(plain.tanh)
+def tanh(o, x):
+    y = np.tanh(x)
+    return y, lambda: 1 - y * y
 
 
-def relu():
-    """Clip below at zero: ``autocnn.layers.relu``."""
-
-    def f(x, need):
-        y = np.maximum(x, 0)
-        return y, lambda dy: dy * (y > 0)
-
-    return _pointwise(plain.relu(), f)
+@_elementwise(plain.identity)
+def identity(o, x):
+    return x, lambda: 1
 
 
-def identity():
-    """Return the input: ``autocnn.layers.identity``."""
-    return _pointwise(plain.identity(), lambda x, need: (x, lambda dy: dy))
+@by_kernels(plain.flatten)
+def flatten(o, params, state, x, train, key, keep):
+    shape = x.shape
+    back = lambda dy, need_dx=True, consume=False: (dy.reshape(shape), {})  # noqa: E731
+    return x.reshape(len(x), -1), state, back
 
 
-def flatten():
-    """Lay out each example's numbers in one row: ``autocnn.layers.flatten``."""
+def _block_word(word, make_block):
+    """Make a fast word of a block of one layer."""
 
-    def f(x, need):
-        shape = x.shape
-        return x.reshape(len(x), -1), lambda dy: dy.reshape(shape)
+    def fast_word(*args, **kwargs):
+        base = word(*args, **kwargs)
+        block = make_block([base])
 
-    return _pointwise(plain.flatten(), f)
+        def run(params, state, x, train, key, keep):
+            y, _, back = block([params], [state], x, train, key, keep)
 
+            def backward(dy, need_dx=True, consume=False):
+                dx, (grads,) = back(dy, need_dx, consume)
+                return dx, grads
 
-def dropout(p):
-    """Drop numbers at random in training: ``autocnn.layers.dropout``, with the same masks."""
-    layer = plain.dropout(p)
+            return y, state, backward
 
-    def pull(params, state, x, train, key, need):
-        if not train or p == 0:
-            return x, state, lambda dy: (dy, {})
-        mask, _ = layer.forward(
-            params, state, np.broadcast_to(x.dtype.type(1), x.shape), train, key
-        )
-        return x * mask, state, lambda dy: (dy * mask, {})
+        return fast_layer(base, run)
 
-    return _word(layer, pull)
+    fast_word.__name__, fast_word.__doc__ = word.__name__, word.__doc__
+    fast_word.__wrapped__ = word
+    return fast_word
 
 
-def max_pool(size, stride=None, padding=0):
-    """Take each window's maximum: ``autocnn.layers.max_pool``."""
-    layer = plain.max_pool(size, stride, padding)
-    o = layer.options
-    window = o["size"], o["stride"], o["padding"]
-    slow = derived(layer.forward)
-
-    def pull(params, state, x, train, key, need):
-        if o["size"][0] * o["size"][1] > 255 or any(
-            2 * p > k for p, k in zip(o["padding"], o["size"], strict=True)
-        ):
-            return slow(params, state, x, train, key, need)
-        x = to_nhwc(x)
-        shape = x.shape
-        y, indices = pool.max_pool(x, *window, return_indices=bool(need))
-
-        def back(dy):
-            return to_nchw(
-                pool.max_pool_backward(to_nhwc(dy), indices, shape, *window)
-            ) if need else None, {}
-
-        return to_nchw(y), state, back
-
-    return _word(layer, pull)
+conv = _block_word(plain.conv, conv_block)
+dense = _block_word(plain.dense, dense_block)
 
 
-def avg_pool(size, stride=None, padding=0):
-    """Average each window: ``autocnn.layers.avg_pool``."""
-    layer = plain.avg_pool(size, stride, padding)
-    o = layer.options
-    window = o["size"], o["stride"], o["padding"]
-    slow = derived(layer.forward)
-
-    def pull(params, state, x, train, key, need):
-        if any(2 * p > k for p, k in zip(o["padding"], o["size"], strict=True)):
-            return slow(params, state, x, train, key, need)
-        x = to_nhwc(x)
-        shape = x.shape
-        return (
-            to_nchw(pool.avg_pool(x, *window)),
-            state,
-            lambda dy: (to_nchw(pool.avg_pool_backward(to_nhwc(dy), shape, *window)), {}),
-        )
-
-    return _word(layer, pull)
+@by_kernels(plain.dropout)
+def dropout(o, params, state, x, train, key, keep):
+    if not train or o.p == 0:
+        return x, state, lambda dy, need_dx=True, consume=False: (dy, {})
+    ones = np.broadcast_to(x.dtype.type(1), x.shape)
+    mask, _ = plain.dropout(o.p).forward(params, state, ones, train, key)
+    return x * mask, state, lambda dy, need_dx=True, consume=False: (dy * mask, {})
 
 
-def global_avg_pool():
-    """Average each channel over the whole image: ``autocnn.layers.global_avg_pool``."""
+@by_kernels(plain.max_pool)
+def max_pool(o, params, state, x, train, key, keep):
+    window = o.size, o.stride, o.padding
+    if o.size[0] * o.size[1] > 255:  # the kernels keep a window's winner in one byte
+        slow = plain.max_pool(*window).forward
+        return by_autograd(slow, params, state, x, train, key, keep)
+    x = last(x)
+    shape = x.shape
+    y, which = pool.max_pool(x, *window, keep=keep)
 
-    def f(x, need):
-        x = to_nhwc(x)
-        shape, share = x.shape, x.dtype.type(1 / (x.shape[1] * x.shape[2]))
+    def backward(dy, need_dx=True, consume=False):
+        return first(pool.max_pool_back(last(dy), which, shape, *window)), {}
 
-        def back(dy):
-            return to_nchw(np.broadcast_to((dy * share)[:, None, None], shape))
-
-        return x.sum(axis=(1, 2)) * share, back
-
-    return _pointwise(plain.global_avg_pool(), f)
-
-
-def local_response_norm(size, alpha=1e-4, beta=0.75, k=1.0):
-    """Divide each number by its neighbours' strength across channels:
-    ``autocnn.layers.local_response_norm``.
-    """
-    layer = plain.local_response_norm(size, alpha, beta, k)
-
-    def f(x, need):
-        rows, undo = to_rows(x)
-        y, back = response_norm(rows, size, alpha, beta, k)
-        return undo(y), lambda dy: undo(back(to_rows(dy)[0]))
-
-    return _pointwise(layer, f)
+    return first(y), state, backward
 
 
-def batch_norm(momentum=0.1, eps=1e-5):
-    """Normalise each channel over the batch: ``autocnn.layers.batch_norm``."""
-    layer = plain.batch_norm(momentum, eps)
-    momentum, eps = layer.options["momentum"], layer.options["eps"]
-    slow = derived(layer.forward)
+@by_kernels(plain.avg_pool)
+def avg_pool(o, params, state, x, train, key, keep):
+    window = o.size, o.stride, o.padding
+    x = last(x)
+    shape = x.shape
 
-    def pull(params, state, x, train, key, need):
-        rows, undo = to_rows(x)
-        if len(rows) == 1 or not supports(x, *state.values()):
-            return slow(params, state, x, train, key, need)
-        y, after, back = normalise(rows, params, state, train, momentum, eps, False, need)
+    def backward(dy, need_dx=True, consume=False):
+        return first(pool.avg_pool_back(last(dy), shape, *window)), {}
 
-        def backward(dy):
-            dx, grads = back(to_rows(dy)[0])
-            return undo(dx), grads
+    return first(pool.avg_pool(x, *window)), state, backward
 
-        return undo(y), after, backward
 
-    return _word(layer, pull)
+@by_kernels(plain.global_avg_pool)
+def global_avg_pool(o, params, state, x, train, key, keep):
+    x = last(x)
+    shape, share = x.shape, x.dtype.type(1 / (x.shape[1] * x.shape[2]))
+
+    def backward(dy, need_dx=True, consume=False):
+        return first(np.broadcast_to((dy * share)[:, None, None], shape)), {}
+
+    return x.sum(axis=(1, 2)) * share, state, backward
+
+
+@by_kernels(plain.local_response_norm)
+def local_response_norm(o, params, state, x, train, key, keep):
+    rows, undo = matrix(x)
+    y, back = response_norm(rows, o.size, o.alpha, o.beta, o.k)
+
+    def backward(dy, need_dx=True, consume=False):
+        return undo(back(matrix(dy)[0])), {}
+
+    return undo(y), state, backward
+
+
+@by_kernels(plain.batch_norm)
+def batch_norm(o, params, state, x, train, key, keep):
+    rows, undo = matrix(x)
+    if len(rows) == 1:  # an error in training, said by the plain word
+        slow = plain.batch_norm(o.momentum, o.eps).forward
+        return by_autograd(slow, params, state, x, train, key, keep)
+    y, after, back = normalise(rows, params, state, train, o.momentum, o.eps, False, keep)
+
+    def backward(dy, need_dx=True, consume=False):
+        dx, grads = back(matrix(dy)[0])
+        return undo(dx), grads
+
+    return undo(y), after, backward

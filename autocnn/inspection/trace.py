@@ -1,8 +1,8 @@
 """Trace: every intermediate of a forward pass by name, in the order in which it is computed."""
 
 from autocnn.inspection.summary import named_parts
-from autocnn.layers import checks
 from autocnn.ops import softmax
+from reference import validate as checks
 
 __all__ = ["Trace", "trace"]
 

@@ -1,32 +1,22 @@
-"""The vocabulary, interpreted by autograd: each word returns a ``Layer``, and the automatic path
-derives its gradient.
+"""The vocabulary with gradients by autograd: each word is one forward pass on shared declarations.
+
+The words, their arguments, initial weights and output shapes are declared in
+``reference.vocabulary``; here stands only what they compute.
 """
 
-from autocnn.layers.combine import residual, serial
-from autocnn.layers.flat import dense, dropout, flatten, identity, relu, tanh
+from autocnn.layers import combine, elementwise, flat, lenet, norm, spatial
+from autocnn.layers.combine import *
+from autocnn.layers.elementwise import *
+from autocnn.layers.flat import *
 from autocnn.layers.layer import Layer
-from autocnn.layers.lenet import rbf, scaled_tanh, subsample, table_conv
-from autocnn.layers.norm import batch_norm, local_response_norm
-from autocnn.layers.spatial import avg_pool, conv, global_avg_pool, max_pool
+from autocnn.layers.lenet import *
+from autocnn.layers.norm import *
+from autocnn.layers.spatial import *
 
-__all__ = [
-    "Layer",
-    "avg_pool",
-    "batch_norm",
-    "conv",
-    "dense",
-    "dropout",
-    "flatten",
-    "global_avg_pool",
-    "identity",
-    "local_response_norm",
-    "max_pool",
-    "rbf",
-    "relu",
-    "residual",
-    "scaled_tanh",
-    "serial",
-    "subsample",
-    "table_conv",
-    "tanh",
-]
+__all__ = ["Layer"]
+__all__ += combine.__all__
+__all__ += elementwise.__all__
+__all__ += flat.__all__
+__all__ += lenet.__all__
+__all__ += norm.__all__
+__all__ += spatial.__all__

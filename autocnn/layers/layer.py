@@ -1,90 +1,66 @@
-"""Layer: what every vocabulary word returns, and what a whole network is.
+"""Layer, with gradients by autograd: the shared ``reference.layer.Layer``, differentiated."""
 
-    out_shape, params, state = layer.init(key, shape, dtype)      shapes are (C, H, W) or (D,): no batch
-    y, state = layer.forward(params, state, x, train, key)        pure; x has a batch axis in front
+from functools import wraps
 
-``init`` with the key None draws nothing and returns read-only zeros that take no memory: shapes
-only. ``forward`` trusts its arguments. A network meets the outside through ``apply``, ``vjp`` and
-``loss_and_grad``, which check them first.
-"""
-
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import autograd.numpy as np
 
 from autocnn import autodiff
-from autocnn.layers import checks
-from autocnn.ops import cross_entropy
+from reference import layer as declared
+from reference.layer import Declaration
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "by_autograd"]
 
 
-class Fields(NamedTuple):
-    """What a layer consists of: its vocabulary word, the word's arguments, its parts, and two
-    pure functions.
+class Layer(declared.Layer):
+    """A layer or network whose gradients autograd derives from ``forward``.
+
+    Everything else is ``reference.layer.Layer``'s: ``init``, ``apply``, ``vjp``,
+    ``loss_and_grad``. Parameters may be traced by an enclosing autograd transformation, so
+    derivatives of any order nest.
     """
 
-    name: str
-    options: dict[str, Any]
-    init: Callable
-    forward: Callable
-    parts: tuple["Layer", ...] = ()
+    def _open(self, params):
+        return autodiff.opened(params)
 
+    def pullback(self, params, state, x, train, key):
+        """Compute (y, state, backward) by autograd, without checks."""
 
-class Layer(Fields):
-    """A layer or network. Its ``init`` is the one it is made of behind a check of the shape and
-    the dtype.
-    """
+        def run(x, params):
+            return self.forward(params, state, x, train, key)
 
-    __slots__ = ()
+        return autodiff.vjp(run, x, params)
 
-    def __new__(cls, name, options, init, forward, parts=()):
-        return super().__new__(cls, name, options, checks.checked_init(init), forward, parts)
+    def _loss_and_grad(self, params, state, x, targets, weights, loss, train, key):
+        def run(params):
+            y, after = self.forward(params, state, x, train, key)
+            return batch_loss(loss, y, targets, weights), after
 
-    def apply(self, params, state, x, train=False, key=None):
-        """Compute the output for a batch x (N, *shape). Returns (y, state).
-
-        ``train`` turns on dropout (which needs ``key``) and batch statistics. Raises ValueError
-        when x or the trees are not this network's or not finite.
-        """
-        params = autodiff.opened(params)
-        checks.call(self, params, state, x)
-        return self.forward(params, state, x, train, key)
-
-    def vjp(self, params, state, x, train=False, key=None):
-        """Return (y, state, backward), where backward(dy) returns (dx, dparams): the products of
-        dy with the Jacobians.
-        """
-        params = autodiff.opened(params)
-        checks.call(self, params, state, x)
-        y, state, backward = autodiff.vjp(
-            lambda x, params: self.forward(params, state, x, train, key), x, params
-        )
-        return y, state, lambda dy: backward(checks.cotangent(dy, y))
-
-    def loss_and_grad(self, params, state, batch, key=None, train=True):
-        """Return (loss, grads, state) for a batch (x, labels): the mean cross-entropy and its
-        gradient, a tree like params.
-
-        A third part of the batch, numbers w (N,) of 0 or more and not all 0, weighs the images: the
-        loss is then sum_n w_n l_n / sum_n w_n, l_n being the cross-entropy of image n.
-        """
-        params, (x, labels, *weights) = autodiff.opened(params), checks.batch(batch)
-        checks.labels(labels, len(x), checks.call(self, params, state, x, "f"))
-        share = checks.share(weights, len(x))
-
-        def loss(params):
-            logits, new_state = self.forward(params, state, x, train, key)
-            if share is None:
-                return cross_entropy(logits, labels), new_state
-            each = cross_entropy(logits, labels, reduction="none")  # (N,)
-            return (each * share.astype(each.dtype)).sum(), new_state
-
-        value, state, backward = autodiff.vjp(loss, params)
+        value, after, backward = autodiff.vjp(run, params)
         (grads,) = backward(value.dtype.type(1))
-        return value, grads, state
+        return value, grads, after
 
-    def __repr__(self):
-        inside = [repr(part) for part in self.parts] + [
-            f"{k}={v!r}" for k, v in self.options.items()
-        ]
-        return f"{self.name}({', '.join(inside)})"
+
+def batch_loss(loss, y, targets, weights):
+    """Return the loss of a batch of outputs y: the mean of ``loss.each``, or its weighted sum."""
+    each = loss.each(np, y, targets)
+    return each.sum() / len(y) if weights is None else (each * weights.astype(each.dtype)).sum()
+
+
+def by_autograd(declare):
+    """Make a word of this vocabulary from its declaration and its forward pass.
+
+    The decorated function is ``f(o, params, state, x, train, key) -> (y, state)``, composed of
+    functions that autograd can differentiate; o has the word's options as attributes.
+    """
+
+    def decorate(f):
+        @wraps(declare)
+        def word(*args, **kwargs) -> Layer:
+            declaration: Declaration = declare(*args, **kwargs)
+            o = declaration.arguments
+            return Layer.of(declaration, forward=lambda *arguments: f(o, *arguments))
+
+        word.__module__ = f.__module__
+        return word
+
+    return decorate

@@ -5,7 +5,7 @@ import numpy as onp
 
 from autocnn.ops.pointwise import log_softmax
 
-__all__ = ["cross_entropy"]
+__all__ = ["cross_entropy", "mse_loss"]
 
 
 def cross_entropy(
@@ -68,3 +68,20 @@ def _targets(labels, shape, weight, ignore_index, label_smoothing):
     if label_smoothing:
         q = (1 - label_smoothing) * q + label_smoothing / shape[1] * q.sum(axis=1, keepdims=True)
     return q if weight is None else q * onp.asarray(weight), total
+
+
+def mse_loss(input, target, reduction="mean"):
+    """Return the mean of (input - target)^2 over all entries, for arrays of one shape.
+
+    ``reduction`` is "mean", "sum", or "none" for the squares themselves.
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'mse_loss: reduction is "mean", "sum" or "none"; got {reduction!r}')
+    if input.shape != onp.shape(target):
+        raise ValueError(f"mse_loss: shapes differ: {input.shape} and {onp.shape(target)}")
+    d = input - target
+    total = d * d
+    if reduction == "none":
+        return total
+    total = np.sum(total)
+    return total / d.size if reduction == "mean" else total

@@ -8,9 +8,15 @@ import autograd.numpy as np
 import numpy as onp
 
 from autocnn.autodiff import getval
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 
-__all__ = ["batch_norm", "batch_norm_and_statistics", "local_response_norm"]
+__all__ = [
+    "batch_norm",
+    "batch_norm_and_statistics",
+    "group_norm",
+    "layer_norm",
+    "local_response_norm",
+]
 
 
 def batch_norm(
@@ -84,6 +90,50 @@ def _check_batch_norm(x, training, **channels):
         )
 
 
+def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """Normalise over the last axes: y = (x - mean) / sqrt(var + eps) * weight + bias.
+
+    normalized_shape: an int or the shape of the axes over which each mean and variance (divided
+    by their number of entries) is taken; weight and bias have that shape. Ba, Kiros and Hinton
+    2016, Layer normalization.
+    """
+    shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else [normalized_shape]
+    shape = tuple(shape)
+    if not shape or tuple(x.shape[-len(shape) :]) != shape:
+        raise ValueError(f"layer_norm: x {x.shape} must end in normalized_shape {shape}")
+    for name, a in (("weight", weight), ("bias", bias)):
+        if a is not None and a.shape != shape:
+            raise ValueError(f"layer_norm: {name} must be {shape}; got {a.shape}")
+    y = _standardised(x, tuple(range(len(x.shape) - len(shape), len(x.shape))), eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+    """Normalise each example over each of ``num_groups`` groups of neighbouring channels.
+
+    y = (x - mean) / sqrt(var + eps) * weight + bias for x (N, C, ...), weight and bias (C,). Wu
+    and He 2018, Group normalization.
+    """
+    if len(x.shape) < 2 or x.shape[1] % integer(num_groups, "group_norm: num_groups"):
+        raise ValueError(f"group_norm: {num_groups} groups must divide the channels of x {x.shape}")
+    n, c, *size = x.shape
+    for name, a in (("weight", weight), ("bias", bias)):
+        if a is not None and a.shape != (c,):
+            raise ValueError(f"group_norm: {name} must be ({c},); got {a.shape}")
+    y = np.reshape(_standardised(np.reshape(x, (n, num_groups, -1)), (2,), eps), x.shape)
+    column = (-1, *(1,) * len(size))
+    y = y if weight is None else y * np.reshape(weight, column)
+    return y if bias is None else y + np.reshape(bias, column)
+
+
+def _standardised(x, axes, eps):
+    """Return (x - mean) / sqrt(var + eps) with mean and variance over ``axes``."""
+    n = math.prod(x.shape[axis] for axis in axes)
+    centred = x - np.sum(x, axis=axes, keepdims=True) / n
+    return centred / np.sqrt(np.sum(centred * centred, axis=axes, keepdims=True) / n + eps)
+
+
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
     """Divide each number by its neighbours' strength across channels: y_c = x_c / (k + alpha / size
     * sum x_c'^2)^beta.
@@ -95,7 +145,7 @@ def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
     """
     if len(x.shape) < 2:
         raise ValueError(f"local_response_norm needs x (N, C, ...); got {x.shape}")
-    size = whole(size, "local_response_norm: size")
+    size = integer(size, "local_response_norm: size")
     c = onp.arange(x.shape[1])
     away = c - c[:, None]
     near = ((-(size // 2) <= away) & (away <= (size - 1) // 2)).astype(

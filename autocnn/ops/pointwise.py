@@ -1,30 +1,93 @@
-"""Pointwise ops, softmax and linear maps, in the names and arguments of torch.nn.functional.
+"""Elementwise ops, softmax and linear maps, in the names and arguments of torch.nn.functional.
 
-relu'(0) = 0. float32 stays float32: sum / n and x * (x > 0) keep it where autograd's mean, maximum
-and where do not.
+relu'(0) = 0. float32 stays float32: sum / n and x * (x > 0) keep it where autograd's mean,
+maximum and where do not. No op overflows at large |x|, forward or backward.
 """
 
 import math
 
 import autograd.numpy as np
 import numpy as onp
+from autograd.scipy.special import erf
 
 from autocnn.autodiff import getval
 from autocnn.keys import rng
 
-__all__ = ["dropout", "dropout_mask", "flatten", "linear", "log_softmax", "relu", "softmax", "tanh"]
+__all__ = [
+    "dropout",
+    "dropout_mask",
+    "flatten",
+    "gelu",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]
 
 
 def relu(x):
-    """Return max(x, 0) for finite x, with derivative 0 at 0. (At minus infinity the product is
-    NaN.)
-    """
+    """Return max(x, 0) for finite x, with derivative 0 at 0. (At minus infinity it is NaN.)"""
     return x * (getval(x) > 0)
 
 
+def leaky_relu(x, negative_slope=0.01):
+    """Return x where x > 0, else negative_slope x; the derivative at 0 is negative_slope."""
+    value = getval(x)
+    return x * onp.where(value > 0, 1, negative_slope).astype(value.real.dtype)
+
+
+def relu6(x):
+    """Return min(max(x, 0), 6), with derivative 0 at 0 and at 6."""
+    value = getval(x)
+    return x * ((value > 0) & (value < 6)) + 6 * (value >= 6).astype(value.real.dtype)
+
+
+def _sign(x):
+    """1 where x >= 0, else -1: a constant array of x's precision."""
+    value = getval(x).real
+    return onp.where(value < 0, -1, 1).astype(value.dtype)
+
+
 def tanh(x):
-    """Return the hyperbolic tangent; its derivative is 1 - tanh(x)^2."""
-    return np.tanh(x)
+    """Return the hyperbolic tangent.
+
+    It is composed as s -m / (2 + m), m = exp(-2 s x) - 1 with s the sign of x: the derivative that
+    autograd has for its own tanh divides by cosh(x)^2, which overflows beyond |x| = 355.
+    """
+    s = _sign(x)
+    m = np.expm1(-2 * s * x)
+    return -s * m / (2 + m)
+
+
+def sigmoid(x):
+    """Return 1 / (1 + exp(-x)), by exp(-|x|), which does not overflow."""
+    s = _sign(x)
+    e = np.exp(-s * x)
+    positive = (s > 0).astype(s.dtype)
+    return (positive + (1 - positive) * e) / (1 + e)
+
+
+def silu(x):
+    """Return x sigmoid(x)."""
+    return x * sigmoid(x)
+
+
+def gelu(x, approximate="none"):
+    """Return x Phi(x), Phi being the normal distribution's cumulative function.
+
+    ``approximate="tanh"`` returns x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) instead.
+    Hendrycks and Gimpel 2016, Gaussian error linear units.
+    """
+    if approximate == "tanh":
+        return x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))) / 2
+    if approximate != "none":
+        raise ValueError(f'gelu: approximate is "none" or "tanh"; got {approximate!r}')
+    return x * (1 + erf(x / math.sqrt(2))) / 2
 
 
 def linear(x, weight, bias=None):

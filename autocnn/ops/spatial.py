@@ -3,9 +3,9 @@
 import autograd.numpy as np
 
 from autocnn.ops.arguments import pair, window_shape
-from autocnn.ops.windows import windows
+from autocnn.ops.windows import unwindows, windows
 
-__all__ = ["conv2d", "pad2d"]
+__all__ = ["conv2d", "conv_transpose2d", "pad2d"]
 
 
 def pad2d(x, padding, value=0.0):
@@ -48,6 +48,45 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     if bias is not None:
         y = y + np.reshape(bias, (-1, 1, 1, 1))
     return np.transpose(y, (1, 0, 2, 3))
+
+
+def conv_transpose2d(
+    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+):
+    """The adjoint of ``conv2d``: each cell adds its kernel to the output.
+
+    x (N, C, H, W), weight (C, F / groups, kh, kw), bias (F,) -> (N, F, Ho, Wo) with
+    Ho = (H - 1) s - 2 p + d (kh - 1) + output_padding + 1. Raises ValueError for ranks, channels
+    or groups that do not fit.
+    """
+    if len(x.shape) != 4 or len(weight.shape) != 4 or x.shape[1] != weight.shape[0]:
+        raise ValueError(
+            "conv_transpose2d needs x (N, C, H, W) and weight (C, F/groups, kh, kw); "
+            f"got {x.shape} and {weight.shape}"
+        )
+    if groups < 1 or x.shape[1] % groups:
+        raise ValueError(f"conv_transpose2d: groups={groups} must divide {x.shape[1]} channels")
+    stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
+    padding, extra = pair(padding, "padding", 0), pair(output_padding, "output_padding", 0)
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise ValueError(
+            f"conv_transpose2d: output_padding {extra} must be smaller than stride or dilation"
+        )
+    c, image, f, kernel = x.shape[1], x.shape[2:], weight.shape[1], weight.shape[2:]
+    if bias is not None and bias.shape != (f * groups,):
+        raise ValueError(f"conv_transpose2d: bias must be ({f * groups},); got {bias.shape}")
+    geometry = zip(image, kernel, stride, dilation, extra, strict=True)
+    size = tuple((m - 1) * s + d * (k - 1) + 1 + e for m, k, s, d, e in geometry)
+    step, parts = c // groups, []
+    for g in range(groups):
+        x_g, w_g = x[:, g * step : (g + 1) * step], weight[g * step : (g + 1) * step]
+        # (C, F, kh, kw) . (N, C, H, W) -> (F, kh, kw, N, H, W)
+        p = np.tensordot(w_g, x_g, axes=([0], [1]))
+        parts.append(unwindows(np.transpose(p, (1, 2, 3, 0, 4, 5)), size, stride, dilation))
+    y = parts[0] if groups == 1 else np.concatenate(parts, axis=1)
+    (top, left), (height, width) = padding, size
+    y = y[:, :, top : height - top, left : width - left]
+    return y if bias is None else y + np.reshape(bias, (-1, 1, 1))
 
 
 def _correlate(x, weight, stride, dilation):

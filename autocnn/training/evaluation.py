@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from autocnn.layers import checks
 from autocnn.ops import log_softmax, softmax
 from autocnn.ops.arguments import whole
+from reference.loss import cross_entropy
 
 __all__ = ["evaluate", "predict"]
 
@@ -18,7 +18,7 @@ def evaluate(model, params, state, x, labels, batch_size=512):
     for start in range(0, max(len(x), 1), whole(batch_size, "batch_size")):
         part, y = x[start : start + batch_size], labels[start : start + batch_size]
         logits, _ = model.apply(params, state, part)
-        checks.labels(y, len(part), logits.shape[1:])
+        cross_entropy.check(y, len(part), logits.shape[1:])
         loss -= float(log_softmax(logits)[np.arange(len(y)), y].sum())
         right += int((logits.argmax(axis=1) == y).sum())
     if len(labels) != len(x):

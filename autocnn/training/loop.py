@@ -11,13 +11,14 @@ from autocnn import models, optim
 from autocnn.inspection import diagnose as divergence
 from autocnn.inspection.diagnose import Diverged
 from autocnn.keys import as_key, child, rng
-from autocnn.layers import checks
 from autocnn.ops.arguments import whole
 from autocnn.training import sample_weight as weights
 from autocnn.training.evaluation import evaluate
 from autocnn.training.state import Run, TrainState, epochs_since_best
 from autocnn.training.step import ADVICE, Steps
 from autocnn.trees import count, leaves, tree_map
+from reference import validate as checks
+from reference.loss import cross_entropy
 
 __all__ = ["train"]
 
@@ -105,7 +106,7 @@ def train(
         params, state, opt_state, step, loss, _, best = start
         history = {name: list(values) for name, values in start.history.items()}
     outputs = checks.call(model, params, state, x)
-    checks.labels(y, len(x), outputs)
+    cross_entropy.check(y, len(x), outputs)
     weight = weights.of_examples(y, outputs[0], sample_weight, class_weight)
     x, y, weight = weights.present(x, y, weight)
     sample = _spread(len(x), measured)
