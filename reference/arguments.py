@@ -69,18 +69,18 @@ def window_shape(word, size, kernel, stride, padding=(0, 0), dilation=(1, 1), ce
     torch: the last window may reach over the edge if it starts inside the image or its upper or
     left padding. Raises ValueError when no window fits.
     """
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     out = []
-    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
-        reach = d * (k - 1) + 1
-        m = (n + 2 * p - reach + (s - 1 if ceil_mode else 0)) // s + 1
-        if ceil_mode and (m - 1) * s >= n + p:
-            m -= 1
-        if m < 1:
-            raise ValueError(
-                f"{word}: a window that is {reach} long does not fit into {n + 2 * p} rows or "
-                "columns; use a smaller kernel, more padding or larger images"
-            )
-        out.append(m)
+    for n, r, s, p in zip(size, reach, stride, padding, strict=True):
+        m = (n + 2 * p - r + (s - 1 if ceil_mode else 0)) // s + 1
+        out.append(m - 1 if ceil_mode and (m - 1) * s >= n + p else m)
+    if min(out) < 1:
+        rows, columns = (n + 2 * p for n, p in zip(size, padding, strict=True))
+        raise ValueError(
+            f"{word}: a window of {reach[0]}x{reach[1]} does not fit into an image of "
+            f"{rows}x{columns}{' (padding included)' if any(padding) else ''}; use a smaller "
+            "kernel, more padding or larger images"
+        )
     return tuple(out)
 
 
@@ -115,7 +115,7 @@ def float_type(dtype: Any) -> np.dtype:
     except TypeError:
         found = None
     if found is None or found.kind not in "fc":
-        raise ValueError(f"dtype must be 'float32' or 'float64'; got {dtype!r}")
+        raise ValueError(f"dtype must be a type of floats, 'float32' or 'float64'; got {dtype!r}")
     return found
 
 

@@ -27,7 +27,7 @@ def call(layer, params, state, x, kinds: str = "fc") -> tuple[int, ...]:
     if len(x.shape) < 2 or x.shape[0] == 0:
         raise ValueError(
             f"a batch is (N, C, H, W) with N at least 1, got shape {x.shape}; "
-            "pass one image as image[None]"
+            "one image goes in as image[None]"
         )
     floats("x", x, kinds)
     out_shape, expected, expected_state = _layout(layer.init, tuple(x.shape[1:]))

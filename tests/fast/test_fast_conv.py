@@ -11,6 +11,7 @@ from autocnn import autodiff, fast, ops
 from autocnn.fast import convolution, kernels
 from autocnn.fast.kernels import tuning
 from autocnn.trees import tree_map
+from tests import fast_ops
 
 pytestmark = pytest.mark.kernels
 
@@ -91,17 +92,17 @@ def worst(ours, theirs):
 
 @geometries
 def test_blocks_make_no_difference(geometry, small_blocks):
-    assert worst(both(fast.ops.conv2d, geometry), both(ops.conv2d, geometry)) < 1e-12
+    assert worst(both(fast_ops.conv2d, geometry), both(ops.conv2d, geometry)) < 1e-12
 
 
 @geometries
 def test_whole(geometry):
-    assert worst(both(fast.ops.conv2d, geometry), both(ops.conv2d, geometry)) < 1e-12
+    assert worst(both(fast_ops.conv2d, geometry), both(ops.conv2d, geometry)) < 1e-12
 
 
 @geometries
 def test_single_precision_in_blocks(geometry, small_blocks):
-    single = both(fast.ops.conv2d, geometry, "float32")
+    single = both(fast_ops.conv2d, geometry, "float32")
     assert {a.dtype for a in single} == {np.dtype("float32")}
     assert worst(single, both(ops.conv2d, geometry)) < 50 * np.finfo("float32").eps
 
@@ -111,7 +112,7 @@ def test_equal_threads_give_equal_results(count, small_blocks):
     results = []
     for _ in range(2):
         fast.threads(count)
-        results.append(both(fast.ops.conv2d, GEOMETRIES["winograd"], "float32"))
+        results.append(both(fast_ops.conv2d, GEOMETRIES["winograd"], "float32"))
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
 
 
@@ -164,7 +165,7 @@ def test_equal_patches_make_equal_outputs(kind):
     x = np.zeros((18, 1, 8, 8))
     x[:, :, 3:5] = 1
     w = np.random.default_rng(0).normal(size=(3, 1, 3, 3))
-    y = fast.ops.conv2d(x, w, np.array([0.1, 0.2, 0.3]))
+    y = fast_ops.conv2d(x, w, np.array([0.1, 0.2, 0.3]))
     assert all(
         len(np.unique(y[:, f])) <= 5 for f in range(3)
     )  # one value for each way the window meets the bar

@@ -76,7 +76,7 @@ def test_settings_are_read_from_the_environment():
     code = (
         "from autocnn import fast; import sys, numpy; from threadpoolctl import threadpool_info; assert fast.threads() == 1;"
         "print({i['num_threads'] for i in threadpool_info() if i['user_api'] == 'blas'});"
-        "fast.ops.conv2d(numpy.ones((1, 1, 400, 400)), numpy.ones((2, 1, 3, 3))); print('numba' in sys.modules)"
+        "m = fast.conv(2, 3); m.apply(m.init(0, (1, 400, 400))[1], {}, numpy.ones((1, 1, 400, 400))); print('numba' in sys.modules)"
     )
     env = os.environ | {"AUTOCNN_THREADS": "1", "AUTOCNN_KERNELS": "numpy"}
     done = subprocess.run(
@@ -324,8 +324,9 @@ def test_a_numba_that_cannot_be_imported_is_told_of_and_done_without(tmp_path):
     (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 1.0 or less')\n")
     code = """
 from numpy import ones
-from autocnn.fast import ops
-print(ops.conv2d(ones((1, 1, 400, 400)), ones((2, 1, 3, 3))).max())
+from autocnn import fast
+params = {"w": ones((2, 1, 3, 3))}
+print(fast.conv(2, 3, bias=False).apply(params, {}, ones((1, 1, 400, 400)))[0].max())
 """
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", ""), os.getcwd()])
     done = python(code, PYTHONPATH=path, AUTOCNN_KERNELS=None)

@@ -3,11 +3,12 @@
 import pytest
 
 import autocnn as ac
+from tests import fast_ops
 
 
 @pytest.fixture(scope="module", params=["autograd", "fast-numpy", "fast-numba"])
 def ops(request):
-    """Return the module of ops: ``autocnn.ops``, or ``autocnn.fast.ops`` on NumPy's or Numba's
+    """Return the module of ops: ``autocnn.ops``, or ``tests.fast_ops`` on NumPy's or Numba's
     kernels.
     """
     kind = request.param.removeprefix("fast-")
@@ -17,4 +18,4 @@ def ops(request):
     if kind == "numba":
         pytest.importorskip("numba")
     with ac.fast.using(kind):
-        yield ac.fast.ops
+        yield fast_ops
