@@ -54,6 +54,7 @@ class Layer:
 
     name, options: the word that made it, and its arguments. parts: the layers it is made of;
     ``children`` pairs them with their places in the trees. init and forward: see above.
+    word: the function that made it, None for one of your own.
     backprop: function (params, state, x, train, key) that returns (y, state, backward), the
     derivative by hand; None where autograd derives it.
     """
@@ -70,6 +71,7 @@ class Layer:
         steps: tuple | None = None,
         draws: bool = True,
         multiply_adds: Callable[[tuple, tuple], int] | None = None,
+        word: Callable | None = None,
     ):
         """Make a layer of pure functions. ``forward`` may be left out where ``backprop`` is given.
 
@@ -82,16 +84,16 @@ class Layer:
         self.init, self.backprop = _checked(init), backprop
         self.forward = forward or (lambda *arguments: backprop(*arguments)[:2])
         self.steps = tuple(range(len(self.parts))) if steps is None else steps
-        self.draws, self.multiply_adds = draws, multiply_adds
+        self.draws, self.multiply_adds, self.word = draws, multiply_adds, word
 
     @classmethod
-    def of(cls, declaration: Declaration, forward=None, backprop=None) -> "Layer":
-        """Make the layer of a declaration."""
+    def of(cls, declaration: Declaration, word, forward=None, backprop=None) -> "Layer":
+        """Make the layer of a declaration. ``word(*parts, **options)`` makes it again."""
         name, options, init, parts, steps, draws, count = declaration
         for part in parts:
             cls._check_part(name, part)
         draws = draws or any(part.draws for part in parts)
-        extra = dict(backprop=backprop, steps=steps, draws=draws, multiply_adds=count)
+        extra = dict(backprop=backprop, steps=steps, draws=draws, multiply_adds=count, word=word)
         return cls(name, options, init, forward, parts, **extra)
 
     @classmethod
@@ -116,7 +118,7 @@ class Layer:
         fields = dict(
             name=self.name, options=self.options, init=self.init, forward=self.forward,
             parts=self.parts, backprop=self.backprop, steps=self.steps, draws=self.draws,
-            multiply_adds=self.multiply_adds,
+            multiply_adds=self.multiply_adds, word=self.word,
         )  # fmt: skip
         if "forward" in changes:
             fields["backprop"] = None
@@ -124,6 +126,8 @@ class Layer:
 
     _replace = replace
     _context = staticmethod(nullcontext)  # in which a network's kernels run
+
+    is_by_hand = True  # its gradient is ``backprop`` alone; autograd derives nothing
 
     def children(self) -> list[tuple[Any, "Layer"]]:
         """List the parts as (step, layer): the part's trees are ``params[step]``, ``state[step]``."""
@@ -229,7 +233,7 @@ def by_hand(declare: Callable[..., Declaration]) -> Callable:
         def word(*args, **kwargs):
             declaration = declare(*args, **kwargs)
             o = declaration.arguments
-            return Layer.of(declaration, backprop=lambda *arguments: f(o, *arguments))
+            return Layer.of(declaration, word, backprop=lambda *arguments: f(o, *arguments))
 
         word.__doc__ = f"{declare.__doc__.rstrip()}\n\n    {f.__doc__.strip()}\n    "
         word.__module__ = f.__module__

@@ -5,6 +5,7 @@ back.
 import numpy as np
 
 from autocnn.checkpoint.files import opened, written
+from autocnn.inspection.walk import walk
 from autocnn.trees import leaves, unflatten
 
 __all__ = ["load_torch", "save_torch", "torch_names"]
@@ -97,28 +98,27 @@ def torch_names(model):
     ``classifier.i`` after it. One of residual blocks has ResNet's names. Raises ValueError for
     other networks.
     """
-    if any(layer.name in NAMELESS for _, layer in _walk(model)):
+    if any(layer.name in NAMELESS for _, layer in walk(model)):
         raise ValueError(_UNKNOWN)
     prefix = (
         _resnet_prefix
-        if any(layer.name == "residual" for _, layer in _walk(model))
+        if any(layer.name == "residual" for _, layer in walk(model))
         else _plain_prefix
     )
     names = {}
-    for path, layer in _walk(model):
+    for path, layer in walk(model):
         for tree, leaf, theirs in LEAVES.get(layer.name, ()):
             if leaf != "b" or layer.options.get("bias", True):
-                names[".".join(map(str, (tree, *path, leaf)))] = (
-                    f"{prefix(model, path, layer)}.{theirs}"
-                )
+                ours = ".".join(map(str, (tree, *path, leaf)))
+                names[ours] = f"{prefix(model, path, layer)}.{theirs}"
     return names
 
 
 _WEIGHTS = (("params", "w", "weight"), ("params", "b", "bias"))
+_STATISTICS = (("state", "mean", "running_mean"), ("state", "var", "running_var"))
 LEAVES = {
-    "conv": _WEIGHTS,
-    "dense": _WEIGHTS,
-    "batch_norm": (*_WEIGHTS, ("state", "mean", "running_mean"), ("state", "var", "running_var")),
+    "batch_norm": (*_WEIGHTS, *_STATISTICS),
+    **dict.fromkeys(("conv", "conv_transpose", "dense", "group_norm", "layer_norm"), _WEIGHTS),
 }
 NAMELESS = ("table_conv", "subsample")  # they have leaves, and torch has no such modules
 BOTTLENECK = {0: "conv1", 1: "bn1", 3: "conv2", 4: "bn2", 6: "conv3", 7: "bn3"}
@@ -148,14 +148,3 @@ def _plain_prefix(model, path, layer):
 
 
 _UNKNOWN = "torchvision's names are known for alexnet(towers=1), vgg16() and resnet50(), not for this network"
-
-
-def _walk(layer, path=()):
-    """List (path, layer) of a network's layers, residuals included."""
-    steps = ("main", "shortcut") if layer.name == "residual" else range(len(layer.parts))
-    inside = [
-        pair
-        for step, part in zip(steps, layer.parts, strict=True)
-        for pair in _walk(part, (*path, step))
-    ]
-    return inside if layer.name == "serial" else [(path, layer), *inside]

@@ -5,7 +5,7 @@ from functools import wraps
 import numpy as np
 
 from autocnn import layers as plain
-from autocnn.fast.elementwise import add_relu, relu_gradient
+from autocnn.fast.elementwise import add_relu, relu_backward
 from autocnn.fast.fuse import fused
 from autocnn.fast.layer import Layer, fast_layer
 from autocnn.keys import child
@@ -62,7 +62,7 @@ def serial(*layers):
 
         return x, after, backward if keep else None
 
-    return fast_layer(base, run)
+    return fast_layer(base, run, serial)
 
 
 def _like(params, grads):
@@ -89,7 +89,7 @@ def _plan(parts):
 @wraps(plain.residual)
 def residual(main, shortcut=None):
     base = plain.residual(main, *([] if shortcut is None else [shortcut]))
-    return fast_layer(base, _sum(*map(_run, base.parts), relu=False))
+    return fast_layer(base, _sum(*map(_run, base.parts), relu=False), residual)
 
 
 def _residual_relu_block(layer):
@@ -118,7 +118,7 @@ def _sum(main, shortcut, relu):
         y = add_relu(y, z) if relu else y + z
 
         def backward(dy, need_dx=True, consume=False):
-            g = relu_gradient(dy, y) if relu else dy
+            g = relu_backward(dy, y) if relu else dy
             dx, grads = back(g, need_dx, consume)
             dx_, grads_ = back_(g, need_dx, consume)
             return dx + dx_ if need_dx else None, {"main": grads, "shortcut": grads_}
@@ -148,4 +148,4 @@ def concat(*paths):
 
         return np.concatenate(ys, axis=1), list(after), backward
 
-    return fast_layer(base, run)
+    return fast_layer(base, run, concat)

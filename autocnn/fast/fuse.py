@@ -10,11 +10,11 @@ A block is a fast word over lists: params, state and gradients have one entry fo
 """
 
 from autocnn.fast import pool as pooling
-from autocnn.fast.arrays import first, last
-from autocnn.fast.convolution import convolve, convolve_back, relu_back
-from autocnn.fast.dense import product
-from autocnn.fast.layer import by_autograd, supports
-from autocnn.fast.norm import batch_norm, folded
+from autocnn.fast.arrays import supports, to_nchw, to_nhwc
+from autocnn.fast.convolution import convolve, relu_bias_backward
+from autocnn.fast.dense import linear
+from autocnn.fast.layer import by_autograd
+from autocnn.fast.norm import batch_norm, fold_batch_norm
 from autocnn.layers import serial
 
 __all__ = ["conv_block", "dense_block", "fused"]
@@ -73,47 +73,51 @@ def conv_block(parts):
         others = [*params[norm].values(), *state[norm].values()] if normal else []
         if not supports(x, *params[0].values(), *others):
             return by_autograd(plain, params, state, x, train, key, keep)
-        x = last(x)
+        x = to_nhwc(x)
         after = state
         if not normal:
-            z, kept = convolve(x, w, b, *geometry, relu)
+            z, conv_backward = convolve(x, w, b, *geometry, relu)
         elif not keep and not train:
-            scale, shift = folded(b, params[norm], state[norm], normal["eps"])
-            z, kept = convolve(x, w, shift, *geometry, relu, scale)
+            scale, shift = fold_batch_norm(b, params[norm], state[norm], normal["eps"])
+            z, conv_backward = convolve(x, w, shift, *geometry, relu, scale)
         else:
-            z, kept = convolve(x, w, b, *geometry)
+            z, conv_backward = convolve(x, w, b, *geometry)
             if z.size == z.shape[3]:  # one value a channel
-                return by_autograd(plain, params, state, first(x), train, key, keep)
+                return by_autograd(plain, params, state, to_nchw(x), train, key, keep)
             rows = z.reshape(-1, z.shape[3])
             rows, moved, back_norm = batch_norm(
-                rows, params[norm], state[norm], train, **normal, relu=relu, need=keep or None
+                rows, params[norm], state[norm], train, **normal, relu=relu, keep=keep
             )
             z = rows.reshape(z.shape)
             after = [*state[:norm], moved, *state[norm + 1 :]]
-        y, which, shape = z, None, z.shape
+        y, indices, shape = z, None, z.shape
         if window:
-            y, which = pooling.max_pool(z, *window, keep=keep)
+            y, indices = pooling.max_pool(z, *window, return_indices=keep)
         if not keep:
-            return first(y), after, None
+            return to_nchw(y), after, None
 
         def backward(dy, need_dx=True, consume=False):
-            dy = last(dy)
+            dy = to_nhwc(dy)
             grads = [{} for _ in parts]
             if window:
                 if not normal:  # ReLU's derivative and the bias's sum, where numbers are fewer
-                    dy, db = relu_back(dy, y)
-                dy = pooling.max_pool_back(dy, which, shape, *window)
+                    dy, db = relu_bias_backward(dy, y)
+                dy = pooling.max_pool_backward(dy, indices, shape, *window)
             if normal:
                 dz, grads[norm] = back_norm(dy.reshape(-1, dy.shape[3]))
                 dy = dz.reshape(shape)
-                db = relu_back(dy, None)[1] if b is not None else None
+                db = relu_bias_backward(dy, None)[1] if b is not None else None
             elif not window:
-                dy, db = relu_back(dy, y if relu else None) if relu or b is not None else (dy, None)
-            dx, dw = convolve_back(dy, x, w, *geometry, need_dx=need_dx, kept=kept)
+                dy, db = (
+                    relu_bias_backward(dy, y if relu else None)
+                    if relu or b is not None
+                    else (dy, None)
+                )
+            dx, dw = conv_backward(dy, need_dx)
             grads[0] = {"w": dw} if b is None else {"w": dw, "b": db}
-            return first(dx) if need_dx else None, grads
+            return to_nchw(dx) if need_dx else None, grads
 
-        return first(y), after, backward
+        return to_nchw(y), after, backward
 
     return run
 
@@ -127,7 +131,7 @@ def dense_block(parts):
         w, b = params[0]["w"], params[0].get("b")
         if not supports(x, *params[0].values()):
             return by_autograd(plain, params, state, x, train, key, keep)
-        y, back = product(x, w, b, relu)
+        y, back = linear(x, w, b, relu)
 
         def backward(dy, need_dx=True, consume=False):
             dx, *gradients = back(dy, need_dx)

@@ -22,18 +22,19 @@ import numpy as np
 from autograd.tracer import trace_stack
 
 from autocnn import autodiff, layers
-from autocnn.fast.kernels import together
+from autocnn.fast.arrays import supports
+from autocnn.fast.kernels import thread_context
 from autocnn.fast.loss import loss_and_gradient
 from autocnn.fast.tape import differentiable, isbox
 from autocnn.trees import leaves, unflatten
 
-__all__ = ["Layer", "by_autograd", "by_kernels", "fast_layer", "plain_word", "supports"]
+__all__ = ["Layer", "by_autograd", "by_kernels", "fast_layer", "plain_word"]
 
 
 class Layer(layers.Layer):
     """A layer or network of ``autocnn.layers`` whose gradients go through given derivatives."""
 
-    _context = staticmethod(together)
+    _context = staticmethod(thread_context)
 
     @classmethod
     def _check_part(cls, word, part):
@@ -87,7 +88,7 @@ def by_kernels(plain: Callable) -> Callable:
                     return f(o, params, state, x, train, key, keep)
                 return by_autograd(base.forward, params, state, x, train, key, keep)
 
-            return fast_layer(base, run)
+            return fast_layer(base, run, word)
 
         word.__module__ = f.__module__
         return word
@@ -101,13 +102,13 @@ def plain_word(word: Callable) -> Callable:
     @wraps(word)
     def fast_word(*args, **kwargs) -> Layer:
         base = word(*args, **kwargs)
-        return fast_layer(base, lambda *arguments: by_autograd(base.forward, *arguments))
+        return fast_layer(base, lambda *arguments: by_autograd(base.forward, *arguments), fast_word)
 
     return fast_word
 
 
-def fast_layer(base: layers.Layer, run: Callable) -> Layer:
-    """Make the fast layer of a plain one and of ``run(params, state, x, train, key, keep)``."""
+def fast_layer(base: layers.Layer, run: Callable, word: Callable) -> Layer:
+    """Make the fast layer of a plain one, ``run(params, state, x, train, key, keep)`` and its word."""
 
     def forward(params, state, x, train, key):
         if not is_traced(params, state, x):
@@ -133,13 +134,8 @@ def fast_layer(base: layers.Layer, run: Callable) -> Layer:
     return Layer(
         base.name, base.options, base.init, forward, base.parts,
         backprop=lambda *arguments: run(*arguments, True),
-        steps=base.steps, draws=base.draws, multiply_adds=base.multiply_adds,
+        steps=base.steps, draws=base.draws, multiply_adds=base.multiply_adds, word=word,
     )  # fmt: skip
-
-
-def supports(x, *arrays) -> bool:
-    """Whether the kernels take these arrays: all float32 or all float64, in native byte order."""
-    return x.dtype.char in "fd" and x.dtype.isnative and all(a.dtype == x.dtype for a in arrays)
 
 
 def is_traced(params, state, x) -> bool:

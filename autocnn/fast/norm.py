@@ -30,13 +30,13 @@ def batch_norm(
     momentum: float,
     eps: float,
     relu: bool,
-    need: bool | None = True,
+    keep: bool = True,
 ) -> tuple[ndarray, Arrays, Callable[[ndarray], tuple[ndarray, Arrays]] | None]:
     """Normalize x (M, C), contiguous, with ``params`` {"w", "b"} and ``state`` {"mean", "var"}, all
     (C,); with ``relu``, negative outputs become 0.
 
-    Returns (y, state, backward); ``backward(dy)`` returns (dx, {"w", "b"}), and is None if ``need``
-    is None. With ``train``, the batch's statistics normalize, M is 2 or more, and the running
+    Returns (y, state, backward); ``backward(dy)`` returns (dx, {"w", "b"}), and is None unless
+    ``keep``. With ``train``, the batch's statistics normalize, M is 2 or more, and the running
     statistics move by ``momentum`` towards them (the variance with M / (M - 1)).
     """
     gamma, beta = params["w"].astype(np.float64), params["b"].astype(np.float64)
@@ -56,7 +56,7 @@ def batch_norm(
     scale, shift = (gamma * r).astype(dtype), (beta - rest * gamma * r).astype(dtype)
     y = np.empty_like(x)
     kernels.normalize(x, centre, scale, shift, y, relu)
-    if need is None:
+    if not keep:
         return y, after, None
 
     def backward(dy):

@@ -6,7 +6,7 @@ import numpy as np
 
 from autocnn import layers as plain
 from autocnn.fast import pool
-from autocnn.fast.arrays import first, last, matrix
+from autocnn.fast.arrays import to_nchw, to_nhwc, to_rows
 from autocnn.fast.fuse import conv_block, dense_block
 from autocnn.fast.layer import by_autograd, by_kernels, fast_layer
 from autocnn.fast.norm import batch_norm as normalise
@@ -90,7 +90,7 @@ def _block_word(word, make_block):
 
             return y, state, backward
 
-        return fast_layer(base, run)
+        return fast_layer(base, run, fast_word)
 
     fast_word.__name__, fast_word.__doc__ = word.__name__, word.__doc__
     fast_word.__wrapped__ = word
@@ -116,60 +116,60 @@ def max_pool(o, params, state, x, train, key, keep):
     if o.size[0] * o.size[1] > 255:  # the kernels keep a window's winner in one byte
         slow = plain.max_pool(*window).forward
         return by_autograd(slow, params, state, x, train, key, keep)
-    x = last(x)
+    x = to_nhwc(x)
     shape = x.shape
-    y, which = pool.max_pool(x, *window, keep=keep)
+    y, indices = pool.max_pool(x, *window, return_indices=keep)
 
     def backward(dy, need_dx=True, consume=False):
-        return first(pool.max_pool_back(last(dy), which, shape, *window)), {}
+        return to_nchw(pool.max_pool_backward(to_nhwc(dy), indices, shape, *window)), {}
 
-    return first(y), state, backward
+    return to_nchw(y), state, backward
 
 
 @by_kernels(plain.avg_pool)
 def avg_pool(o, params, state, x, train, key, keep):
     window = o.size, o.stride, o.padding
-    x = last(x)
+    x = to_nhwc(x)
     shape = x.shape
 
     def backward(dy, need_dx=True, consume=False):
-        return first(pool.avg_pool_back(last(dy), shape, *window)), {}
+        return to_nchw(pool.avg_pool_backward(to_nhwc(dy), shape, *window)), {}
 
-    return first(pool.avg_pool(x, *window)), state, backward
+    return to_nchw(pool.avg_pool(x, *window)), state, backward
 
 
 @by_kernels(plain.global_avg_pool)
 def global_avg_pool(o, params, state, x, train, key, keep):
-    x = last(x)
+    x = to_nhwc(x)
     shape, share = x.shape, x.dtype.type(1 / (x.shape[1] * x.shape[2]))
 
     def backward(dy, need_dx=True, consume=False):
-        return first(np.broadcast_to((dy * share)[:, None, None], shape)), {}
+        return to_nchw(np.broadcast_to((dy * share)[:, None, None], shape)), {}
 
     return x.sum(axis=(1, 2)) * share, state, backward
 
 
 @by_kernels(plain.local_response_norm)
 def local_response_norm(o, params, state, x, train, key, keep):
-    rows, undo = matrix(x)
+    rows, undo = to_rows(x)
     y, back = response_norm(rows, o.size, o.alpha, o.beta, o.k)
 
     def backward(dy, need_dx=True, consume=False):
-        return undo(back(matrix(dy)[0])), {}
+        return undo(back(to_rows(dy)[0])), {}
 
     return undo(y), state, backward
 
 
 @by_kernels(plain.batch_norm)
 def batch_norm(o, params, state, x, train, key, keep):
-    rows, undo = matrix(x)
+    rows, undo = to_rows(x)
     if len(rows) == 1:  # an error in training, said by the plain word
         slow = plain.batch_norm(o.momentum, o.eps).forward
         return by_autograd(slow, params, state, x, train, key, keep)
     y, after, back = normalise(rows, params, state, train, o.momentum, o.eps, False, keep)
 
     def backward(dy, need_dx=True, consume=False):
-        dx, grads = back(matrix(dy)[0])
+        dx, grads = back(to_rows(dy)[0])
         return undo(dx), grads
 
     return undo(y), after, backward

@@ -6,8 +6,9 @@ layer.
 
 import numpy as np
 
-from autocnn.keys import child
+from autocnn.inspection.walk import run_with_taps
 from autocnn.trees import leaves
+from reference.layer import Layer
 
 __all__ = ["Diverged", "of_evaluation", "of_loss", "of_update"]
 
@@ -24,7 +25,7 @@ def of_loss(model, params, state, x, train, key=None):
     named as a whole.
     """
     with np.errstate(all="ignore"):
-        found, y = _walk(model, (), params, state, x, train, key)
+        found, y = _walk(model, params, state, x, train, key)
     if found:
         return f"{found} is the first whose output is not finite"
     largest = float(np.abs(y).max())
@@ -72,37 +73,23 @@ def _worst(a):
     return a[~np.isfinite(a)][0] if np.ndim(a) else a
 
 
-def _walk(layer, path, params, state, x, train, key):
-    """Return the name of the first layer whose output is not finite, or None, and that output;
-    the keys are the layers' own.
+def _walk(model, params, state, x, train, key):
+    """Return (name of the first layer whose output is not finite or None, the network's output).
+
+    A model of one's own, which is not made of layers, is named as a whole.
     """
-    kind, parts = getattr(layer, "name", None), getattr(layer, "parts", ())
-    if kind == "serial" and parts:
-        for i, part in enumerate(parts):
-            found, x = _walk(part, (*path, i), params[i], state[i], x, train, child(key, i))
-            if found:
-                return found, x
-        return None, x
-    if kind == "residual" and len(parts) == 2:
-        ways = []
-        for i, side in enumerate(("main", "shortcut")):
-            found, y = _walk(
-                parts[i], (*path, side), params[side], state[side], x, train, child(key, i)
-            )
-            if found:
-                return found, y
-            ways.append(y)
-        y = ways[0] + ways[1]
-    else:
-        forward = (
-            layer.forward if hasattr(layer, "forward") else layer.apply
-        )  # a model of one's own need have no forward
-        y = forward(params, state, x, train, key)[0]
-    place = (
-        f"layer {'.'.join(map(str, path))} ({kind})"
-        if path
-        else f"the network ({kind})"
-        if kind
-        else "the network"
-    )
-    return (None if np.isfinite(y).all() else place), y
+    first = []
+
+    def tap(tap):
+        if not first and not np.isfinite(tap.y).all():
+            first.append(tap)
+
+    if not isinstance(model, Layer):
+        y = model.apply(params, state, x, train, key)[0]
+        return (None if np.isfinite(y).all() else "the network"), y
+    y, _ = run_with_taps(model, params, state, x, tap, train, key)
+    if not first:
+        return None, y
+    path, layer = first[0].path, first[0].layer
+    place = f"layer {'.'.join(map(str, path))}" if path else "the network"
+    return f"{place} ({layer.name})", y

@@ -1,50 +1,45 @@
 """Trace: every intermediate of a forward pass by name, in the order in which it is computed."""
 
-from autocnn.inspection.summary import named_parts
+import warnings
+from typing import Any
+
+from autocnn.inspection.walk import named_layers, run_with_taps
 from autocnn.ops import softmax
-from reference import validate as checks
+from reference import validate
 
 __all__ = ["Trace", "trace"]
 
 
 class Trace(dict):
-    """Intermediates by name, in order. A name may be shortened while one entry fits:
-    ``["pool"]`` finds ``max_pool``.
-    """
+    """Intermediates by name, in order; a missing name is an error that lists the names."""
 
     def __missing__(self, name):
-        if name == "logits":  # the network's output, whatever its last layer is called
-            return list(self.values())[-2]
         found = [key for key in self if name in key]
         if len(found) == 1:
+            warnings.warn(
+                f"shortened names of intermediates are deprecated: write {found[0]!r} for {name!r}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
             return self[found[0]]
-        raise KeyError(f"no intermediate is called {name!r}; there are {', '.join(found or self)}")
+        raise KeyError(f"there is no intermediate {name!r}; there are {', '.join(self)}")
 
 
-def trace(model, params, state, x):
-    """Return every intermediate of a batch x in evaluation mode, as a dict in order: input, each
-    layer's output, probs.
+def trace(model: Any, params: Any, state: Any, x: Any) -> Trace:
+    """Return every intermediate of a batch in evaluation mode, as a dict in order.
 
-    Layers are named as in ``summary``: conv, relu, ... with a number where a word occurs more than
-    once.
+    model, params, state: a network of any interpretation and its trees. x: (N, *shape).
+    Entries: "input", each layer's output by its name in ``summary`` (conv, relu, ..., numbered
+    where a word occurs more than once), "logits", the network's output, and "probs", its
+    softmax. Raises ValueError for arguments that do not fit the network.
     """
-    checks.call(model, params, state, x)
-    taps = Trace(input=x)
+    validate.call(model, params, state, x)
+    names, found = dict(named_layers(model)), Trace(input=x)
 
-    def run(layer, path, params, state, x):
-        if layer.name == "serial":
-            for i, part in enumerate(layer.parts):
-                x = run(part, (*path, i), params[i], state[i], x)
-            return x
-        if layer.name == "residual":
-            main, shortcut = layer.parts
-            y = run(main, (*path, "main"), params["main"], state["main"], x)
-            y = y + run(shortcut, (*path, "shortcut"), params["shortcut"], state["shortcut"], x)
-        else:
-            y = layer.forward(params, state, x, False, None)[0]
-        taps[names[path]] = y
-        return y
+    def tap(tap):
+        found[names[tap.path]] = tap.y
 
-    names = dict(named_parts(model))
-    taps["probs"] = softmax(run(model, (), params, state, x))
-    return taps
+    logits, _ = run_with_taps(model, params, state, x, tap)
+    found["logits"] = logits
+    found["probs"] = softmax(logits)
+    return found

@@ -19,6 +19,8 @@ class Layer(declared.Layer):
     derivatives of any order nest.
     """
 
+    is_by_hand = False
+
     def _open(self, params):
         return autodiff.opened(params)
 
@@ -58,7 +60,7 @@ def by_autograd(declare):
         def word(*args, **kwargs) -> Layer:
             declaration: Declaration = declare(*args, **kwargs)
             o = declaration.arguments
-            return Layer.of(declaration, forward=lambda *arguments: f(o, *arguments))
+            return Layer.of(declaration, word, forward=lambda *arguments: f(o, *arguments))
 
         word.__module__ = f.__module__
         return word

@@ -33,7 +33,8 @@ def bad(nn, value=np.nan, at=0.0):
         y = f(x)
         return (y, state, lambda dy: (dy, {})) if nn is reference else (y, state)
 
-    return nn.Layer("bad", {}, lambda key, shape, dtype="float64": (shape, {}, {}), forward)
+    way = {"backprop": forward} if nn is reference else {"forward": forward}
+    return nn.Layer("bad", {}, lambda key, shape, dtype="float64": (shape, {}, {}), **way)
 
 
 def network(nn, where):
