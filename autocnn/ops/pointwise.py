@@ -8,7 +8,6 @@ import math
 
 import autograd.numpy as np
 import numpy as onp
-from autograd.scipy.special import erf
 
 from autocnn.autodiff import getval
 from autocnn.keys import rng
@@ -87,6 +86,8 @@ def gelu(x, approximate="none"):
         return x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))) / 2
     if approximate != "none":
         raise ValueError(f'gelu: approximate is "none" or "tanh"; got {approximate!r}')
+    from autograd.scipy.special import erf  # imports scipy.stats, which takes long
+
     return x * (1 + erf(x / math.sqrt(2))) / 2
 
 

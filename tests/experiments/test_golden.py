@@ -60,10 +60,19 @@ def test_trace(golden, nn):
     index = int(np.flatnonzero(data.y_val == 0)[0])
     assert index == facts["val_index"]
     taps = ac.trace(model, params, state, data.x_val[index : index + 1])
-    assert list(taps) == ["input", "conv", "relu", "max_pool", "flatten", "dense", "probs"]
+    assert list(taps) == [
+        "input",
+        "conv",
+        "relu",
+        "max_pool",
+        "flatten",
+        "dense",
+        "logits",
+        "probs",
+    ]
     np.testing.assert_allclose(taps["logits"][0], facts["logits"], rtol=1e-9)
     np.testing.assert_allclose(taps["probs"][0], facts["probs"], rtol=1e-9)
-    np.testing.assert_allclose(taps["pool"][0], facts["pool"], rtol=1e-9)
+    np.testing.assert_allclose(taps["max_pool"][0], facts["pool"], rtol=1e-9)
     assert taps["conv"].sum() == pytest.approx(facts["conv_sum"], rel=1e-9)
 
 

@@ -58,11 +58,12 @@ def test_a_short_last_batch_counts(patterns):
     steps = []
 
     class Watched(ac.layers.Layer):
-        def loss_and_grad(self, params, state, batch, key=None):
+        def loss_and_grad(self, params, state, batch, key=None, **options):
             steps.append((len(batch[0]), key))
-            return model.loss_and_grad(params, state, batch, key)
+            return model.loss_and_grad(params, state, batch, key, **options)
 
-    ac.train(params, patterns, model=Watched(*model), epochs=2, batch_size=100)
+    watched = Watched(model.name, model.options, model.init, model.forward, model.parts)
+    ac.train(params, patterns, model=watched, epochs=2, batch_size=100)
     assert [n for n, _ in steps] == [100, 80, 100, 80]
     assert len({key for _, key in steps}) == 4
 
@@ -112,15 +113,19 @@ def test_trace_names_every_intermediate(nn, patterns):
         "relu2",
         "flatten",
         "dense",
+        "logits",
         "probs",
     ]
     assert list(taps) == names
     assert np.allclose(taps["residual"], taps["relu1"] + taps["conv1"])
     assert np.array_equal(taps["logits"], model.apply(params, state, patterns.x_val[:2])[0])
     assert np.allclose(taps["probs"].sum(axis=1), 1)
-    assert [row.layer for row in ac.summary(model, (1, 8, 8))] == names[1:-1]
-    with pytest.raises(KeyError, match="there are conv1, conv2"):
+    assert [row.layer for row in ac.summary(model, (1, 8, 8))] == names[1:-2]
+    assert "logits" in taps
+    with pytest.raises(KeyError, match="there are input, conv1, conv2"):
         taps["conv"]
+    with pytest.warns(DeprecationWarning, match="write 'flatten' for 'flat'"):
+        assert taps["flat"] is taps["flatten"]
 
 
 @pytest.mark.parametrize(
