@@ -14,10 +14,13 @@ from autocnn.cli import (
     data,
     evaluate,
     exercise,
+    export,
+    filters,
     output,
     predict,
     summary,
     sweep,
+    trace,
     train,
 )
 
@@ -34,10 +37,10 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(sweep.sweep)
 app.command()(predict.predict)
-app.command()(predict.trace)
-app.command()(predict.filters)
+app.command()(trace.trace)
+app.command()(filters.filters)
 app.command()(summary.summary)
-app.command()(predict.export)
+app.command()(export.export)
 app.command()(check.check)
 app.add_typer(data.app, name="data")
 

@@ -1,39 +1,62 @@
-"""Pictures from files: read grey or colour of any size, and make of them what a network was trained
-on.
+"""Image files: read grey or colour images of any size and fit them to a network's input.
 
-picture = images.read("three.png")                                # (H, W) or (H, W, 3) in [0, 1]
-# (1, 28, 28), and what was done, in words
-x, steps = images.fitted(picture, (1, 28, 28), dark=True)
+image = read("three.png")                            # (H, W) or (H, W, 3), in [0, 1]
+x, steps = fit(image, (1, 28, 28), dark_background=True)      # (1, 28, 28), what was done
 """
 
 import contextlib
-import pathlib
+import os
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-__all__ = ["fitted", "read"]
+from autocnn.deprecation import renamed_arguments, renamed_names
+from autocnn.runs.config import RunConfig
+from autocnn.text import shape_text
 
-LUMA = np.array(
-    [0.299, 0.587, 0.114], np.float32
-)  # ITU-R BT.601: how bright red, green and blue look
-PIXELS = 50_000_000
+__all__ = ["fit", "read", "read_for_run"]
+
+__getattr__ = renamed_names(__name__, {"fitted": f"{__name__}.fit"})
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601: brightness of red, green, blue
+MAX_PIXELS = 50_000_000
+
+# Data sets of bright images on a dark background, and how their images were made: MNIST's digits
+# were scaled to fit 20 of 28 pixels and centred by their centre of mass (LeCun et al. 1998).
+DARK_BACKGROUND = ("patterns", "digits", "mnist", "fashion-mnist")
+INK_FRACTION = {"mnist": 20 / 28, "digits": 1.0}
 
 
-def read(path):
-    """Read a picture file as float32 in [0, 1]: (H, W) when it is grey, (H, W, 3) when it is not.
+def read_for_run(
+    path: str | os.PathLike, config: RunConfig, invert: bool | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read an image file and ``fit`` it to the images that a run was trained on.
 
-    Any format that Pillow reads; the first frame, turned upright as its EXIF says. Transparent
-    parts become white behind dark ink and black behind bright ink. ValueError that names the file
-    when it is missing, no picture, damaged, or of more than 50 million pixels.
+    Returns (x, steps): x has the shape ``config.shape``, before ``preprocessing.prepare``. invert,
+    steps and errors: as for ``fit`` and ``read``.
+    """
+    dark_background = config.data in DARK_BACKGROUND
+    return fit(read(path), config.shape, invert, dark_background, INK_FRACTION.get(config.data))
+
+
+def read(path: str | os.PathLike) -> np.ndarray:
+    """Read an image file as float32 in [0, 1]: (H, W) if it is grey, (H, W, 3) if not.
+
+    Reads any format that Pillow does, and turns the image upright as its EXIF orientation says. Of
+    an animation, it reads the first frame. Transparent pixels become white if the others are dark,
+    black if they are bright. ValueError that names the file when it is missing, not an image,
+    damaged, or larger than 50 million pixels.
     """
     from PIL import Image, ImageOps
 
-    path = pathlib.Path(path)
-    with _told(path, Image), Image.open(path) as image:
-        if image.width * image.height > PIXELS:
+    path = Path(path)
+    with _value_errors(path), Image.open(path) as image:
+        if image.width * image.height > MAX_PIXELS:
+            size = shape_text((image.width, image.height), "x")
             raise ValueError(
-                f"{path} has {image.width}x{image.height} pixels, more than {PIXELS:,}; make it smaller first"
+                f"{path} has {size} pixels, more than {MAX_PIXELS:,}; make it smaller first"
             )
         image = ImageOps.exif_transpose(image)
         if image.mode in ("I", "I;16", "I;16B", "I;16L"):
@@ -43,34 +66,90 @@ def read(path):
                 f"{path} holds floating-point numbers of an unknown range; save it as PNG first"
             )
         rgba = np.asarray(image.convert("RGBA"), np.float32) / 255
-    colours, alpha = rgba[..., :3], rgba[..., 3:]
+    rgb, alpha = rgba[..., :3], rgba[..., 3:]
     if (alpha < 1).any():
-        ink = float((colours * alpha).sum() / max(3 * alpha.sum(), 1e-6))
-        colours = colours * alpha + (1 - alpha) * (ink < 0.5)
-    grey = (colours == colours[..., :1]).all()
-    return np.ascontiguousarray(colours[..., 0]) if grey else colours
+        brightness = float((rgb * alpha).sum() / max(3 * alpha.sum(), 1e-6))
+        rgb = rgb * alpha + (1 - alpha) * (brightness < 0.5)
+    is_grey = (rgb == rgb[..., :1]).all()
+    return np.ascontiguousarray(rgb[..., 0]) if is_grey else rgb
+
+
+@renamed_arguments(dark="dark_background", box="ink_fraction")
+def fit(
+    image: np.ndarray,
+    shape: tuple[int, int, int],
+    invert: bool | None = None,
+    dark_background: bool = False,
+    ink_fraction: float | None = None,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Fit an image (H, W) or (H, W, 3) in [0, 1] to a ``shape`` (C, H, W), C being 1 or 3.
+
+    Returns (x, steps): x in float32, and a short text for each change made. Colour becomes grey, or
+    grey colour, as C needs. An image of another size is scaled with its proportions kept and centred
+    on a background of the colour of its border.
+
+    invert: swap bright and dark. None: do so if the network's images have a dark background and
+        this one has a bright one, such as ink on paper.
+    dark_background: whether the network's images have a dark border.
+    ink_fraction: first cut out what differs from the background, stretch its contrast to [0, 1] on
+        a background of 0, scale it to this fraction of the image, and centre it by its centre of
+        mass. MNIST's images were made so, with 20/28. None: keep the image whole. An image that has
+        the right size already is never cut.
+
+    ValueError when C is not 1 or 3.
+    """
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise ValueError(f"images have 1 or 3 channels, the network takes {channels}")
+    steps, x = [], image
+    if x.ndim == 3 and channels == 1:
+        x = x @ LUMA
+        steps.append("colour to grey")
+    x = x[None] if x.ndim == 2 else x.transpose(2, 0, 1)  # (C, H, W)
+    if len(x) != channels:
+        x = np.repeat(x, channels, axis=0)
+        steps.append("grey in all channels")
+    if invert or (invert is None and dark_background and _background(x).mean() > 0.5):
+        x = 1 - x
+        steps.append("bright and dark swapped")
+    size = x.shape[1:]
+    if size != (height, width):
+        background, centre = _background(x), None
+        ink = None if ink_fraction is None else _ink_box(x)
+        if ink is None:
+            x = _scale(x, (height, width))
+        else:
+            box = max(1, round(ink_fraction * height)), max(1, round(ink_fraction * width))
+            x = _scale(_contrast(x[ink], background), box)
+            background, centre = np.zeros_like(background), _centre_of_mass(x)
+            steps.append("ink cut out and centred")
+        x = _place(x, background, (height, width), centre)
+        steps.append(f"{size[1]}x{size[0]} to {width}x{height} pixels")
+    return np.ascontiguousarray(x, np.float32), tuple(steps)
 
 
 @contextlib.contextmanager
-def _told(path, Image):
-    """Turn whatever Pillow raises about a file into one ValueError."""
+def _value_errors(path: Path) -> Iterator[None]:
+    """Turn all that Pillow raises for a file into one ValueError."""
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about metadata; a bomb's size is checked above
+            warnings.simplefilter("ignore")  # about metadata; ``read`` checks the size
             yield
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}") from None
     except IsADirectoryError:
         raise ValueError(
-            f"{path} is a folder; name the pictures in it, such as {path / '*.png'}"
+            f"{path} is a folder; name the images in it, such as {path / '*.png'}"
         ) from None
     except Image.UnidentifiedImageError:
         raise ValueError(
-            f"{path} is no picture that Pillow reads; PNG and JPEG are the usual formats"
+            f"{path} is not an image that Pillow can read; PNG and JPEG are the usual formats"
         ) from None
     except Image.DecompressionBombError:
         raise ValueError(
-            f"{path} promises more than {PIXELS:,} pixels; make it smaller first"
+            f"{path} declares more than {MAX_PIXELS:,} pixels; make it smaller first"
         ) from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -83,82 +162,41 @@ def _told(path, Image):
         OverflowError,
         MemoryError,
         AttributeError,
-    ) as error:
-        # What Pillow's decoders raise for damaged files besides OSError.
-        raise ValueError(f"{path} is a damaged picture: {error or type(error).__name__}") from None
+    ) as error:  # besides OSError, what Pillow's decoders raise for damaged files
+        raise ValueError(f"{path} is a damaged image: {error or type(error).__name__}") from None
 
 
-def fitted(picture, shape, invert=None, dark=False, box=None):
-    """Fit a picture (H, W) or (H, W, 3) to images of ``shape`` (C, H, W), C being 1 or 3. Returns
-    (x, steps).
-
-    Colour becomes grey, or grey colour, as the channels need. A picture of another size is scaled
-    with its proportions kept, each pixel an average of those that it stands for, and set on a
-    ground of the colour of its border. ``invert`` swaps bright and dark; None does so where the
-    network's pictures are ``dark`` at their border and this one is bright, such as ink on paper for
-    a network that knows white digits on black. ``box`` first cuts out the ink, stretches it from 0
-    to 1 on a ground of 0, fits it into that share of the image and puts its centre of mass in the
-    middle: MNIST's pictures were made so, with a box of 20/28. A picture that has the right size
-    already is left as it is.
-    """
-    channels, height, width = shape
-    if channels not in (1, 3):
-        raise ValueError(f"pictures have 1 or 3 channels, the network takes {channels}")
-    steps, x = [], picture
-    if x.ndim == 3 and channels == 1:
-        x = x @ LUMA
-        steps.append("colour to grey")
-    x = x[None] if x.ndim == 2 else x.transpose(2, 0, 1)  # (C, H, W)
-    if len(x) != channels:
-        x = np.repeat(x, channels, axis=0)
-        steps.append("grey in all channels")
-    if invert or (invert is None and dark and _ground(x).mean() > 0.5):
-        x = 1 - x
-        steps.append("bright and dark swapped")
-    size = x.shape[1:]
-    if size != (height, width):
-        ground, room, middle = _ground(x), (height, width), None
-        ink = None if box is None else _ink(x)
-        if ink is not None:
-            x, ground, room = (
-                _stretched(x[ink], ground),
-                0 * ground,
-                [max(1, round(box * n)) for n in room],
-            )
-            steps.append("ink cut out and centred")
-        x = _scaled(x, room)
-        if ink is not None:
-            middle = _middle(x)
-        x = _placed(x, ground, (height, width), middle)
-        steps.append(f"{size[1]}x{size[0]} to {width}x{height} pixels")
-    return np.ascontiguousarray(x, np.float32), tuple(steps)
-
-
-def _ground(x):
-    """The colour (C,) of the border: the median of the outermost pixels."""
+def _background(x: np.ndarray) -> np.ndarray:
+    """The background colour (C,) of an image (C, H, W): the median of its outermost pixels."""
     border = np.concatenate([x[:, 0], x[:, -1], x[:, :, 0], x[:, :, -1]], axis=1)
     return np.median(border, axis=1)
 
 
-def _ink(x):
-    """The index of the smallest rectangle that holds what differs from the ground; None when
-    nothing does.
+def _ink_box(x: np.ndarray) -> tuple[slice, ...] | None:
+    """The index of the smallest box around all that differs from the background; None if nothing
+    does.
     """
-    away = np.abs(x - _ground(x)[:, None, None]).max(axis=0)
-    marked = away > max(0.2, 0.4 * away.max())
-    if not marked.any():
+    distance = np.abs(x - _background(x)[:, None, None]).max(axis=0)
+    ink = distance > max(0.2, 0.4 * distance.max())
+    if not ink.any():
         return None
-    rows, columns = (np.flatnonzero(marked.any(axis=axis)) for axis in (1, 0))
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     return np.s_[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _scaled(x, room):
-    """Scale images (C, H, W) with their proportions kept, so that they just fit into ``room``
-    (height, width).
+def _contrast(x: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """The distance of each pixel from the background, scaled to [0, 1]."""
+    distance = np.abs(x - background[:, None, None])
+    return distance / distance.max()
+
+
+def _scale(x: np.ndarray, box: tuple[int, int]) -> np.ndarray:
+    """Scale an image (C, H, W) to the largest size in ``box`` (height, width) that keeps its
+    proportions.
     """
     from PIL import Image
 
-    factor = min(n / size for n, size in zip(room, x.shape[1:], strict=True))
+    factor = min(n / size for n, size in zip(box, x.shape[1:], strict=True))
     rows, columns = (max(1, round(size * factor)) for size in x.shape[1:])
     planes = [
         Image.fromarray(plane).resize((columns, rows), Image.Resampling.BILINEAR)
@@ -167,14 +205,8 @@ def _scaled(x, room):
     return np.clip([np.asarray(plane) for plane in planes], 0, 1)
 
 
-def _stretched(x, ground):
-    """How far each pixel is from the ground, from 0 to 1."""
-    away = np.abs(x - ground[:, None, None])
-    return away / away.max()
-
-
-def _middle(x):
-    """The centre of mass (row, column) of images (C, H, W)."""
+def _centre_of_mass(x: np.ndarray) -> tuple[float, ...]:
+    """The centre of mass (row, column) of an image (C, H, W)."""
     mass = x.sum(axis=0)
     total = mass.sum() or 1.0
     return tuple(
@@ -183,15 +215,21 @@ def _middle(x):
     )
 
 
-def _placed(x, ground, size, middle=None):
-    """Set images on a ground of ``size``, their point ``middle`` in the middle of it; None
-    stands for their own middle.
+def _place(
+    x: np.ndarray,
+    background: np.ndarray,
+    size: tuple[int, int],
+    centre: tuple[float, ...] | None,
+) -> np.ndarray:
+    """Place an image on a background of ``size`` with its point ``centre`` in the middle, None for
+    its own middle; never beyond the edges.
     """
     canvas = np.empty((len(x), *size), np.float32)
-    canvas[:] = ground[:, None, None]
-    at = []
+    canvas[:] = background[:, None, None]
+    starts = []
     for axis, (n, room) in enumerate(zip(x.shape[1:], size, strict=True)):
-        start = (room - n) // 2 if middle is None else round((room - 1) / 2 - middle[axis])
-        at.append(min(max(start, 0), room - n))
-    canvas[:, at[0] : at[0] + x.shape[1], at[1] : at[1] + x.shape[2]] = x
+        start = (room - n) // 2 if centre is None else round((room - 1) / 2 - centre[axis])
+        starts.append(min(max(start, 0), room - n))
+    top, left = starts
+    canvas[:, top : top + x.shape[1], left : left + x.shape[2]] = x
     return canvas

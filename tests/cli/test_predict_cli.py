@@ -187,7 +187,7 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(trained, pictures, 
     folder, unread, absent = result.stderr.splitlines()
     assert (
         folder
-        == f"autocnn: {tmp_path} is a folder; name the pictures in it, such as {tmp_path}/*.png"
+        == f"autocnn: {tmp_path} is a folder; name the images in it, such as {tmp_path}/*.png"
     )
     assert unread.startswith(f"autocnn: {text} is no picture") and absent.endswith("none.png")
     result = autocnn("predict", trained["tiny-cnn"], text, same, "--json")
@@ -203,7 +203,7 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(trained, pictures, 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
 def test_bars_fit_the_terminal(columns):
     answer = [("a class of many words, far too many", 0.97), ("b", 0.029), ("c", 0.001)]
-    lines = predict.bars(answer, columns).splitlines()
+    lines = predict.bar_chart(answer, columns).splitlines()
     assert max(map(len, lines)) <= max(columns, 24)
     assert len({line.index("%") for line in lines}) == 1
 
@@ -213,7 +213,7 @@ def test_bars_without_blocks(monkeypatch):
         encoding = "ascii"
 
     monkeypatch.setattr("sys.stdout", Ascii())
-    assert predict.bars([("a", 0.5), ("b", 0.5)], 40).isascii()
+    assert predict.bar_chart([("a", 0.5), ("b", 0.5)], 40).isascii()
 
 
 def test_invert(trained, pictures):
@@ -385,7 +385,7 @@ def test_export_onnx(network, trained, pictures, tmp_path):
     (logits,) = session.run(None, {"images": grey[None, None].astype("f") / 255})
     probs, classes = expected(trained[network], grey)
     np.testing.assert_allclose(ac.ops.softmax(logits)[0], probs, atol=1e-5)
-    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == classes
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(classes)
 
 
 def test_export_safetensors(trained, tmp_path):
@@ -408,7 +408,7 @@ def test_export_safetensors(trained, tmp_path):
     [
         (("predict", "RUN", "nowhere.png"), "there is no file nowhere.png"),
         (("predict", "nowhere", "same.png"), "holds no run"),
-        (("predict", "RUN", "RUN/config.json"), "no picture that Pillow reads"),
+        (("predict", "RUN", "RUN/config.json"), "is not an image that Pillow can read"),
         (("trace", "RUN", "same.png", "--out", "figure.jpg"), "ends in .png"),
         (("filters", "RUN", "--out", "figure"), "ends in .png"),
         (("filters", "nowhere"), "holds no run"),
@@ -423,7 +423,7 @@ def test_export_safetensors(trained, tmp_path):
         (("summary", "vgg16", "--width", "0"), "width is a factor"),
         (("summary", "tiny-cnn", "--width", "nan"), "width is a factor"),
         (("summary", "lenet5-1998", "--classes", "11"), "1 to 10 classes"),
-        (("export", "RUN", "model.pt"), "ending tells the format"),
+        (("export", "RUN", "model.pt"), "suffix gives the format"),
         (("export", "nowhere", "model.onnx"), "holds no run"),
     ],
 )

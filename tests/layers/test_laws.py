@@ -396,7 +396,7 @@ def test_what_is_saved_comes_back_bit_for_bit(params, state, metadata):
 )
 def test_any_picture_becomes_an_image(size, shape, colour, invert, dark, box, seed):
     picture = np.random.default_rng(seed).random((*size, 3) if colour else size, np.float32)
-    x, steps = images.fitted(picture, shape, invert, dark, box)
+    x, steps = images.fit(picture, shape, invert, dark, box)
     assert x.shape == shape and x.dtype == np.float32 and x.flags.c_contiguous
     assert x.min() >= 0 and x.max() <= 1 and all(steps)
     assert ("x" in "".join(steps[-1:])) or size == shape[1:]

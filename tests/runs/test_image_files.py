@@ -24,7 +24,7 @@ def saved(tmp_path, array, mode=None, name="a.png", **options):
     "mode, name",
     [(None, "a.png"), ("RGB", "a.png"), ("LA", "a.png"), ("P", "a.gif"), ("L", "a.bmp")],
 )
-def test_grey_pictures_are_grey_whatever_the_file_says(mode, name, tmp_path):
+def test_grey_images_are_grey_whatever_the_file_says(mode, name, tmp_path):
     picture = images.read(saved(tmp_path, GREY, mode, name))
     assert picture.dtype == np.float32
     np.testing.assert_array_equal(picture, GREY.astype("f") / 255)
@@ -62,7 +62,7 @@ def test_upright(tmp_path):
     np.testing.assert_array_equal(picture, np.rot90(GREY, -1).astype("f") / 255)
 
 
-def test_files_that_are_no_pictures(tmp_path, monkeypatch):
+def test_files_that_are_not_images(tmp_path, monkeypatch):
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "empty.png").write_bytes(b"")
     whole = saved(
@@ -72,8 +72,8 @@ def test_files_that_are_no_pictures(tmp_path, monkeypatch):
     Image.fromarray(np.ones((2, 2), "f")).save(tmp_path / "floats.tiff")
     for name, words in {
         "absent.png": "there is no file",
-        "text.png": "no picture that Pillow reads",
-        "empty.png": "no picture that Pillow reads",
+        "text.png": "is not an image that Pillow can read",
+        "empty.png": "is not an image that Pillow can read",
         "half.png": "cannot be read",
         "floats.tiff": "unknown range",
         ".": "is a folder",
@@ -83,35 +83,35 @@ def test_files_that_are_no_pictures(tmp_path, monkeypatch):
             match=f"{re.escape(str(tmp_path / name))} .*{words}|{words} .*{re.escape(name)}",
         ):
             images.read(tmp_path / name)
-    monkeypatch.setattr(images, "PIXELS", 2499)
+    monkeypatch.setattr(images, "MAX_PIXELS", 2499)
     with pytest.raises(ValueError, match="50x50 pixels, more than 2,499"):
         images.read(tmp_path / "a.png")
 
 
 def test_the_right_size_is_left_as_it_is(generator):
     picture = generator.random((8, 8)).astype("f")
-    x, steps = images.fitted(picture, (1, 8, 8), dark=False, box=0.5)
+    x, steps = images.fit(picture, (1, 8, 8), dark_background=False, ink_fraction=0.5)
     assert steps == () and np.array_equal(x, picture[None])
     colour = generator.random((8, 8, 3)).astype("f")
-    x, steps = images.fitted(colour, (3, 8, 8))
+    x, steps = images.fit(colour, (3, 8, 8))
     assert steps == () and np.array_equal(x, colour.transpose(2, 0, 1))
 
 
 def test_channels(generator):
     colour = generator.random((4, 4, 3)).astype("f")
-    x, steps = images.fitted(colour, (1, 4, 4))
+    x, steps = images.fit(colour, (1, 4, 4))
     assert steps == ("colour to grey",)
     np.testing.assert_allclose(x[0], colour @ [0.299, 0.587, 0.114], rtol=1e-6)
-    x, steps = images.fitted(colour[..., 0], (3, 4, 4))
+    x, steps = images.fit(colour[..., 0], (3, 4, 4))
     assert steps == ("grey in all channels",) and np.array_equal(x, np.stack([colour[..., 0]] * 3))
     with pytest.raises(ValueError, match="the network takes 2"):
-        images.fitted(colour, (2, 4, 4))
+        images.fit(colour, (2, 4, 4))
 
 
 @pytest.mark.parametrize("size", [(40, 20), (7, 30), (1, 1), (300, 2), (3, 5)])
 def test_proportions_are_kept_on_a_ground_of_the_borders_colour(size):
     picture = np.full(size, 0.25, "f")
-    x, steps = images.fitted(picture, (1, 12, 10))
+    x, steps = images.fit(picture, (1, 12, 10))
     assert x.shape == (1, 12, 10) and x.dtype == np.float32 and len(steps) == 1
     np.testing.assert_allclose(x, 0.25, atol=1e-6)
 
@@ -119,10 +119,10 @@ def test_proportions_are_kept_on_a_ground_of_the_borders_colour(size):
 def test_scaling_averages():
     picture = np.zeros((40, 40), "f")
     picture[::2] = 1
-    np.testing.assert_allclose(images.fitted(picture, (1, 4, 4))[0], 0.5, atol=0.03)
+    np.testing.assert_allclose(images.fit(picture, (1, 4, 4))[0], 0.5, atol=0.03)
     wide = np.zeros((10, 40), "f")
     wide[2:8] = 1
-    x, _ = images.fitted(wide, (1, 8, 8))
+    x, _ = images.fit(wide, (1, 8, 8))
     assert x[0, :3].max() == x[0, 5:].max() == 0  # 40x10 becomes 8x2, in the middle
     assert x[0, 3:5].min() > 0.4
 
@@ -136,17 +136,17 @@ def test_bright_and_dark():
         (True, False, True),
         (False, True, False),
     ):
-        x, steps = images.fitted(paper, (1, 8, 8), invert, dark)
+        x, steps = images.fit(paper, (1, 8, 8), invert, dark)
         assert ("bright and dark swapped" in steps) is swapped
         np.testing.assert_allclose(x[0], 1 - paper if swapped else paper)
-    assert images.fitted(1 - paper, (1, 8, 8), None, True)[1] == ()
+    assert images.fit(1 - paper, (1, 8, 8), None, True)[1] == ()
 
 
 @pytest.mark.parametrize("corner", [(5, 5), (60, 10), (20, 70)])
 def test_ink_is_cut_out_stretched_and_centred(corner):
     paper = np.full((100, 120), 0.9, "f")
     paper[corner[0] : corner[0] + 30, corner[1] : corner[1] + 10] = 0.3
-    x, steps = images.fitted(paper, (1, 28, 28), None, True, 20 / 28)
+    x, steps = images.fit(paper, (1, 28, 28), None, True, 20 / 28)
     assert steps == (
         "bright and dark swapped",
         "ink cut out and centred",
@@ -160,6 +160,17 @@ def test_ink_is_cut_out_stretched_and_centred(corner):
 
 
 def test_an_empty_sheet_has_no_ink():
-    x, steps = images.fitted(np.full((50, 60), 0.95, "f"), (1, 28, 28), None, True, 20 / 28)
+    x, steps = images.fit(np.full((50, 60), 0.95, "f"), (1, 28, 28), None, True, 20 / 28)
     assert steps == ("bright and dark swapped", "60x50 to 28x28 pixels")
     np.testing.assert_allclose(x, 0.05, atol=1e-6)
+
+
+def test_old_names_work_and_warn(generator):
+    image = generator.random((9, 9)).astype("f")
+    with pytest.warns(DeprecationWarning, match=r"image_files\.fit"):
+        fitted = images.fitted
+    with pytest.warns(DeprecationWarning, match="dark_background="):
+        x, steps = fitted(image, (1, 8, 8), dark=True)
+    with pytest.warns(DeprecationWarning, match="ink_fraction="):
+        y, _ = images.fit(image, (1, 8, 8), dark_background=True, box=None)
+    assert steps and np.array_equal(x, y)

@@ -1,0 +1,65 @@
+"""``autocnn trace``: all layers' outputs for one image."""
+
+import shutil
+from pathlib import Path
+
+import typer
+
+from autocnn import runs
+from autocnn import trace as trace_model
+from autocnn.cli.run_options import Image, Invert, Json, Last, Out, Run, save_figure
+from autocnn.runs.image_files import read_for_run
+from autocnn.runs.preprocessing import prepare
+from autocnn.text import shape_text, strict_json, table
+
+__all__ = ["trace"]
+
+
+def trace(
+    run: Run,
+    image: Image,
+    out: Out = "",
+    invert: Invert = None,
+    last: Last = False,
+    as_json: Json = False,
+) -> None:
+    """Follow one image through the network: a figure of all layers' outputs, and a table.
+
+    \b
+    Example:
+      autocnn trace runs/lenet5-mnist three.png --out three-inside.png
+    """
+    from autocnn.plots.predict import activations  # matplotlib takes a second to import
+
+    config, model, now = runs.load(run, "last" if last else "best")
+    x, steps = read_for_run(image, config, invert)
+    outputs = trace_model(model, now.params, now.state, prepare(x[None], config.inputs))
+    outputs = {name: y[0] for name, y in outputs.items()}
+    figure = activations(outputs, config.classes)
+    path = save_figure(figure, out or Path(run) / f"trace-{Path(image).stem}.png")
+    rows = [
+        {
+            "layer": name,
+            "shape": y.shape,
+            "mean": float(y.mean()) + 0.0,  # + 0.0: never "-0"
+            "min": float(y.min()) + 0.0,
+            "max": float(y.max()) + 0.0,
+        }
+        for name, y in outputs.items()
+    ]
+    if as_json:
+        result = {"run": run, "image": image, "changes": steps, "figure": path, "layers": rows}
+        typer.echo(strict_json(result))
+        return
+    typer.echo(_listing(rows, shutil.get_terminal_size().columns))
+    typer.echo(f"\n{image}{': ' if steps else ''}{', '.join(steps)}\n{path}")
+
+
+def _listing(rows: list[dict], width: int) -> str:
+    """A table; on a narrow terminal without the minima and with fewer digits."""
+    columns, digits = (("mean", "min", "max"), ".3g") if width >= 60 else (("mean", "max"), ".2f")
+    cells = [
+        (row["layer"], shape_text(row["shape"], "x"), *(f"{row[c]:{digits}}" for c in columns))
+        for row in rows
+    ]
+    return table(("layer", "output", *columns), cells)
