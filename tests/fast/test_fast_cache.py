@@ -100,16 +100,41 @@ def test_nothing_is_written_beside_the_package():
     assert {path for path in package.rglob("*") if path.suffix != ".pyc"} == before
 
 
-@pytest.mark.parametrize("of", ["__version__", "source"])
-def test_another_version_has_entries_of_its_own(of, monkeypatch, root):
+SOURCES = {
+    "the same, described": ("def f(a):\n    'Doc.'\n\n    # why\n    return g(a) + N", "2 * a", 3),
+    "another constant": ("def f(a):\n    return g(a) + N", "2 * a", 4),
+    "another literal": ("def f(a):\n    return g(a) + N + 1", "2 * a", 3),
+    "another operator": ("def f(a):\n    return g(a) - N", "2 * a", 3),
+    "another callee": ("def f(a):\n    return g(a) + N", "3 * a", 3),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_fingerprint_depends_on_what_is_compiled(source):
+    def kernel(f, g, n):
+        names = {"N": n}
+        exec(f"def g(a): return {g}", names)
+        names["g"] = compiler.jit(names["g"])
+        exec(f, names)
+        return names["f"]
+
+    before = compiler.fingerprint(kernel("def f(a):\n    return g(a) + N", "2 * a", 3))
+    after = compiler.fingerprint(kernel(*SOURCES[source]))
+    assert (before == after) == (source == "the same, described")
+
+
+def test_a_kernel_that_reads_a_module_of_constants_is_refused():
+    def kernel(a):
+        return a + compiling.notify
+
+    with pytest.raises(TypeError, match="import them by name"):
+        compiler.fingerprint(kernel)
+
+
+@pytest.mark.parametrize("package", ["numba", "llvmlite", "numpy", "scipy"])
+def test_another_version_has_entries_of_its_own(package, monkeypatch, root):
     fresh()(3)
-    if of == "source":
-        real = Path.read_bytes
-        monkeypatch.setattr(
-            Path, "read_bytes", lambda p: real(p) + b"#" * (p.name == "tuning.py"), raising=True
-        )
-    else:
-        monkeypatch.setattr(cache.numpy, "__version__", "99.0")
+    monkeypatch.setattr(getattr(cache, package), "__version__", "99.0")
     cache.folder.cache_clear()
     assert compiles(lambda: fresh()(3))
     assert len(list(root.iterdir())) == 2

@@ -1,12 +1,11 @@
 """Compiled kernels on disk: one file a kernel and signature, in the user's cache folder.
 
 The folder is ``$NUMBA_CACHE_DIR/autocnn`` if that is set, else ``kernels`` in the user's cache
-folder for autocnn ($XDG_CACHE_HOME/autocnn, ~/.cache/autocnn or the platform's equivalent). Inside,
-each version has a folder of its own: its name is a hash of the kernels' source and of the versions
-of Python, Numba, LLVM, NumPy and SciPy. An entry's name is a hash of the kernel, its signature and
-the processor. So an upgrade of any of these makes new entries, installations that agree in all of
-them share one folder, and processes that compile at the same time cannot disturb each other: an
-entry is written to a new file and renamed.
+folder for autocnn ($XDG_CACHE_HOME/autocnn, ~/.cache/autocnn or the platform's equivalent). In it
+is one folder for each combination of versions of Python, Numba, LLVM, NumPy and SciPy. An entry's
+name is a hash of the kernel's code, its signature and the processor. So an upgrade of any of these
+makes new entries, installations that agree in them share entries, and processes that compile at the
+same time cannot disturb each other: an entry is written to a new file and renamed.
 """
 
 import contextlib
@@ -37,7 +36,7 @@ _HASH_BYTES = 32
 
 @lru_cache(maxsize=1)
 def folder() -> Path | None:
-    """Return the folder of this version's entries; None, with one warning, where none can be made.
+    """Return the folder of these versions' entries; None, with one warning, if none can be made.
 
     It is looked for at the first compilation or use of a kernel, once in a process.
     """
@@ -87,15 +86,9 @@ def _file_name(entry):
 
 
 def _version():
-    sources = [*Path(__file__).parent.glob("*.py"), Path(__file__).parent.parent / "tuning.py"]
-    versions = [
-        sys.implementation.cache_tag,
-        *(package.__version__ for package in (numba, llvmlite, numpy, scipy)),
-    ]
-    digest = hashlib.sha256("\n".join(versions).encode())
-    for path in sorted(sources):
-        digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:24]
+    packages = (numba, llvmlite, numpy, scipy)
+    versions = [sys.implementation.cache_tag, *(package.__version__ for package in packages)]
+    return hashlib.sha256(repr(versions).encode()).hexdigest()[:24]
 
 
 def _delete_unused(root):

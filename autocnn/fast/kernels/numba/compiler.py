@@ -9,9 +9,11 @@ names of the threading layers' modules.
 """
 
 import functools
+import hashlib
 import importlib
 import pickle
 from collections.abc import Callable
+from types import ModuleType
 
 import numba
 from numba import types
@@ -24,7 +26,7 @@ from numba.core.serialize import dumps
 from autocnn.fast import compiling
 from autocnn.fast.kernels.numba import cache
 
-__all__ = ["CompiledFunction", "has_reentrant_threads", "jit"]
+__all__ = ["CompiledFunction", "fingerprint", "has_reentrant_threads", "jit"]
 
 OPTIONS = dict(nogil=True, error_model="numpy")
 
@@ -32,7 +34,7 @@ OPTIONS = dict(nogil=True, error_model="numpy")
 def jit(f: Callable, **options):
     """Compile f for callers in Numba and in Python, at its first call with each signature."""
     dispatcher = numba.njit(**OPTIONS, **options)(f)
-    dispatcher._cache = _DiskCache(f)
+    dispatcher._cache = _DiskCache(f, options)
     return dispatcher
 
 
@@ -45,7 +47,7 @@ class CompiledFunction(types.WrapperAddressProtocol):
 
     def __init__(self, f, signature):
         self._function = CFunc(f, sigutils.normalize_signature(signature), {}, dict(OPTIONS))
-        self._function._cache = _DiskCache(f)
+        self._function._cache = _DiskCache(f, {})
         self._function.compile()
         self._signature, self._numba_type_ = signature, types.FunctionType(signature)
 
@@ -56,13 +58,37 @@ class CompiledFunction(types.WrapperAddressProtocol):
         return self._signature
 
 
+@functools.cache
+def fingerprint(f: Callable) -> str:
+    """Return a hash of what f compiles to: its bytecode and constants, and those of the compiled
+    functions that it calls. Docstrings, comments and line numbers do not count.
+    """
+    code = f.__code__
+    constants = list(code.co_consts)
+    if f.__doc__ is not None:
+        constants[0] = None  # in place of the docstring
+    parts = [code.co_code, constants, code.co_varnames, code.co_names]
+    for name in code.co_names:
+        value = f.__globals__.get(name)
+        if hasattr(value, "py_func"):
+            parts.append(fingerprint(value.py_func))
+        elif isinstance(value, int | float):
+            parts.append(value)
+        elif isinstance(value, ModuleType) and value.__name__.startswith("autocnn"):
+            raise TypeError(
+                f"{f.__qualname__} is compiled and reads {name}, a module whose values would not "
+                f"be part of its fingerprint: import them by name from {value.__name__}"
+            )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
 class _DiskCache(_Cache):
     """Entries of one function, in ``cache``."""
 
     cache_path = None
 
-    def __init__(self, f):
-        self._name = f"{f.__module__.rpartition('.')[2]}.{f.__qualname__}"
+    def __init__(self, f, options):
+        self._function, self._options = f, options
 
     def load_overload(self, sig, target_context):
         target_context.refresh()
@@ -82,7 +108,8 @@ class _DiskCache(_Cache):
         cache.write(self._entry(sig, data.codegen), content)
 
     def _entry(self, sig, codegen):
-        return f"{self._name} {sig} {codegen.magic_tuple()}"
+        f, options = self._function, OPTIONS | self._options
+        return f"{f.__qualname__} {fingerprint(f)} {sig} {options} {codegen.magic_tuple()}"
 
     def enable(self):
         """Do nothing: required by ``_Cache``."""
