@@ -178,7 +178,7 @@ def test_predict_prints_bars(trained, pictures):
 
 def test_pictures_that_cannot_be_read_do_not_stop_the_others(trained, pictures, tmp_path):
     same, text = pictures[0] / "same.png", tmp_path / "text.png"
-    text.write_text("no picture")
+    text.write_text("not an image")
     result = autocnn(
         "predict", trained["tiny-cnn"], same, tmp_path, same, text, tmp_path / "none.png"
     )
@@ -189,7 +189,7 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(trained, pictures, 
         folder
         == f"autocnn: {tmp_path} is a folder; name the images in it, such as {tmp_path}/*.png"
     )
-    assert unread.startswith(f"autocnn: {text} is no picture") and absent.endswith("none.png")
+    assert unread.startswith(f"autocnn: {text} is not an image") and absent.endswith("none.png")
     result = autocnn("predict", trained["tiny-cnn"], text, same, "--json")
     about = json.loads(result.stdout)
     assert result.exit_code == 1 and [p["image"] for p in about["predictions"]] == [str(same)]
