@@ -1,6 +1,4 @@
-"""A data set is four arrays, training and validation pictures with their labels, and the names
-of the classes.
-"""
+"""A data set: four arrays, of training and validation images with their labels, and class names."""
 
 from typing import NamedTuple
 
@@ -8,13 +6,14 @@ import numpy as np
 
 from autocnn.text import shape_text
 
+__all__ = ["Dataset"]
+
 
 class Dataset(NamedTuple):
-    """Pictures and labels, split into what a network learns from and what it is judged by.
+    """Images and labels, split for training and validation.
 
-    `x_train`, `x_val`: pictures (N, C, H, W), float64 or float32, in [0, 1]. `y_train`, `y_val`:
-    labels (N,), int64, each an index into `classes`, a tuple of names. It unpacks like the tuple
-    that it is:
+    x_train, x_val: images (N, C, H, W), float64 or float32, in [0, 1]. y_train, y_val: labels
+    (N,), int64, indices into ``classes``, a tuple of names. It unpacks like a tuple:
 
     >>> from autocnn.data import patterns
     >>> x_train, y_train, x_val, y_val, classes = patterns()
@@ -28,9 +27,9 @@ class Dataset(NamedTuple):
     y_val: np.ndarray
     classes: tuple[str, ...]
 
-    def __repr__(self):
-        size = shape_text(self.x_train.shape[1:], "x")
+    def __repr__(self) -> str:
         return (
-            f"Dataset({len(self.x_train)} + {len(self.x_val)} pictures of {size}, {self.x_train.dtype}, "
+            f"Dataset({len(self.x_train)} + {len(self.x_val)} images of "
+            f"{shape_text(self.x_train.shape[1:], 'x')}, {self.x_train.dtype}, "
             f"classes: {', '.join(self.classes)})"
         )

@@ -3,43 +3,43 @@
 import importlib.util
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from autocnn.data.dataset import Dataset
 
-EVERY = 5  # every fifth picture of each digit validates
-SIZES = (1442, 355)  # what that makes of the 1797 pictures
+__all__ = ["SIZES", "available", "digits"]
+
+EVERY = 5  # every fifth image of each digit is for validation
+SIZES = (1442, 355)  # the numbers of training and validation images, of 1797
 
 
-def digits(dtype="float32"):
-    """scikit-learn's 1797 handwritten digits: pictures (N, 1, 8, 8) in [0, 1], 1442 to train and
-    355 to validate.
+def digits(dtype: DTypeLike = "float32") -> Dataset:
+    """Return scikit-learn's 1797 handwritten digits: images (N, 1, 8, 8) in [0, 1].
 
-    The split is fixed and uses no random numbers: of each digit's pictures, in scikit-learn's
-    order, the 5th, 10th, 15th ... validate, so that both sets hold the digits in equal shares. Both
-    keep scikit-learn's order. The same writers occur in both: an accuracy on it says nothing of how
-    a network fares with a stranger's hand.
+    1442 images are for training and 355 for validation. The split is fixed: of each digit's images,
+    in scikit-learn's order, the 5th, 10th, 15th ... are for validation. Both sets keep
+    scikit-learn's order. The same writers occur in both, so the validation accuracy says nothing
+    about new writers.
 
-    The data are the test half of "Optical recognition of handwritten digits" (Alpaydin and Kaynak,
-    1998). ImportError if scikit-learn is not installed.
+    Source: the test set of Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI
+    machine learning repository. ImportError if scikit-learn is not installed.
     """
     if not available():
         raise ImportError(
-            "the 8x8 digits come with scikit-learn, which is not installed: pip install 'autocnn[sklearn]'"
+            "the 8x8 digits come with scikit-learn, which is not installed: "
+            "pip install 'autocnn[sklearn]'"
         )
     from sklearn.datasets import load_digits
 
-    pictures, labels = load_digits(return_X_y=True)
-    x = (pictures.reshape(-1, 1, 8, 8) / 16).astype(
-        dtype
-    )  # the values are counts of 0 to 16 pixels
+    images, labels = load_digits(return_X_y=True)
+    x = (images.reshape(-1, 1, 8, 8) / 16).astype(dtype)  # the values count pixels, from 0 to 16
     y = labels.astype(np.int64)
-
-    validates = np.zeros(len(y), bool)
+    is_val = np.zeros(len(y), bool)
     for digit in range(10):
-        validates[np.flatnonzero(y == digit)[EVERY - 1 :: EVERY]] = True
-    return Dataset(x[~validates], y[~validates], x[validates], y[validates], tuple("0123456789"))
+        is_val[np.flatnonzero(y == digit)[EVERY - 1 :: EVERY]] = True
+    return Dataset(x[~is_val], y[~is_val], x[is_val], y[is_val], tuple("0123456789"))
 
 
-def available():
-    """Whether scikit-learn is installed, found out without importing it."""
+def available() -> bool:
+    """Return whether scikit-learn is installed, without importing it."""
     return importlib.util.find_spec("sklearn") is not None

@@ -1,6 +1,4 @@
-"""Where data sets lie: $AUTOCNN_DATA, the user's cache folder, and where Debian's package puts
-them.
-"""
+"""Where data sets are on this machine: $AUTOCNN_DATA, the user's cache folder, Debian's package."""
 
 import os
 import re
@@ -10,50 +8,60 @@ from pathlib import Path
 from autocnn.data import idx
 from autocnn.data.known import FILES, KNOWN
 
-# What the words of a file's name say about it, in the order of FILES.
-WORDS = tuple(
+__all__ = [
+    "FILE_WORDS",
+    "cache_folder",
+    "find",
+    "folders",
+    "idx_files",
+    "mismatch",
+    "other_folders",
+    "own_folder",
+]
+
+# (words of which one is in the file's name, kind of IDX file), in the order of FILES.
+FILE_WORDS = tuple(
     (part, kind)
     for part in ({"train"}, {"t10k", "test", "val", "validation"})
     for kind in idx.DIMENSIONS
 )
 
 
-def own_folder():
-    """$AUTOCNN_DATA as a Path, or None."""
-    named = os.environ.get("AUTOCNN_DATA")
-    return Path(named).expanduser() if named else None
+def own_folder() -> Path | None:
+    """Return $AUTOCNN_DATA, or None if it is not set."""
+    value = os.environ.get("AUTOCNN_DATA")
+    return Path(value).expanduser() if value else None
 
 
-def cache_folder():
-    """The user's cache folder for this project: $XDG_CACHE_HOME, or the platform's custom, and
-    /autocnn.
+def cache_folder() -> Path:
+    """Return autocnn's folder in the user's cache: in $XDG_CACHE_HOME, or where the platform has
+    it.
     """
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(named):  # the XDG standard: a relative path is to be ignored
-        return Path(named) / "autocnn"
+    value = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(value):  # the XDG standard ignores relative paths
+        return Path(value) / "autocnn"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "autocnn"
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "autocnn"
 
 
-def folders(name):
-    """Where the published data set `name` is looked for, in this order. torchvision's layout is
-    understood too.
-    """
-    known, own, cache = KNOWN[name], own_folder(), cache_folder()
-    debian = [Path(known.debian_folder)] if known.debian_folder else []
-    mine = [own / name, own / known.torchvision / "raw", own] if own else []
-    return [*mine, cache / name, *debian]
+def folders(name: str) -> list[Path]:
+    """Return the folders where a data set of ``KNOWN`` may be, the first match counting."""
+    known, own = KNOWN[name], own_folder()
+    places = [own / name, own / known.torchvision / "raw", own] if own else []
+    places.append(cache_folder() / name)
+    return [*places, Path(known.debian_folder)] if known.debian_folder else places
 
 
-def find(name):
-    """The first folder that holds all four files of the published data set `name`, or None."""
-    return next((folder for folder in folders(name) if not why_not(folder, name)), None)
+def find(name: str) -> Path | None:
+    """Return the first folder that holds the four files of a data set of ``KNOWN``, or None."""
+    return next((folder for folder in folders(name) if mismatch(folder, name) is None), None)
 
 
-def why_not(folder, name):
-    """Why a folder cannot be the published data set `name`; None if it can. Its files may still
-    prove damaged.
+def mismatch(folder: Path, name: str) -> str | None:
+    """Return why a folder cannot hold a data set of ``KNOWN``, or None if it can.
+
+    Damaged files are not a reason: reading them reports the damage.
     """
     if not folder.is_dir():
         return "no such folder"
@@ -62,78 +70,74 @@ def why_not(folder, name):
     except (ValueError, OSError) as error:
         return str(error)
     try:
-        seen = idx.digest(idx.read(labels, "labels"))
+        sha256 = idx.digest(idx.read(labels, "labels"))
     except ValueError:
-        return None  # the right file, damaged: reading it will say so
-    return next(
-        (f"holds {other}" for other in KNOWN if other != name and seen == KNOWN[other].sha256[1]),
-        None,
-    )
+        return None
+    for other, known in KNOWN.items():
+        if other != name and sha256 == known.sha256[1]:
+            return f"holds {other}"
+    return None
 
 
-def others():
-    """Further folders of IDX files in $AUTOCNN_DATA and the cache folder; they load by their
-    path.
+def other_folders() -> list[Path]:
+    """Return the folders of IDX files in $AUTOCNN_DATA and the cache that are not of ``KNOWN``;
+    they load by path.
     """
     roots = [root for root in (own_folder(), cache_folder()) if root and root.is_dir()]
     inside = [folder for root in roots for folder in sorted(root.iterdir()) if folder.is_dir()]
     found = [find(name) for name in KNOWN]
-    rest = [
+    return [
         folder
         for folder in dict.fromkeys(roots + inside)
-        if folder not in found and folder.name not in KNOWN
+        if folder not in found and folder.name not in KNOWN and _has_idx_files(folder)
     ]
-    return [folder for folder in rest if _complete(folder)]
 
 
-def _complete(folder):
+def _has_idx_files(folder: Path) -> bool:
     try:
         return bool(idx_files(folder))
     except (ValueError, OSError):
         return False
 
 
-def idx_files(folder):
-    """The paths of a folder's four IDX files, in the order of FILES.
+def idx_files(folder: str | Path) -> tuple[Path, ...]:
+    """Return the paths of a folder's four IDX files, in the order of FILES.
 
-    A file is known by the words of its name: train, or t10k, test, val or validation; images or
-    labels; idx... or ubyte. Of a file and its gzipped twin the unzipped one is taken. ValueError if
-    one is missing or there are two of a kind.
+    The words of a file's name tell what it is: train, or t10k, test, val or validation; images or
+    labels; idx... or ubyte. If a file is there gzipped and not, the latter counts. ValueError if a
+    file is missing or there are two of a kind.
     """
     folder = Path(folder)
     names = sorted(
         path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
     )
     return tuple(
-        _only(folder, names, part, kind, file)
-        for (part, kind), file in zip(WORDS, FILES, strict=True)
+        folder / _only_match(folder, names, part, kind, usual)
+        for (part, kind), usual in zip(FILE_WORDS, FILES, strict=True)
     )
 
 
-def _only(folder, names, part, kind, usual):
-    """The path of the one file whose name has a word of `part` and the word `kind`; `usual` is
-    what it is called.
-    """
-    fitting = []
-    for name in names:
-        words = set(re.split(r"[^a-z0-9]+", name.lower()))
-        if (
-            words & part
-            and kind in words
-            and ("ubyte" in words or any(word.startswith("idx") for word in words))
-        ):
-            fitting.append(name)
-    fitting = [
+def _only_match(folder: Path, names: list[str], part: set[str], kind: str, usual: str) -> str:
+    """Return the one file name that contains ``kind`` and a word of ``part``."""
+    matches = [name for name in names if _matches(name, part, kind)]
+    matches = [
         name
-        for name in fitting
-        if name.removesuffix(".gz") == name or name.removesuffix(".gz") not in fitting
+        for name in matches
+        if not (name.endswith(".gz") and name.removesuffix(".gz") in matches)
     ]
-    if not fitting:
+    if not matches:
         raise ValueError(
-            f"{folder} has no {usual} (or {usual}.gz); a folder of IDX files holds {', '.join(FILES)}"
+            f"{folder} has no {usual} (or {usual}.gz); a folder of IDX files holds "
+            f"{', '.join(FILES)}"
         )
-    if len(fitting) > 1:
+    if len(matches) > 1:
         raise ValueError(
-            f"{folder} has {len(fitting)} files for {usual}: {', '.join(fitting)}; keep one"
+            f"{folder} has {len(matches)} files for {usual}: {', '.join(matches)}; keep one"
         )
-    return folder / fitting[0]
+    return matches[0]
+
+
+def _matches(name: str, part: set[str], kind: str) -> bool:
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    is_idx = "ubyte" in words or any(word.startswith("idx") for word in words)
+    return is_idx and kind in words and bool(words & part)

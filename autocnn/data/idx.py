@@ -1,12 +1,11 @@
-"""IDX, the format of the MNIST files: a short header that tells type and sizes, then the values
-themselves.
+"""IDX, the format of the MNIST files: a short header with type and sizes, then the values.
 
-Big-endian: two zero bytes, the type code, the number of dimensions, one uint32 a dimension, the
-values in C order. Only unsigned bytes (type code 8) occur here: images (N, H, W) and labels (N,).
-Files may be gzipped, whatever their name says.
+Big-endian: two zero bytes, the type code, the number of dimensions, a uint32 for each dimension,
+the values in C order. Only unsigned bytes (type code 8) occur here: images (N, H, W) and labels
+(N,). Files may be gzipped, whatever their name is.
 
-A header is a promise that must not be believed: it is held against the size of the file before
-anything is allocated.
+The header of a damaged or hostile file may declare any size. It is compared with the size of the
+file before anything is allocated.
 """
 
 import gzip
@@ -15,10 +14,17 @@ import math
 import os
 import struct
 import zlib
+from pathlib import Path
+from typing import IO, Literal
 
 import numpy as np
 
 from autocnn.text import shape_text
+
+__all__ = ["DIMENSIONS", "digest", "read", "shape", "write"]
+
+Kind = Literal["images", "labels"]
+Shape = tuple[int, ...]
 
 DIMENSIONS = {"images": ("count", "height", "width"), "labels": ("count",)}
 TYPES = {
@@ -31,102 +37,101 @@ TYPES = {
 }
 UNSIGNED_BYTES = 0x08
 
-BLOCK = 1 << 20  # read in blocks: gzip's readinto makes a copy of what it returns
-FIRST = 1 << 16  # of a zipped file, whose size is not known
-DEFLATE_LIMIT = 1032  # deflate cannot shrink anything further than this
-PLAUSIBLE_RATIO, HARMLESS = 100, 1 << 26  # pictures hardly shrink tenfold; 64 MB cannot hurt
+BLOCK = 1 << 20  # read in blocks: gzip's readinto copies what it returns
+FIRST_BLOCK = 1 << 16  # of a gzipped file, whose true size is not known
+DEFLATE_LIMIT = 1032  # the largest compression ratio that deflate can reach
+# Images hardly compress tenfold, and 64 MB do no harm.
+PLAUSIBLE_RATIO, HARMLESS = 100, 1 << 26
 
 
-def read(path, kind):
-    """The array of an IDX file, gzipped or not: uint8, (N, H, W) for kind "images", (N,) for
-    "labels".
+def read(path: str | Path, kind: Kind) -> np.ndarray:
+    """Read an IDX file, gzipped or not: uint8, (N, H, W) for "images", (N,) for "labels".
 
-    ValueError, which names the file, if it is not an IDX file of that kind, is damaged, empty, or
-    holds more or less than its header promises. A raw file takes as much memory as its size; a
-    gzipped one up to three times what it unpacks to, which is refused beyond both 64 MB and 100
-    times the size of the file.
+    ValueError that names the file if it is not an IDX file of that kind, is damaged or empty, or
+    holds more or less than its header declares. A raw file needs as much memory as its size. A
+    gzipped one needs up to three times its uncompressed size, and is refused if that is above both
+    64 MB and 100 times the size of the file.
     """
     with open(path, "rb") as raw:
         try:
-            file, shape = _opened(raw, path, kind)
+            file, shape = _open(raw, path, kind)
             if file is raw:
                 values = np.empty(math.prod(shape), np.uint8)
                 held = _fill(file, values)
             else:
-                values = _grown(file, math.prod(shape))
+                values = _read_growing(file, math.prod(shape))
                 held = len(values)
-            _check_promise(
-                path, shape, held + len(file.read(1))
-            )  # the read also makes gzip compare its checksum
+            extra = len(file.read(1))  # this read also makes gzip compare its checksum
+            _check_size(path, shape, held + extra)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path}: damaged gzip file ({error}); fetch it again") from error
     return values.reshape(shape)
 
 
-def shape(path, kind):
-    """The shape that the header of an IDX file promises, read without its values; errors as in
-    `read`.
+def shape(path: str | Path, kind: Kind) -> Shape:
+    """Return the shape that an IDX file's header declares, without reading the values; errors as
+    in ``read``.
     """
     with open(path, "rb") as raw:
         try:
-            return _opened(raw, path, kind)[1]
+            return _open(raw, path, kind)[1]
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path}: damaged gzip file ({error}); fetch it again") from error
 
 
-def write(path, array):
-    """Write an array of unsigned bytes as an uncompressed IDX file."""
+def write(path: str | Path, array: np.ndarray) -> None:
+    """Write a uint8 array as an uncompressed IDX file; ValueError for another dtype."""
     with open(path, "wb") as file:
         file.write(_header(array))
         file.write(np.ascontiguousarray(array))
 
 
-def digest(array):
-    """The sha256, in hexadecimal, of the uncompressed IDX file that holds this array of unsigned
-    bytes.
-    """
+def digest(array: np.ndarray) -> str:
+    """Return the sha256, in hexadecimal, of the uncompressed IDX file of a uint8 array."""
     total = hashlib.sha256(_header(array))
     total.update(np.ascontiguousarray(array))
     return total.hexdigest()
 
 
-def _header(array):
+def _header(array: np.ndarray) -> bytes:
     if array.dtype != np.uint8:
         raise ValueError(
-            f"an IDX file of this project holds uint8, got {array.dtype}: array.astype('uint8')"
+            f"an IDX file of autocnn holds uint8, got {array.dtype}: array.astype('uint8')"
         )
     return struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTES, array.ndim, *array.shape)
 
 
-def _opened(raw, path, kind):
-    """The file, unzipped if need be and placed behind its header, and a shape that is safe to
+def _open(raw: IO[bytes], path: str | Path, kind: Kind) -> tuple[IO[bytes], Shape]:
+    """Return the uncompressed file, positioned behind its header, and a shape that is safe to
     allocate.
     """
     size = os.fstat(raw.fileno()).st_size
-    zipped = raw.read(2) == b"\x1f\x8b"
+    gzipped = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
-    file = gzip.GzipFile(fileobj=raw, mode="rb") if zipped else raw
+    file = gzip.GzipFile(fileobj=raw, mode="rb") if gzipped else raw
     shape = _shape(file, path, kind)
-    if zipped:
-        _check_zipped_promise(path, shape, size)
+    if gzipped:
+        _check_gzip_size(path, shape, size)
     else:
-        _check_promise(path, shape, size - raw.tell())
+        _check_size(path, shape, size - raw.tell())
     return file, shape
 
 
-def _shape(file, path, kind):
+def _shape(file: IO[bytes], path: str | Path, kind: Kind) -> Shape:
     names = DIMENSIONS[kind]
-    needed = f"{kind} need {len(names)} ({', '.join(names)}) of unsigned bytes: magic 00 00 08 {len(names):02x}"
+    signature = f"00 00 08 {len(names):02x}"
+    needed = f"{kind} need {len(names)} ({', '.join(names)}) of unsigned bytes: magic {signature}"
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES:
         got = f"it starts with {magic.hex(' ')}" if magic else "it is empty"
         raise ValueError(
-            f"{path}: not an IDX file: {got}; an IDX file of {kind} starts with 00 00 08 {len(names):02x}"
+            f"{path}: not an IDX file: {got}; an IDX file of {kind} starts with {signature}"
         )
     code, rank = magic[2:]
     if code != UNSIGNED_BYTES:
         raise ValueError(
-            f"{path}: holds {TYPES[code]} (type code {code:#04x}); {kind} must be unsigned bytes (0x08)"
+            f"{path}: holds {TYPES[code]} (type code {code:#04x}); {kind} must be unsigned bytes "
+            "(0x08)"
         )
     if rank != len(names):
         looks = next(
@@ -136,42 +141,47 @@ def _shape(file, path, kind):
     sizes = file.read(4 * rank)
     if len(sizes) < 4 * rank:
         raise ValueError(
-            f"{path}: truncated: the header needs {4 + 4 * rank} bytes, the file holds {4 + len(sizes)}"
+            f"{path}: truncated: the header needs {4 + 4 * rank} bytes, the file holds "
+            f"{4 + len(sizes)}"
         )
     shape = struct.unpack(f">{rank}I", sizes)
     if 0 in shape:
         raise ValueError(
-            f"{path}: holds no {kind}: its header says {shape_text(shape, 'x')}; every size must be at least 1"
+            f"{path}: holds no {kind}: its header declares {shape_text(shape, 'x')}; every size "
+            "must be at least 1"
         )
     return shape
 
 
-def _check_promise(path, shape, held):
-    promised = math.prod(shape)
-    if held == promised:
+def _check_size(path: str | Path, shape: Shape, held: int) -> None:
+    declared = math.prod(shape)
+    if held == declared:
         return
-    what = "truncated" if held < promised else "longer than it says"
+    what = "truncated" if held < declared else "longer than declared"
     raise ValueError(
-        f"{path}: {what}: its header promises {shape_text(shape, 'x')} = {promised} bytes, "
-        f"it holds {held if held < promised else 'more'}; fetch it again"
+        f"{path}: {what}: its header declares {shape_text(shape, 'x')} = {declared} bytes, "
+        f"it holds {held if held < declared else 'more'}; fetch it again"
     )
 
 
-def _check_zipped_promise(path, shape, size):
-    promised = math.prod(shape)
-    if promised > DEFLATE_LIMIT * size:
+def _check_gzip_size(path: str | Path, shape: Shape, size: int) -> None:
+    declared = math.prod(shape)
+    if declared > DEFLATE_LIMIT * size:
         why = f"no gzip file of {size} bytes can hold that"
-    elif promised > max(PLAUSIBLE_RATIO * size, HARMLESS):
-        why = f"too much to believe of a gzip file of {size} bytes; if it is right, unpack the file first (gunzip)"
+    elif declared > max(PLAUSIBLE_RATIO * size, HARMLESS):
+        why = (
+            f"implausible for a gzip file of {size} bytes; if it is right, unpack the file first "
+            "(gunzip)"
+        )
     else:
         return
     raise ValueError(
-        f"{path}: its header promises {shape_text(shape, 'x')} = {promised} bytes: {why}"
+        f"{path}: its header declares {shape_text(shape, 'x')} = {declared} bytes: {why}"
     )
 
 
-def _fill(file, values):
-    """Read into the array until it is full or the file ends; the number of bytes read."""
+def _fill(file: IO[bytes], values: np.ndarray) -> int:
+    """Read until the array is full or the file ends; return the number of bytes read."""
     held = 0
     while held < len(values):
         count = file.readinto(memoryview(values)[held : held + BLOCK])
@@ -181,19 +191,19 @@ def _fill(file, values):
     return held
 
 
-def _grown(file, most):
-    """Read at most so many bytes into an array that grows with what arrives: a zipped file's
-    size proves no promise.
+def _read_growing(file: IO[bytes], max_bytes: int) -> np.ndarray:
+    """Read at most ``max_bytes`` into an array that grows as they arrive: the size of a gzipped
+    file does not prove what its header declares.
     """
     values = bytearray()
-    # A read takes memory for all that it asks for, so that it asks for no more than has arrived so
-    # far.
-    while len(values) < most and (
-        block := file.read(min(BLOCK, max(FIRST, len(values)), most - len(values)))
-    ):
+    while len(values) < max_bytes:
+        # A read allocates all that it asks for, so it asks for no more than has arrived so far.
+        block = file.read(min(BLOCK, max(FIRST_BLOCK, len(values)), max_bytes - len(values)))
+        if not block:
+            break
         values += block
     return np.frombuffer(values, np.uint8)
 
 
-def _dimensions(rank):
+def _dimensions(rank: int) -> str:
     return f"{rank} dimension{'' if rank == 1 else 's'}"

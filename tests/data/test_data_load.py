@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autocnn.data import DifferentData, MissingData, find, idx, load, real
+from autocnn.data import Dataset, DifferentData, MissingData, find, idx, load, loaders
 from autocnn.data.digits import SIZES
 from autocnn.data.known import FILES, KNOWN
 
@@ -307,7 +307,7 @@ def test_digits():
     assert load("digits").x_val.dtype == np.float32
     assert (data.x_train.min(), data.x_train.max()) == (0, 1)
     assert np.bincount(data.y_val).min() >= 34
-    assert doctest.testmod(real).failed == 0
+    assert doctest.testmod(loaders).failed == 0
 
 
 def test_digits_without_scikit_learn(monkeypatch):
@@ -349,3 +349,15 @@ def test_the_published_sets(at_home):
     if name == "fashion-mnist":
         assert np.bincount(data.y_train).tolist() == [6000] * 10
         assert np.bincount(data.y_val).tolist() == [1000] * 10
+
+
+def test_a_data_set_of_another_format_is_a_function_and_a_line(monkeypatch):
+    def colours(dtype):
+        x = np.linspace(0, 1, 2 * 3 * 4 * 5, dtype=dtype).reshape(2, 3, 4, 5)
+        return Dataset(x[:1], np.array([0]), x[1:], np.array([1]), ("a", "b"))
+
+    monkeypatch.setitem(loaders.LOADERS, "colours", colours)
+    data = load("colours", "float64")
+    assert data.x_train.shape == (1, 3, 4, 5) and data.x_val.dtype == np.float64
+    with pytest.raises(ValueError, match="'colour'; did you mean 'colours'"):
+        load("colour")

@@ -1,0 +1,101 @@
+"""Data sets of four IDX files: training and validation images with their labels."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from autocnn.data import find, idx
+from autocnn.data.dataset import Dataset
+from autocnn.data.known import FILES, KNOWN
+from autocnn.text import shape_text
+
+__all__ = ["DifferentData", "MissingData", "load_folder", "load_published"]
+
+
+class DifferentData(UserWarning):
+    """The files of a published data set are not the published ones: results will not compare."""
+
+
+class MissingData(FileNotFoundError, ValueError):
+    """A published data set is not on this machine."""
+
+
+def load_published(name: str, dtype: np.dtype) -> Dataset:
+    """Load a data set of ``KNOWN`` from wherever it is on this machine; see ``load``."""
+    folder = find.find(name)
+    if folder is None:
+        searched = "\n".join(
+            f"  {place}: {find.mismatch(place, name)}" for place in find.folders(name)
+        )
+        raise MissingData(
+            f"{name} is not on this machine. `autocnn data fetch {name}` gets it; or put "
+            f"{', '.join(FILES)} (or .gz) into one of the folders that were searched:\n{searched}"
+        )
+    paths, arrays, sha256 = _read(folder, dtype)
+    published = KNOWN[name]
+    if sha256 != published.sha256:
+        different = [
+            f"{path} (sha256 {got[:12]}..., published {wanted[:12]}...)"
+            for path, got, wanted in zip(paths, sha256, published.sha256, strict=True)
+            if got != wanted
+        ]
+        warnings.warn(
+            f"not the published {published.title}, results will not compare: "
+            f"{'; '.join(different)}",
+            DifferentData,
+            stacklevel=3,  # at the call of ``load``
+        )
+    return _dataset(paths, arrays, published.classes)
+
+
+def load_folder(folder: Path, dtype: np.dtype) -> Dataset:
+    """Load a folder of four IDX files; see ``load``."""
+    paths, arrays, sha256 = _read(folder, dtype)
+    for published in KNOWN.values():
+        if sha256 == published.sha256:
+            return _dataset(paths, arrays, published.classes)
+    largest = int(arrays[1].max())
+    return _dataset(paths, arrays, tuple(str(i) for i in range(largest + 1)))
+
+
+def _read(
+    folder: Path, dtype: np.dtype
+) -> tuple[tuple[Path, ...], tuple[np.ndarray, ...], tuple[str, ...]]:
+    """Return the paths, arrays (images in [0, 1], labels int64) and sha256 of the four files."""
+    paths = find.idx_files(folder)
+    x_train, y_train, *train_sha256 = _read_pair(paths[0], paths[1], dtype)
+    x_val, y_val, *val_sha256 = _read_pair(paths[2], paths[3], dtype)
+    if x_train.shape[1:] != x_val.shape[1:]:
+        train_size, val_size = shape_text(x_train.shape[2:], "x"), shape_text(x_val.shape[2:], "x")
+        raise ValueError(
+            f"{paths[0]} holds images of {train_size} and {paths[2]} of {val_size}; they must be "
+            "of one size"
+        )
+    return paths, (x_train, y_train, x_val, y_val), (*train_sha256, *val_sha256)
+
+
+def _read_pair(
+    images_path: Path, labels_path: Path, dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray, str, str]:
+    images, labels = idx.read(images_path, "images"), idx.read(labels_path, "labels")
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{images_path} holds {len(images)} images and {labels_path} {len(labels)} labels; "
+            "every image needs one label"
+        )
+    x = np.divide(images, 255, dtype=dtype)[:, None]  # (N, 1, H, W)
+    return x, labels.astype(np.int64), idx.digest(images), idx.digest(labels)
+
+
+def _dataset(
+    paths: tuple[Path, ...], arrays: tuple[np.ndarray, ...], classes: tuple[str, ...]
+) -> Dataset:
+    for path, labels in ((paths[1], arrays[1]), (paths[3], arrays[3])):
+        if labels.max() >= len(classes):
+            first = int(np.argmax(labels >= len(classes)))
+            raise ValueError(
+                f"{path}: label {labels[first]} of image {first} is out of range: there are "
+                f"{len(classes)} classes, 0 to {len(classes) - 1}"
+            )
+    return Dataset(*arrays, classes)
