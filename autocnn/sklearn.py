@@ -22,9 +22,10 @@ from autocnn import models, optim, training
 from autocnn.data.dataset import Dataset
 from autocnn.models.interpretations import engine as vocabulary
 from autocnn.ops.arguments import whole
+from autocnn.runs.recipes import named_optimizer
 from autocnn.text import shape_text
-from autocnn.training import sample_weight as weights
-from autocnn.training import step as steps
+from autocnn.training.sample_weight import example_weights
+from autocnn.training.step import train_one_pass
 from autocnn.trees import leaves
 
 __all__ = ["CNNClassifier"]
@@ -36,7 +37,7 @@ VALIDATION = {"val_loss": "val_loss", "val_accuracy": "val_acc"}
 AUTO = 4
 # pixels a side from which on "auto" takes an image for a picture rather than for a list of numbers
 PICTURE = 8
-MEASURED = 1000  # training images on which the metrics of ``history_`` are taken
+METRIC_SUBSET = 1000  # training images on which the metrics of ``history_`` are taken
 
 
 class CNNClassifier(ClassifierMixin, BaseEstimator):
@@ -142,7 +143,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             self._seed,
             snapshots=(),
             progress=self.verbose,
-            measured=MEASURED,
+            metric_subset=METRIC_SUBSET,
             sample_weight=None if weight is None else weight[kept],
             patience=whole(self.n_iter_no_change, "n_iter_no_change")
             if self.early_stopping
@@ -189,7 +190,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         opt_state = (
             optimizer.init(params) if getattr(self, "_opt_state", None) is None else self._opt_state
         )
-        self.params_, self.state_, self._opt_state = steps.once(
+        self.params_, self.state_, self._opt_state = train_one_pass(
             model,
             params,
             state,
@@ -226,8 +227,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(y) if classes is None else unique_labels(classes)
         self.image_shape_ = shape or self._shape_of_rows(rows.shape[1])
         y = self._indices(y)
-        self._mean, scale = weights.mean_and_spread(
-            rows, weights.of_examples(y, len(self.classes_), sample_weight)
+        self._mean, scale = _mean_and_spread(
+            rows, example_weights(y, len(self.classes_), sample_weight)
         )
         self._scale = scale or 1.0
         return self._scaled(rows), y, self._weights(y, sample_weight)
@@ -244,7 +245,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
                     f"class_weight names labels that are not among the classes {self.classes_}: {unknown}"
                 )
             by_class = [by_class.get(label, 1.0) for label in self.classes_.tolist()]
-        return weights.of_examples(y, len(self.classes_), sample_weight, by_class)
+        return example_weights(y, len(self.classes_), sample_weight, by_class)
 
     def _split(self, y):
         """The indices of the samples to train on and of those held out, of which there is one at
@@ -357,14 +358,24 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         """The optimizer, its rate rising and falling within so many steps, or constant."""
         if isinstance(self.optimizer, optim.Optimizer):
             return self.optimizer
+        if self.optimizer not in ("adam", "sgd"):
+            raise ValueError(
+                "optimizer is 'adam', 'sgd' or an Optimizer, such as optim.adam(1e-3); got "
+                f"{self.optimizer!r}"
+            )
         rate = self.rate if steps is None else optim.cosine(self.rate, steps, warmup=steps // 20)
-        if self.optimizer == "adam":
-            return optim.adam(rate, weight_decay=self.weight_decay)
-        if self.optimizer == "sgd":
-            return optim.sgd(rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay)
-        raise ValueError(
-            f"optimizer is 'adam', 'sgd' or an Optimizer, such as optim.adam(1e-3); got {self.optimizer!r}"
-        )
+        return named_optimizer(self.optimizer, rate, self.weight_decay)
+
+
+def _mean_and_spread(rows, weights=None):
+    """The mean and the standard deviation of all numbers in rows (N, D), each row weighted by
+    ``weights`` (N,).
+    """
+    if weights is None:
+        return float(rows.mean(dtype=float)), float(rows.std(dtype=float))
+    mean = float(np.average(rows.mean(axis=1, dtype=float), weights=weights))
+    squares = ((rows - mean) ** 2).mean(axis=1, dtype=float)
+    return mean, float(np.average(squares, weights=weights)) ** 0.5
 
 
 def _image_shape(X):

@@ -151,7 +151,7 @@ class _Session:
                 self.config.seed,
                 snapshots=(),
                 augment=recipes.augmentation(recipe, self.config.inputs.low),
-                measured=METRIC_SUBSET,
+                metric_subset=METRIC_SUBSET,
                 class_weight=recipe.class_weight,
                 patience=recipe.patience,
                 on_step=self.on_step,

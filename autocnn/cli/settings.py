@@ -13,7 +13,7 @@ from autocnn import runs
 from autocnn.data.dataset import Dataset
 from autocnn.ops.arguments import whole
 from autocnn.runs import RunConfig, recipes
-from autocnn.training import sample_weight
+from autocnn.training.sample_weight import example_weights
 
 __all__ = [
     "DEFAULTS",
@@ -67,7 +67,7 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
         ) from None
     recipe = _recipe(recipes.recipe(network, name), options)
     if recipe.class_weight is not None:
-        sample_weight.of_examples(data.y_train, len(data.classes), None, recipe.class_weight)
+        example_weights(data.y_train, len(data.classes), None, recipe.class_weight)
     shape = data.x_train.shape[1:]
     config = RunConfig(
         version=autocnn.__version__,

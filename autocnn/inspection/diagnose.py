@@ -1,95 +1,123 @@
-"""Divergence: which layer, parameter or step first made a number that is not finite.
+"""Where a network's numbers first stop being finite: in which layer, parameter or gradient.
 
-Nothing here runs while training goes well: a network that has failed is asked again, layer by
-layer.
+Nothing here runs while training goes well: a network that has failed is run again, layer by layer.
 """
+
+from typing import Any
 
 import numpy as np
 
-from autocnn.inspection.walk import run_with_taps
+from autocnn.inspection.walk import Tap, run_with_taps
 from autocnn.trees import leaves
 from reference.layer import Layer
 
-__all__ = ["Diverged", "of_evaluation", "of_loss", "of_update"]
+__all__ = [
+    "Diverged",
+    "explain_evaluation",
+    "explain_loss",
+    "explain_update",
+    "first_nonfinite_layer",
+    "first_nonfinite_leaf",
+]
 
 
 class Diverged(ValueError):
     """The loss, the parameters or the state became infinite or NaN."""
 
 
-def of_loss(model, params, state, x, train, key=None):
-    """Say in words which layer's output is the first that is not finite, for the batch x (N, C, H,
-    W) whose loss is not.
+def first_nonfinite_layer(
+    model: Any, params: Any, state: Any, x: np.ndarray, train: bool = False, key: Any = None
+) -> tuple[str | None, np.ndarray]:
+    """Return (name of the first layer whose output is not finite, or None; the network's output).
 
-    ``train`` and ``key`` are those of the call that failed. A model that is not made of layers is
-    named as a whole.
+    x: a batch (N, C, H, W). train, key: as in the call that failed. A name is such as "layer
+    3.main.1 (conv)"; a model that is not made of layers is named as a whole.
     """
+    nonfinite = []
+
+    def note(tap: Tap) -> None:
+        if not np.isfinite(tap.y).all():
+            nonfinite.append(tap)
+
     with np.errstate(all="ignore"):
-        found, y = _walk(model, params, state, x, train, key)
-    if found:
-        return f"{found} is the first whose output is not finite"
-    largest = float(np.abs(y).max())
-    return (
-        f"every layer's output is finite, but the loss of logits as large as {largest:.3g} is not"
-    )
+        if not isinstance(model, Layer):
+            y = model.apply(params, state, x, train, key)[0]
+            return (None if np.isfinite(y).all() else "the network"), y
+        y, _ = run_with_taps(model, params, state, x, note, train, key)
+    if not nonfinite:
+        return None, y
+    path, layer = nonfinite[0].path, nonfinite[0].layer
+    place = f"layer {'.'.join(map(str, path))}" if path else "the network"
+    return f"{place} ({layer.name})", y
 
 
-def of_evaluation(model, params, state, x, batch_size=512):
-    """Say the same of images x (N, C, H, W) whose loss was taken in evaluation mode: of the
-    first batch that is not finite.
+def first_nonfinite_leaf(tree: Any, last: bool = False) -> tuple[str, float] | None:
+    """Return (path, value) of the first leaf that is not finite, or the last one; None if all are.
+
+    value: the first number of the leaf that is infinite or NaN.
     """
-    for start in range(0, len(x), batch_size):
-        said = of_loss(model, params, state, x[start : start + batch_size], False)
-        if not said.startswith("every layer's"):
-            break
-    return said
-
-
-def of_update(params, state, grads):
-    """Say in words which leaf of params or state is not finite after a step whose gradients were
-    ``grads``, and why.
-
-    None when all are finite. A parameter without a finite gradient is looked for from the network's
-    end on, which is where the way back begins.
-    """
-    bad = (
-        []
-        if grads is None
-        else [(path, g) for path, g in leaves(grads) if not np.isfinite(g).all()]
-    )
-    if bad:
-        path, gradient = bad[-1]
-        return f"the gradient of params leaf '{path}' became {_worst(gradient)}, the first on the way back from the loss"
-    for name, tree in (("params", params), ("state", state)):
-        for path, leaf in leaves(tree):
-            if not np.isfinite(leaf).all():
-                why = ": its gradient was finite, the update overflowed" if name == "params" else ""
-                return f"{name} leaf '{path}' became {_worst(leaf)}{why}"
+    pairs = leaves(tree)
+    for path, leaf in reversed(pairs) if last else pairs:
+        bad = ~np.isfinite(leaf)
+        if bad.any():
+            return path, (leaf[bad][0] if np.ndim(leaf) else leaf)
     return None
 
 
-def _worst(a):
-    """The first of an array's numbers that is not finite, for people."""
-    return a[~np.isfinite(a)][0] if np.ndim(a) else a
+def explain_loss(
+    model: Any, params: Any, state: Any, x: np.ndarray, train: bool = False, key: Any = None
+) -> str:
+    """Say why the loss of the batch x (N, C, H, W) is not finite.
 
-
-def _walk(model, params, state, x, train, key):
-    """Return (name of the first layer whose output is not finite or None, the network's output).
-
-    A model of one's own, which is not made of layers, is named as a whole.
+    train, key: as in the call that failed.
     """
-    first = []
+    layer, y = first_nonfinite_layer(model, params, state, x, train, key)
+    return _layer_text(layer) if layer else _loss_text(float(np.abs(y).max()))
 
-    def tap(tap):
-        if not first and not np.isfinite(tap.y).all():
-            first.append(tap)
 
-    if not isinstance(model, Layer):
-        y = model.apply(params, state, x, train, key)[0]
-        return (None if np.isfinite(y).all() else "the network"), y
-    y, _ = run_with_taps(model, params, state, x, tap, train, key)
-    if not first:
-        return None, y
-    path, layer = first[0].path, first[0].layer
-    place = f"layer {'.'.join(map(str, path))}" if path else "the network"
-    return f"{place} ({layer.name})", y
+def explain_evaluation(
+    model: Any, params: Any, state: Any, x: np.ndarray, batch_size: int = 512
+) -> str:
+    """Say why the loss of images x (N, C, H, W) in evaluation mode is not finite.
+
+    Names the layer for the first batch in which there is one.
+    """
+    largest = 0.0
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        layer, y = first_nonfinite_layer(model, params, state, batch)
+        if layer:
+            return _layer_text(layer)
+        largest = max(largest, float(np.abs(y).max()))
+    return _loss_text(largest)
+
+
+def explain_update(params: Any, state: Any, grads: Any) -> str | None:
+    """Say which leaf of params or state is not finite after a step with gradients ``grads``.
+
+    Of the gradients that are not finite, the last leaf is named, since the backward pass begins
+    with it. Returns None when all leaves are finite.
+    """
+    if bad := first_nonfinite_leaf(grads, last=True):
+        return (
+            f"the gradient of params leaf '{bad[0]}' became {bad[1]}, the first in the backward "
+            "pass"
+        )
+    if bad := first_nonfinite_leaf(params):
+        return (
+            f"params leaf '{bad[0]}' became {bad[1]}: its gradient was finite, the update "
+            "overflowed"
+        )
+    if bad := first_nonfinite_leaf(state):
+        return f"state leaf '{bad[0]}' became {bad[1]}"
+    return None
+
+
+def _layer_text(layer: str) -> str:
+    return f"{layer} is the first whose output is not finite"
+
+
+def _loss_text(largest: float) -> str:
+    return (
+        f"every layer's output is finite, but the loss of logits as large as {largest:.3g} is not"
+    )

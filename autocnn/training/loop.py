@@ -1,316 +1,221 @@
-"""Training: pure functions from parameters and data to parameters and history. The model brings
-its own gradient path.
-"""
+"""The training loop: epochs of steps, with metrics, early stopping and resumption."""
 
-import contextlib
+from collections.abc import Callable, Container, Iterator
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from autocnn import models, optim
-from autocnn.inspection import diagnose as divergence
-from autocnn.inspection.diagnose import Diverged
+from autocnn import optim
+from autocnn.deprecation import renamed_arguments
+from autocnn.inspection.diagnose import Diverged, explain_evaluation
 from autocnn.keys import as_key, child, rng
 from autocnn.ops.arguments import whole
-from autocnn.training import sample_weight as weights
+from autocnn.training import arguments
 from autocnn.training.evaluation import evaluate
+from autocnn.training.sample_weight import drop_zero_weights, example_weights
 from autocnn.training.state import Run, TrainState, epochs_since_best
-from autocnn.training.step import ADVICE, Steps
-from autocnn.trees import count, leaves, tree_map
-from reference import validate as checks
+from autocnn.training.step import ADVICE, train_batches
+from autocnn.trees import leaves, tree_map
+from reference import validate
 from reference.loss import cross_entropy
 
-__all__ = ["train"]
+__all__ = ["METRICS", "SNAPSHOTS", "train"]
 
 SNAPSHOTS = (0, 1, 5, 15, 40, 80)
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc")
 
 
+@renamed_arguments(measured="metric_subset")
 def train(
-    params,
-    data,
-    model=None,
-    state=None,
-    optimizer=None,
-    epochs=80,
-    batch_size=18,
-    seed=11,
-    snapshots=SNAPSHOTS,
-    progress=False,
+    params: Any,
+    data: Any,
+    model: Any = None,
+    state: Any = None,
+    optimizer: optim.Optimizer | None = None,
+    epochs: int = 80,
+    batch_size: int = 18,
+    seed: Any = 11,
+    snapshots: Container[int] = SNAPSHOTS,
+    progress: bool = False,
     *,
-    augment=None,
-    measured=None,
-    sample_weight=None,
-    class_weight=None,
-    patience=None,
-    monitor="val_acc",
-    restore="last",
-    on_step=None,
-    on_epoch=None,
-    start=None,
-):
-    """Train on ``data.x_train`` and return a ``Run``; the defaults are the chapter's run of
-    TinyCNN. Changes no argument.
+    augment: Callable[[Any, np.ndarray], np.ndarray] | None = None,
+    metric_subset: int | None = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    patience: int | None = None,
+    monitor: str = "val_acc",
+    restore: str = "last",
+    on_step: Callable[[TrainState], None] | None = None,
+    on_epoch: Callable[[TrainState], None] | None = None,
+    start: TrainState | None = None,
+) -> Run:
+    """Train a network and return a ``Run``. Changes no argument.
 
-    One generator ``default_rng(seed)`` serves the whole run: each epoch takes one permutation and
-    goes through it in batches, the last of which may be short. Metrics on the whole training and
-    validation sets are taken before training and after each epoch. The optimizer defaults to
-    ``sgd(0.12)``; images are cast to the parameters' dtype. ``progress`` shows a bar on stderr.
+    The defaults train the chapter's TinyCNN as the chapter does. Each epoch goes through the
+    training images once, in batches of a new permutation; the last batch may be short. Metrics are
+    taken before training, as epoch 0, and after each epoch.
 
-    augment: function (key, x) -> x that changes a batch of training images, such as
-    ``augment.shifts(2)``. measured: take the training metrics on this many images, spread evenly
-    over the set, instead of on all. sample_weight: how much each training image counts, (N,).
-    class_weight: how much each class does: K numbers, a dict
-        {class: weight}, or "balanced", by which all classes count the same. A batch's loss is sum_n
-        w_n l_n / sum_n w_n with w_n = sample_weight[n] class_weight[y_n], divided as torch divides
-        by its class weights; images of weight 0 are left out, as though they were not there. The
-        metrics are not weighted.
-    patience: stop when so many epochs in a row were not better than the best one before them, epoch
-    0 included. monitor: what makes an epoch better: a higher "val_acc", the default, since a loss
-    can rise by overconfidence in a few
+    Arguments
+    ---------
+    params : tree of float arrays, the initial parameters. Images are cast to their dtype.
+    data : has arrays x_train (N, C, H, W), y_train (N,), x_val and y_val, such as an
+        ``ac.data.Dataset``; images of floats, labels of ints in [0, K).
+    model : the network; it computes its own gradients. Default: the fast TinyCNN that has params.
+    state : the network's state. Default: the one that ``model.init`` gives.
+    optimizer : an ``ac.optim.Optimizer``. Default: ``ac.optim.sgd(0.12)``.
+    epochs : passes over the training images. Default: 80.
+    batch_size : images in a batch. Default: 18.
+    seed : an int, or a tuple of ints. One generator ``default_rng(seed)`` draws the permutations;
+        dropout and augmentation have streams of their own. Default: 11.
+    snapshots : epochs whose first convolution is kept in ``Run.snapshots``. Default: 0, 1, 5, 15,
+        40 and 80.
+    progress : show a bar on stderr. Default: False.
+    augment : function (key, x) -> x that changes a batch of training images, such as
+        ``ac.augment.shifts(2)``. Default: None, images as they are.
+    metric_subset : take the training metrics on this many images, spread evenly over the training
+        set. Default: None, on all of them.
+    sample_weight : (N,), how much each training image counts. Default: None, all the same.
+    class_weight : how much each class counts: K numbers; a dict {class: weight}, 1 for others; or
+        "balanced", inversely to its frequency. Default: None, all the same. With weights, a batch's
+        loss is sum_n w_n l_n / sum_n w_n, w_n = sample_weight[n] class_weight[y_n], as torch
+        divides by its class weights. Images of weight 0 are left out. Metrics are not weighted.
+    patience : stop after this many epochs in a row that are not better than the best one before
+        them, epoch 0 included. Default: None, never.
+    monitor : what makes an epoch better: a higher "val_acc" or a lower "val_loss"; the first of
+        equals is the best. Default: "val_acc", since a loss can rise by overconfidence in a few
         images while more and more are right (Guo et al. 2017, On calibration of modern neural
-        networks, figure 3); or a lower "val_loss", which is finer where the accuracy has few
-        values. Of equals, the first is best.
-    restore: return the parameters, state and optimizer state of the "last" epoch, or of the "best"
-    one. on_step, on_epoch: functions of a ``TrainState``, called after each step and after each epoch's
-    metrics, epoch 0 included. start: a ``TrainState`` of a run with the same arguments, in place of
-    ``params`` and ``state``; the run goes on from there.
-        ``epochs`` may be more than that run's: 5 epochs and 5 more are the same bits as 10, if the
-        optimizer is the same.
+        networks, figure 3); the loss is finer where the accuracy has few values.
+    restore : return the parameters, state and optimizer state of the "last" or the "best" epoch.
+        Default: "last".
+    on_step, on_epoch : functions called with the ``TrainState`` after each step, and after each
+        epoch's metrics, epoch 0 included. Default: None.
+    start : the ``TrainState`` of a run with the same arguments to go on from, in place of params
+        and state. Default: None. ``epochs`` may be more than that run's: 5 epochs and 5 more give
+        the bits of 10, if the optimizer is the same.
 
-    Raises ValueError for data, trees or counts that do not fit, and ``Diverged`` when the loss, the
-    parameters or the state become infinite or NaN; it names the epoch, the step (the first is 1),
-    and the layer or leaf in which that began.
+    Raises ValueError for data, trees or numbers that do not fit, and ``Diverged``, a ValueError,
+    when the loss, the parameters or the state become infinite or NaN; it names the epoch, the step
+    (the first is 1), and the layer or leaf in which that began.
     """
     epochs, batch_size = whole(epochs, "epochs"), whole(batch_size, "batch_size")
     patience = None if patience is None else whole(patience, "patience")
-    _check_kinds(model, optimizer)
-    _check_words(monitor=(monitor, ("val_acc", "val_loss")), restore=(restore, ("last", "best")))
-    model = _tiny_cnn_of(params) if model is None else model
-    x, y, x_val, y_val = _cast(params, data)
-    if state is None:
-        state = _fresh_state(model, x.shape[1:])
+    arguments.check_choice("monitor", monitor, ("val_acc", "val_loss"))
+    arguments.check_choice("restore", restore, ("last", "best"))
+    arguments.check_methods(model, optimizer)
     optimizer = optim.sgd(0.12) if optimizer is None else optimizer
-    opt_state, step, loss, best = optimizer.init(params), 0, np.nan, None
-    history = {name: [] for name in ("epoch", *METRICS)}
-    if start is not None:
-        if not isinstance(start, TrainState):
-            hint = (
-                "; this is a whole Run: pass start=run.train_state"
-                if isinstance(start, Run)
-                else ""
-            )
-            raise ValueError(
-                f"start must be the TrainState of a run to go on from; got {type(start).__name__}{hint}"
-            )
-        params, state, opt_state, step, loss, _, best = start
-        history = {name: list(values) for name, values in start.history.items()}
-    outputs = checks.call(model, params, state, x)
+    model = arguments.tiny_cnn_of(params) if model is None else model
+    x, y, x_val, y_val = arguments.cast_data(params, data)
+    arguments.check_start(start)
+    now = start or _before_training(model, params, state, optimizer, x.shape[1:])
+    outputs = validate.call(model, now.params, now.state, x)
     cross_entropy.check(y, len(x), outputs)
-    weight = weights.of_examples(y, outputs[0], sample_weight, class_weight)
-    x, y, weight = weights.present(x, y, weight)
-    sample = _spread(len(x), measured)
-    shuffle = rng(seed)
-    dropout_key, augment_key = (
-        child(as_key(seed), 0),
-        child(as_key(seed), 1),
-    )  # branches that the shuffling does not touch
-    kept, steps, batches = {}, Steps(model, optimizer), -(-len(x) // batch_size)
-    if restore == "best" and history["epoch"] and best is None:
-        best = _itself_best(start, monitor, batches)
+    weights = example_weights(y, outputs[0], sample_weight, class_weight)
+    x, y, weights = drop_zero_weights(x, y, weights)
+    subset = arguments.even_subset(len(x), metric_subset)
+    if restore == "best":
+        now = _with_best(now, monitor, steps_per_epoch=-(-len(x) // batch_size))
+    kept = {}
 
-    def now():
-        return params, state
-
-    def moment():
-        past = {name: list(values) for name, values in history.items()}
-        return TrainState(params, state, opt_state, step, float(loss), past, best)
-
-    def metrics(epoch, images, labels):
-        found = evaluate(model, params, state, images, labels)
-        if not np.isfinite(found[0]):
-            why = divergence.of_evaluation(model, params, state, images)
-            kind = "validation" if images is x_val else "training"
-            raise Diverged(
-                f"the {kind} loss became {found[0]} at epoch {epoch}, step {step}: {why}; {ADVICE}"
-            )
-        return found
-
-    def record(epoch):
-        nonlocal best
-        values = (*metrics(epoch, x[sample], y[sample]), *metrics(epoch, x_val, y_val))
-        for name, value in zip(history, (epoch, *values), strict=True):
-            history[name].append(value)
-        if restore == "best" and not epochs_since_best(history, monitor):
-            best = moment()._replace(best=None)
-        if epoch in snapshots and (kernels := _first_kernels(params)) is not None:
-            kept[epoch] = kernels.copy()
+    def end_epoch(now: TrainState, epoch: int) -> TrainState:
+        values = (
+            *_metrics(model, now, x[subset], y[subset], "training", epoch),
+            *_metrics(model, now, x_val, y_val, "validation", epoch),
+        )
+        now = _record(now, (epoch, *values), monitor if restore == "best" else None)
+        if epoch in snapshots and (w := _first_convolution(now.params)) is not None:
+            kept[epoch] = w.copy()
         if on_epoch is not None:
-            on_epoch(moment())
+            on_epoch(now)
+        return now
 
-    with _threads_for(params, batch_size):
-        if not history["epoch"]:
-            record(0)
+    shuffle = rng(seed)
+    with arguments.limit_threads(params, batch_size):
+        if not now.history["epoch"]:
+            now = end_epoch(now, 0)
         for epoch in tqdm(
             range(1, epochs + 1), desc="training", unit="epoch", disable=not progress
         ):
             order = shuffle.permutation(len(x))
-            if (
-                epoch in history["epoch"]
-            ):  # a run that goes on repeats the draws of its past, not the steps
+            if epoch in now.history["epoch"]:  # a resumed run repeats the draws of its past
                 continue
-            if patience is not None and epochs_since_best(history, monitor) >= patience:
+            if patience is not None and epochs_since_best(now.history, monitor) >= patience:
                 break
-            with steps.blamed(now):
-                for i in range(step - (epoch - 1) * batches, batches):
-                    chosen = order[i * batch_size : (i + 1) * batch_size]
-                    images = (
-                        x[chosen]
-                        if augment is None
-                        else augment(child(augment_key, step), x[chosen])
-                    )
-                    batch = (
-                        (images, y[chosen])
-                        if weight is None
-                        else (images, y[chosen], weight[chosen])
-                    )
-                    key, where = child(dropout_key, step), f"epoch {epoch}, step {step + 1}"
-                    loss, params, opt_state, state = steps.take(
-                        params, state, opt_state, batch, key, where
-                    )
-                    step += 1
-                    if on_step is not None:
-                        on_step(moment())
-                record(epoch)
-    ended = moment()
-    at = ended if restore == "last" else best
-    return Run(
-        at.params, at.state, history, kept, at.opt_state, model, at.history["epoch"][-1], ended
-    )
+            batches = _batches((x, y, weights), order, batch_size, epoch, now.step, seed, augment)
+            now = end_epoch(train_batches(model, optimizer, now, batches, on_step), epoch)
+    at = now if restore == "last" else now.best
+    epoch = at.history["epoch"][-1]
+    return Run(at.params, at.state, now.history, kept, at.opt_state, model, epoch, now)
 
 
-def _itself_best(start, monitor, batches):
-    """The moment to start from, as the best so far, which it is unless some epoch before it was
-    better.
-    """
-    if (
-        epochs_since_best(start.history, monitor)
-        or start.step != batches * start.history["epoch"][-1]
-    ):
-        epoch = start.history["epoch"][-1 - epochs_since_best(start.history, monitor)]
+def _before_training(
+    model: Any, params: Any, state: Any, optimizer: optim.Optimizer, shape: tuple[int, int, int]
+) -> TrainState:
+    if state is None:  # what init gives does not depend on its key: no weights are drawn for it
+        state = tree_map(np.array, model.init(None, shape)[2])
+    history = {name: [] for name in ("epoch", *METRICS)}
+    return TrainState(params, state, optimizer.init(params), 0, np.nan, history)
+
+
+def _with_best(now: TrainState, monitor: str, steps_per_epoch: int) -> TrainState:
+    """The state to go on from, with the one at its best epoch, which it holds or is itself."""
+    if now.best is not None or not now.history["epoch"]:
+        return now
+    since_best = epochs_since_best(now.history, monitor)
+    if since_best or now.step != steps_per_epoch * now.history["epoch"][-1]:
+        epoch = now.history["epoch"][-1 - since_best]
         raise ValueError(
-            f"restore='best' needs the parameters of epoch {epoch}, the best so far, which start does not hold: begin the run "
-            "with restore='best' too, or go on with restore='last'"
+            f"restore='best' needs the parameters of epoch {epoch}, the best so far, which start "
+            "does not hold: begin the run with restore='best' too, or go on with restore='last'"
         )
-    return start
+    return now._replace(best=now)
 
 
-def _threads_for(params, batch_size):
-    """Hold BLAS to one thread while a tiny network trains: its matrix products are over before a
-    second thread has woken.
-    """
-    if batch_size * count(params) > 1e6:
-        return contextlib.nullcontext()
-    from autocnn.fast import threadpool
-
-    return threadpool.single_threaded_blas()
-
-
-def _spread(n, count):
-    """The indices of ``count`` of n images, evenly spread; all of them for None."""
-    if count is None or whole(count, "measured") >= n:
-        return slice(None)
-    return np.arange(count) * n // count
-
-
-def _check_kinds(model, optimizer):
-    """Say what to pass in place of a function that makes a model or an optimizer, or of a
-    learning rate.
-    """
-    for name, value, needed, such_as in (
-        (
-            "model",
-            model,
-            ("apply", "loss_and_grad"),
-            "a network, such as model=ac.models.tiny_cnn()",
-        ),
-        (
-            "optimizer",
-            optimizer,
-            ("init", "update"),
-            "an optimizer, such as optimizer=ac.optim.sgd(0.1)",
-        ),
-    ):
-        if value is not None and not all(
-            callable(getattr(value, method, None)) for method in needed
-        ):
-            called = getattr(value, "__name__", "") if callable(value) else ""
-            got = (
-                f"the function {called}, which makes one when it is called"
-                if called
-                else repr(value)
-            )
-            raise ValueError(f"{name} must be {such_as}; got {got}")
+def _batches(
+    data: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+    order: np.ndarray,
+    batch_size: int,
+    epoch: int,
+    first: int,
+    seed: Any,
+    augment: Callable | None,
+) -> Iterator[tuple[str, tuple, Any]]:
+    """Yield (name, batch, key) for the steps of an epoch from step ``first`` of the run on."""
+    x, y, weights = data
+    per_epoch = -(-len(x) // batch_size)
+    # Two streams that the shuffling, which uses the seed itself, does not touch.
+    dropout_key, augment_key = child(as_key(seed), 0), child(as_key(seed), 1)
+    for step in range(first, epoch * per_epoch):
+        begin = (step - (epoch - 1) * per_epoch) * batch_size
+        chosen = order[begin : begin + batch_size]
+        images = x[chosen]
+        if augment is not None:
+            images = augment(child(augment_key, step), images)
+        batch = (images, y[chosen]) if weights is None else (images, y[chosen], weights[chosen])
+        yield f"epoch {epoch}, step {step + 1}", batch, child(dropout_key, step)
 
 
-def _check_words(**options):
-    """Raise ValueError for an option, name=(value, words), whose value is none of its words."""
-    for name, (value, words) in options.items():
-        if value not in words:
-            raise ValueError(f"{name} must be {' or '.join(map(repr, words))}; got {value!r}")
-
-
-def _cast(params, data):
-    """Return the data's four arrays, the images in the parameters' dtype, after checking that
-    they are images and labels.
-    """
-    pairs = leaves(params)
-    if not pairs:
-        raise ValueError(
-            "there is nothing to train: params have no leaves; make them by model.init(key, shape)"
+def _metrics(
+    model: Any, now: TrainState, x: np.ndarray, labels: np.ndarray, name: str, epoch: int
+) -> tuple[float, float]:
+    """Loss and accuracy of images; ``Diverged`` when the loss is not finite."""
+    loss, accuracy = evaluate(model, now.params, now.state, x, labels)
+    if not np.isfinite(loss):
+        why = explain_evaluation(model, now.params, now.state, x)
+        raise Diverged(
+            f"the {name} loss became {loss} at epoch {epoch}, step {now.step}: {why}; {ADVICE}"
         )
-    for path, leaf in pairs:
-        checks.floats(f"params leaf '{path}'", leaf)
-    for name in ("x_train", "y_train", "x_val", "y_val"):
-        if not hasattr(data, name):
-            raise ValueError(
-                f"data needs x_train, y_train, x_val and y_val, got {type(data).__name__}; use ac.data.patterns()"
-            )
-    x, y, x_val, y_val = (
-        np.asarray(a) for a in (data.x_train, data.y_train, data.x_val, data.y_val)
-    )
-    for name, a in (("x_train", x), ("x_val", x_val)):
-        if len(a) == 0:
-            raise ValueError(
-                f"data.{name} is empty; a data set needs at least one image for training and one for validation"
-            )
-        checks.floats(f"data.{name}", a)
-    dtype = pairs[0][1].dtype
-    return x.astype(dtype, copy=False), y, x_val.astype(dtype, copy=False), y_val
+    return loss, accuracy
 
 
-def _fresh_state(model, shape):
-    """The state that init gives. It does not depend on the key, so that no weights need be
-    drawn.
-    """
-    return tree_map(np.array, model.init(None, shape)[2])
+def _record(now: TrainState, values: tuple, monitor: str | None) -> TrainState:
+    """Append an epoch's values to the history; keep the state if it is the best by ``monitor``."""
+    columns = zip(now.history.items(), values, strict=True)
+    now = now._replace(history={name: [*column, value] for (name, column), value in columns})
+    if monitor is not None and epochs_since_best(now.history, monitor) == 0:
+        now = now._replace(best=now._replace(best=None))
+    return now
 
 
-def _tiny_cnn_of(params):
-    """The fast TinyCNN whose parameters these are: filters, kernel and classes are read off
-    their shapes.
-    """
-    from autocnn import fast  # costs a tenth of a second, which only training should pay
-
-    shapes = {path: np.shape(leaf) for path, leaf in leaves(params)}
-    w, out = shapes.get("0.w", ()), shapes.get("4.w", ())
-    if list(shapes) != ["0.w", "0.b", "4.w", "4.b"] or len(w) != 4 or len(out) != 2:
-        raise ValueError(
-            f"train assumes TinyCNN, whose leaves are 0.w, 0.b, 4.w and 4.b; these params have {', '.join(shapes) or 'none'}. "
-            "Pass the network that they belong to: train(params, data, model=...)"
-        )
-    return models.tiny_cnn(classes=out[1], filters=w[0], kernel=w[2:], nn=fast)
-
-
-def _first_kernels(params):
+def _first_convolution(params: Any) -> np.ndarray | None:
     return next((leaf for _, leaf in leaves(params) if leaf.ndim == 4), None)

@@ -1,85 +1,137 @@
-"""Steps: one batch, its gradient, one move of the parameters; and who is to blame when a number
-is no longer finite.
-"""
+"""Training steps: one batch, its gradient, and one update of the parameters."""
 
-import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
-from autocnn.inspection import diagnose as divergence
-from autocnn.inspection.diagnose import Diverged
-from autocnn.training import sample_weight as weights
+from autocnn.deprecation import renamed_names
+from autocnn.inspection.diagnose import Diverged, explain_loss, explain_update
+from autocnn.optim import Optimizer
+from autocnn.training.sample_weight import drop_zero_weights
+from autocnn.training.state import TrainState
 
-__all__ = ["ADVICE", "Steps", "once"]
+__all__ = ["ADVICE", "diagnose", "step", "train_batches", "train_one_pass"]
 
 ADVICE = "lower the rate or clip gradients"
 
 
-class Steps:
-    """Takes steps with a model and an optimizer, and remembers the last one's place and
-    gradients, to tell who is to blame.
+def step(
+    model: Any,
+    optimizer: Optimizer,
+    params: Any,
+    state: Any,
+    opt_state: Any,
+    batch: tuple,
+    key: Any = None,
+) -> tuple[Any, Any, Any, float, Any]:
+    """Take one step on a batch (x, labels) or (x, labels, weights).
+
+    Returns (params, state, opt_state, loss, grads): the trees after the step, the batch's mean loss
+    before it, and its gradients. Where the loss is not finite, params and opt_state stay as they
+    are. Changes no argument.
     """
+    loss, grads, state = model.loss_and_grad(params, state, batch, key)
+    if np.isfinite(loss):
+        params, opt_state = optimizer.update(params, grads, opt_state)
+    return params, state, opt_state, loss, grads
 
-    def __init__(self, model, optimizer):
-        """Nothing has been done yet."""
-        self.model, self.optimizer = model, optimizer
-        self.where, self.grads = "the start", None
 
-    def take(self, params, state, opt_state, batch, key, where):
-        """Return (loss, params, opt_state, state) after the step on a batch (x, labels[, weights]);
-        ``where`` is its name.
+def train_batches(
+    model: Any,
+    optimizer: Optimizer,
+    start: TrainState,
+    batches: Iterable[tuple[str, tuple, Any]],
+    on_step: Callable[[TrainState], None] | None = None,
+) -> TrainState:
+    """Take one step for each (name, batch, key) and return the ``TrainState`` after the last.
 
-        ``Diverged``, naming ``where`` and a layer, when the loss is not finite.
-        """
-        loss, grads, after = self.model.loss_and_grad(params, state, batch, key)
-        if not np.isfinite(loss):
-            why = divergence.of_loss(self.model, params, state, batch[0], True, key)
-            raise Diverged(f"the loss became {loss} at {where}: {why}; {ADVICE}")
-        self.where, self.grads = where, grads
-        return loss, *self.optimizer.update(params, grads, opt_state), after
+    name: what an error calls the step, such as "epoch 1, step 5". on_step: called with the
+    ``TrainState`` after each step.
 
-    @contextlib.contextmanager
-    def blamed(self, now):
-        """Turn a ValueError within ``with`` into ``Diverged`` where what ``now()`` returns,
-        (params, state), is not finite.
-
-        A network refuses such trees at the next step, and so costs nothing to ask; the step to name
-        is the last one taken.
-        """
+    Raises ``Diverged`` when the loss, the parameters or the state stop being finite; it names the
+    step and the layer or leaf in which that began.
+    """
+    now, last, grads = start, None, None
+    for name, batch, key in batches:
         try:
-            yield
-        except Diverged:
-            raise
+            params, state, opt_state, loss, grads_now = step(
+                model, optimizer, now.params, now.state, now.opt_state, batch, key
+            )
         except ValueError as error:
-            self.check(*now(), error)
+            cause = diagnose(model, now, grads, last, batch, key, name)
+            if cause:
+                raise Diverged(f"{cause}; {ADVICE}") from error
             raise
+        if not np.isfinite(loss):
+            cause = explain_loss(model, now.params, now.state, batch[0], True, key)
+            raise Diverged(f"the loss became {loss} at {name}: {cause}; {ADVICE}")
+        now = now._replace(
+            params=params, state=state, opt_state=opt_state, step=now.step + 1, loss=float(loss)
+        )
+        last, grads = name, grads_now
+        if on_step is not None:
+            on_step(now)
+    cause = None if last is None else explain_update(now.params, now.state, grads)
+    if cause:
+        raise Diverged(f"at {last}, {cause}; {ADVICE}")
+    return now
 
-    def check(self, params, state, error=None):
-        """Raise ``Diverged``, because of ``error``, if params, state or the last gradients are
-        not finite.
-        """
-        why = divergence.of_update(params, state, self.grads)
-        if why is not None:
-            raise Diverged(f"at {self.where}, {why}; {ADVICE}") from error
 
+def diagnose(
+    model: Any,
+    now: TrainState,
+    grads: Any,
+    last: str | None,
+    batch: tuple,
+    key: Any,
+    name: str,
+) -> str | None:
+    """Say where numbers stopped being finite, after the step ``name`` raised a ValueError.
 
-def once(model, params, state, optimizer, opt_state, data, batch_size, seed):
-    """Go once through ``data``, (x, labels, weights or None), in its order. Returns (params, state,
-    opt_state).
+    now, grads: the ``TrainState`` before that step and the gradients of the step ``last`` before
+    it, both None at the first. A network refuses parameters that are not finite, which the last
+    step made; clipping refuses such gradients, which are computed again here.
 
-    The key of a step is (seed, number of the step). ``Diverged`` when the loss, the parameters or
-    the state do.
+    Returns None when all is finite: the error then has another cause.
     """
-    parts = [part for part in weights.present(*data) if part is not None]
-    steps = Steps(model, optimizer)
-    with steps.blamed(lambda: (params, state)):
-        for start in range(0, len(parts[0]), batch_size):
-            batch, step = (
-                tuple(part[start : start + batch_size] for part in parts),
-                int(opt_state["step"]),
-            )
-            _, params, opt_state, state = steps.take(
-                params, state, opt_state, batch, (seed, step), f"step {step + 1}"
-            )
-    steps.check(params, state)
-    return params, state, opt_state
+    cause = None if last is None else explain_update(now.params, now.state, grads)
+    if cause:
+        return f"at {last}, {cause}"
+    try:
+        _, grads, _ = model.loss_and_grad(now.params, now.state, batch, key)
+    except ValueError:
+        return None
+    cause = explain_update(now.params, now.state, grads)
+    return f"at {name}, {cause}" if cause else None
+
+
+def train_one_pass(
+    model: Any,
+    params: Any,
+    state: Any,
+    optimizer: Optimizer,
+    opt_state: Any,
+    data: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+    batch_size: int,
+    seed: Any,
+) -> tuple[Any, Any, Any]:
+    """Train for one pass over ``data`` (x, labels, weights or None), in its order.
+
+    Returns (params, state, opt_state). The key of a step is (seed, number of the step), which the
+    optimizer's state counts. Raises ``Diverged`` as ``train_batches`` does.
+    """
+    parts = [part for part in drop_zero_weights(*data) if part is not None]
+    first = int(opt_state["step"])
+
+    def batches():
+        for i, begin in enumerate(range(0, len(parts[0]), batch_size), first):
+            batch = tuple(part[begin : begin + batch_size] for part in parts)
+            yield f"step {i + 1}", batch, (seed, i)
+
+    start = TrainState(params, state, opt_state, first, np.nan, {})
+    end = train_batches(model, optimizer, start, batches())
+    return end.params, end.state, end.opt_state
+
+
+__getattr__ = renamed_names(__name__, {"once": "autocnn.training.step.train_one_pass"})

@@ -57,8 +57,8 @@ def accuracy(network, data_name, width=1.0, seed=0, nn=None, progress=False):
         seed,
         snapshots=(),
         augment=recipes.augmentation(recipe, inputs.low),
-        measured=5000,
-        on_epoch=(lambda moment: print(_line(moment.history), file=sys.stderr, flush=True))
+        metric_subset=5000,
+        on_epoch=(lambda now: print(_line(now.history), file=sys.stderr, flush=True))
         if progress
         else None,
     )

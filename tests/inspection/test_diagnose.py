@@ -10,7 +10,7 @@ import pytest
 import autocnn as ac
 import reference
 from autocnn import optim
-from autocnn.inspection import diagnose as divergence
+from autocnn.inspection import diagnose
 from autocnn.training import Diverged
 from autocnn.trees import leaves, tree_map
 
@@ -55,10 +55,10 @@ def test_the_first_layer_is_named(nn, where, generator):
     x = generator.random((3, 1, 8, 8)) + 10
     params = tree_map(np.abs, params)  # so that all sums are above 0
     assert (
-        divergence.of_loss(model, params, state, x, True)
+        diagnose.explain_loss(model, params, state, x, True)
         == f"layer {where} (bad) is the first whose output is not finite"
     )
-    assert divergence.of_evaluation(model, params, state, np.concatenate([x * 0, x]), 3) == (
+    assert diagnose.explain_evaluation(model, params, state, np.concatenate([x * 0, x]), 3) == (
         f"layer {where} (bad) is the first whose output is not finite"
     )
 
@@ -68,7 +68,7 @@ def test_the_sum_of_a_residual_can_be_the_first(nn):
     model = nn.serial(nn.residual(nn.identity()), nn.flatten(), nn.dense(2))
     _, params, state = model.init(0, (1, 2, 2), "float32")
     x = np.full((1, 1, 2, 2), 3e38, "float32")
-    assert divergence.of_loss(model, params, state, x, True).startswith(
+    assert diagnose.explain_loss(model, params, state, x, True).startswith(
         "layer 0 (residual) is the first"
     )
 
@@ -85,7 +85,7 @@ def test_the_walk_draws_the_masks_of_the_failed_step(nn, generator):
     x[0, 0, 3, 3] = 1.5e38
     for key in range(12):
         y = model.parts[0].forward(params[0], state[0], x, True, ac.keys.child(key, 0))[0]
-        said = divergence.of_loss(model, params, state, x, True, key)
+        said = diagnose.explain_loss(model, params, state, x, True, key)
         assert np.isfinite(y).all() != ("is the first whose output is not finite" in said)
 
 
@@ -95,7 +95,7 @@ def test_a_loss_alone_can_overflow(nn):
     params[1]["w"][:] = [[3e38, -3e38]]
     x = np.ones((1, 1, 1, 1), "float32")
     assert not np.isfinite(model.loss_and_grad(params, state, (x, np.array([1])))[0])
-    assert divergence.of_loss(model, params, state, x, True) == (
+    assert diagnose.explain_loss(model, params, state, x, True) == (
         "every layer's output is finite, but the loss of logits as large as 3e+38 is not"
     )
 
@@ -108,7 +108,7 @@ def test_a_model_without_layers(tiny):
             return np.full((len(x), 3), np.nan), state
 
     assert (
-        divergence.of_loss(Own(), params, state, x, True)
+        diagnose.explain_loss(Own(), params, state, x, True)
         == "the network is the first whose output is not finite"
     )
 
@@ -217,7 +217,7 @@ def test_gradients_that_are_not_finite(tiny, patterns, clipped):
     optimizer = optim.clip_by_global_norm(optim.sgd(0.1), 5.0) if clipped else optim.sgd(0.1)
     words = told(lambda: ac.train(tiny[1], patterns, model=model, optimizer=optimizer, epochs=2))
     assert words.startswith(
-        "at epoch 1, step 7, the gradient of params leaf '4.w' became nan, the first on the way back"
+        "at epoch 1, step 7, the gradient of params leaf '4.w' became nan, the first in the backward"
     )
 
 
@@ -226,7 +226,7 @@ def test_state_that_overflows(patterns, nn):
     _, params, state = model.init(3, (1, 8, 8), "float32")
     data = patterns._replace(x_train=patterns.x_train.astype("float32") * np.float32(1e19))
     words = told(
-        lambda: ac.train(params, data, model=model, state=state, epochs=1, measured=1, seed=1)
+        lambda: ac.train(params, data, model=model, state=state, epochs=1, metric_subset=1, seed=1)
     )
     assert re.search(r"epoch \d, step \d+", words) and (
         "state leaf '0." in words or "layer 0 (batch_norm)" in words

@@ -1,4 +1,4 @@
-"""What ``train`` offers beyond the chapter: augmentation, measured samples, moments to go on
+"""What ``train`` offers beyond the chapter: augmentation, metrics on a subset, moments to go on
 from, and divergence.
 """
 
@@ -29,7 +29,7 @@ def setting(patterns):
         batch_size=10,
         seed=2,
         augment=ac.augment.shifts(1),
-        measured=7,
+        metric_subset=7,
     )
 
 
@@ -110,21 +110,21 @@ def same_params(run, other):
     )
 
 
-def test_measured_is_an_even_sample(setting):
+def test_metric_subset_is_evenly_spread(setting):
     data, model = setting["data"], setting["model"]
     run = ac.train(**setting | dict(epochs=1))
     at = [0, 4, 9, 14, 19, 24, 29]  # i * 34 // 7
     want = ac.evaluate(model, run.params, run.state, data.x_train[at], data.y_train[at])
     assert (run.history["train_loss"][-1], run.history["train_acc"][-1]) == want
-    every = ac.train(**setting | dict(epochs=1, measured=34))
-    assert every.history == ac.train(**setting | dict(epochs=1, measured=None)).history
+    every = ac.train(**setting | dict(epochs=1, metric_subset=34))
+    assert every.history == ac.train(**setting | dict(epochs=1, metric_subset=None)).history
     assert every.history != run.history
 
 
-@pytest.mark.parametrize("measured", [0, -1, 2.5, True])
-def test_measured_must_be_a_count(setting, measured):
-    with pytest.raises(ValueError, match="measured"):
-        ac.train(**setting | dict(measured=measured))
+@pytest.mark.parametrize("metric_subset", [0, -1, 2.5, True])
+def test_metric_subset_must_be_a_count(setting, metric_subset):
+    with pytest.raises(ValueError, match="metric_subset"):
+        ac.train(**setting | dict(metric_subset=metric_subset))
 
 
 @pytest.mark.parametrize("rate, dtype", [(1e30, "float32"), (1e200, "float32"), (1e200, "float64")])

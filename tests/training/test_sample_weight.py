@@ -11,7 +11,7 @@ import autocnn as ac
 import reference
 from autocnn.ops import log_softmax
 from autocnn.training import mpi as parallel
-from autocnn.training import sample_weight as weights
+from autocnn.training import sample_weight
 from autocnn.trees import leaves, tree_map
 
 pytestmark = pytest.mark.kernels
@@ -93,7 +93,7 @@ def test_class_weights_are_torchs(nn, generator):
         logits, torch.tensor(labels), torch.tensor(by_class, dtype=torch.float64)
     )
     theirs.backward()
-    each = weights.of_examples(labels, 3, None, by_class)
+    each = sample_weight.example_weights(labels, 3, None, by_class)
     loss, grads, _ = model.loss_and_grad(params, state, (x, labels, each))
     assert loss == pytest.approx(theirs.item(), rel=1e-13)
     np.testing.assert_allclose(grads[1]["w"], w.grad.numpy(), rtol=1e-11, atol=1e-14)
@@ -146,12 +146,12 @@ def test_bad_weights_of_a_batch(nn, batch, bad, words):
 
 def test_balanced():
     labels = np.array([0, 0, 0, 1, 3, 3])
-    found = weights.balanced(labels, 4)
+    found = sample_weight.balanced_class_weights(labels, 4)
     np.testing.assert_allclose(found, [6 / 9, 2, 1, 1])
     np.testing.assert_allclose(
-        weights.balanced(labels, 4, np.array([1, 1, 1, 3, 0, 0])), [1, 1, 1, 1]
+        sample_weight.balanced_class_weights(labels, 4, np.array([1, 1, 1, 3, 0, 0])), [1, 1, 1, 1]
     )
-    each = weights.of_examples(labels, 4, None, "balanced")
+    each = sample_weight.example_weights(labels, 4, None, "balanced")
     np.testing.assert_allclose(np.bincount(labels, each), [2, 2, 0, 2])
     sklearn = pytest.importorskip("sklearn.utils.class_weight")
     np.testing.assert_allclose(
@@ -162,12 +162,16 @@ def test_balanced():
 
 def test_weights_of_examples():
     labels = np.array([0, 1, 2, 1])
-    assert weights.of_examples(labels, 3) is None
-    assert weights.of_examples(labels, 3, [2, 2, 2, 2]) is None  # a factor on all changes nothing
+    assert sample_weight.example_weights(labels, 3) is None
+    assert (
+        sample_weight.example_weights(labels, 3, [2, 2, 2, 2]) is None
+    )  # a factor on all changes nothing
     np.testing.assert_array_equal(
-        weights.of_examples(labels, 3, [1, 2, 3, 4], {1: 10}), [1, 20, 3, 40]
+        sample_weight.example_weights(labels, 3, [1, 2, 3, 4], {1: 10}), [1, 20, 3, 40]
     )
-    np.testing.assert_array_equal(weights.of_examples(labels, 3, None, [5, 6, 7]), [5, 6, 7, 6])
+    np.testing.assert_array_equal(
+        sample_weight.example_weights(labels, 3, None, [5, 6, 7]), [5, 6, 7, 6]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""The arguments of ``train``: checked, cast to the parameters' dtype, and given defaults."""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+from autocnn import models
+from autocnn.ops.arguments import whole
+from autocnn.training.state import Run, TrainState
+from autocnn.trees import count, leaves
+from reference import validate
+
+__all__ = [
+    "cast_data",
+    "check_choice",
+    "check_methods",
+    "check_start",
+    "even_subset",
+    "limit_threads",
+    "tiny_cnn_of",
+]
+
+
+def check_methods(model: Any, optimizer: Any) -> None:
+    """Raise ValueError for anything but a network and an optimizer, or None for a default.
+
+    Such as the function that builds one, or a learning rate.
+    """
+    network = "a network, such as model=ac.models.tiny_cnn()"
+    sgd = "an optimizer, such as optimizer=ac.optim.sgd(0.1)"
+    for name, value, methods, needed in (
+        ("model", model, ("apply", "loss_and_grad"), network),
+        ("optimizer", optimizer, ("init", "update"), sgd),
+    ):
+        if value is None or all(callable(getattr(value, method, None)) for method in methods):
+            continue
+        function = getattr(value, "__name__", "") if callable(value) else ""
+        got = f"the function {function}, which makes one when it is called"
+        raise ValueError(f"{name} must be {needed}; got {got if function else repr(value)}")
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise ValueError for an option whose value is not one of its choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}; got {value!r}")
+
+
+def check_start(start: Any) -> None:
+    """Raise ValueError for anything but a ``TrainState`` or None."""
+    if not isinstance(start, TrainState | None):
+        hint = "; this is a whole Run: pass start=run.train_state" if isinstance(start, Run) else ""
+        raise ValueError(
+            f"start must be the TrainState of a run to go on from; got {type(start).__name__}{hint}"
+        )
+
+
+def cast_data(params: Any, data: Any) -> tuple[np.ndarray, ...]:
+    """Return (x, y, x_val, y_val), the images in the dtype of the parameters, after checking both."""
+    pairs = leaves(params)
+    if not pairs:
+        raise ValueError(
+            "there is nothing to train: params have no leaves; make them by model.init(key, shape)"
+        )
+    for path, leaf in pairs:
+        validate.floats(f"params leaf '{path}'", leaf)
+    names = ("x_train", "y_train", "x_val", "y_val")
+    if not all(hasattr(data, name) for name in names):
+        raise ValueError(
+            f"data needs x_train, y_train, x_val and y_val, got {type(data).__name__}; use "
+            "ac.data.patterns()"
+        )
+    x, y, x_val, y_val = (np.asarray(getattr(data, name)) for name in names)
+    for name, images in (("x_train", x), ("x_val", x_val)):
+        if len(images) == 0:
+            raise ValueError(
+                f"data.{name} is empty; a data set needs at least one image for training and one "
+                "for validation"
+            )
+        validate.floats(f"data.{name}", images)
+    dtype = pairs[0][1].dtype
+    return x.astype(dtype, copy=False), y, x_val.astype(dtype, copy=False), y_val
+
+
+def tiny_cnn_of(params: Any) -> Any:
+    """Return the fast TinyCNN whose parameters these are, its sizes read off their shapes."""
+    from autocnn import fast  # costs a tenth of a second, which only training should pay
+
+    shapes = {path: np.shape(leaf) for path, leaf in leaves(params)}
+    w, out = shapes.get("0.w", ()), shapes.get("4.w", ())
+    if list(shapes) != ["0.w", "0.b", "4.w", "4.b"] or len(w) != 4 or len(out) != 2:
+        raise ValueError(
+            "train assumes TinyCNN, whose leaves are 0.w, 0.b, 4.w and 4.b; these params have "
+            f"{', '.join(shapes) or 'none'}. Pass the network that they belong to: "
+            "train(params, data, model=...)"
+        )
+    return models.tiny_cnn(classes=out[1], filters=w[0], kernel=w[2:], nn=fast)
+
+
+def even_subset(n: int, size: int | None) -> slice | np.ndarray:
+    """Return indices of ``size`` of n images, evenly spread; all of them for None."""
+    if size is None or whole(size, "metric_subset") >= n:
+        return slice(None)
+    return np.arange(size) * n // size
+
+
+def limit_threads(params: Any, batch_size: int) -> contextlib.AbstractContextManager:
+    """Return a context in which a tiny network trains with one thread of BLAS: its matrix products
+    are over before a second thread has woken.
+    """
+    if batch_size * count(params) > 1e6:
+        return contextlib.nullcontext()
+    from autocnn.fast import threadpool
+
+    return threadpool.single_threaded_blas()
