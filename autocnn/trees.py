@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Tree", "count", "leaves", "tree_map", "unflatten"]
+__all__ = ["Tree", "count", "leaves", "max_relative_difference", "tree_map", "unflatten"]
 
 Tree = Any  # a leaf, or a dict, list or tuple of trees
 
@@ -112,3 +112,21 @@ def _describe(tree: Tree) -> str:
 
 def _path_text(path: tuple[Any, ...]) -> str:
     return f"'{'.'.join(map(str, path))}'" if path else "the root"
+
+
+def max_relative_difference(tree: Tree, other: Tree) -> float:
+    """Return the largest max |a - b| / max |a| over the leaves a of ``tree`` and b of ``other``.
+
+    tree, other: trees of one structure, such as two gradients of one network. A leaf of zeros
+    counts as 0 where b is zero too, and as infinite where it is not. Raises ValueError naming the
+    path where the structures differ.
+
+    >>> max_relative_difference({"w": np.array([1.0, 4.0])}, {"w": np.array([1.0, 5.0])})
+    0.25
+    """
+
+    def difference(a: Any, b: Any) -> float:
+        gap, scale = np.abs(a - b).max(initial=0.0), np.abs(a).max(initial=0.0)
+        return float(gap / scale) if scale > 0 else (np.inf if gap > 0 else 0.0)
+
+    return max((d for _, d in leaves(tree_map(difference, tree, other))), default=0.0)

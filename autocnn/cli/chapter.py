@@ -1,19 +1,17 @@
-"""``autocnn chapter``: every experiment of the chapter, beside what the chapter reports, once or
+"""``autocnn chapter``: every experiment of the chapter beside what the chapter reports, once or
 over many seeds.
 """
 
-import os
 import time
 from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
+from autocnn import experiments
 from autocnn.cli.output import MAX_COUNT
-from autocnn.experiments import chapter as run_chapter
-from autocnn.experiments import repetitions, report
-from autocnn.experiments import seeds as repeated
-from autocnn.experiments.lab import Lab
+from autocnn.experiments import report
+from autocnn.experiments.chapter import choose
 from autocnn.models.interpretations import ENGINES
 from autocnn.text import paragraphs, strict_json, table
 
@@ -22,18 +20,19 @@ def chapter(
     engine: Annotated[
         str,
         typer.Option(
-            help="fast, autograd, reference, or both: every gradient compared; with --seeds fast"
+            help="fast, autograd, reference, or both (default): every gradient compared; "
+            "with --seeds fast"
         ),
     ] = "",
     sections: Annotated[
-        str, typer.Option(help="Sections such as 25.1,25.4; all when left out", metavar="LIST")
+        str, typer.Option(help="Sections such as 25.1,25.4; default: all", metavar="LIST")
     ] = "",
     seeds: Annotated[
         int | None,
-        typer.Option(help="Repeat over so many draws of pictures and weights", max=MAX_COUNT),
+        typer.Option(help="Repeat over this many draws of images and weights", max=MAX_COUNT),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="With --seeds: processes, one a core when left out", max=1000)
+        int | None, typer.Option(help="Processes; default: one per core", max=1000)
     ] = None,
     out: Annotated[
         str, typer.Option(help="Folder for figures, results.json and report.html", metavar="FOLDER")
@@ -48,10 +47,9 @@ def chapter(
     with every figure, results.json and report.html, which needs no other file:
     the folder chapter, or chapter-seeds with --seeds.
 
-    With --seeds, each experiment that depends on a seed is repeated over
-    pictures and weights that share no random stream, and the table tells n,
-    means and 95 % intervals, of paired differences where networks saw the same
-    pictures.
+    With --seeds, each experiment that depends on a seed is repeated over images
+    and weights that share no random stream. The table then gives n, means and
+    95 % intervals, of paired differences where networks saw the same images.
 
     \b
     Examples:
@@ -66,36 +64,21 @@ def chapter(
         )
     if seeds is not None and engine == "both":
         raise ValueError(
-            "--seeds repeats through one engine; use --engine fast, autograd or reference, or leave --seeds away"
+            "--seeds repeats through one engine; use --engine fast, autograd or reference, or "
+            "leave out --seeds"
         )
-    wanted = [s.strip() for s in sections.split(",") if s.strip()] or None
-    needed = (
-        repetitions(wanted) if seeds is None else []
-    )  # a section that there is not is told before anything is written
-    folder, start = (
-        report.check_folder(out or ("chapter" if seeds is None else "chapter-seeds")),
-        time.perf_counter(),
-    )
-    with tqdm(
-        desc="training", unit=" runs", bar_format="{desc}: {n} runs, {elapsed} {postfix}"
-    ) as bar:
-
-        def tick(label):
-            bar.set_postfix_str(label, refresh=False)
-            bar.update()
-
-        if seeds is None:
-            lab = Lab(engine or "both", tick)
-            if (os.cpu_count() or 1) > 1:
-                lab.prepare(needed)
-            found = run_chapter(lab, wanted)
-        else:
-            found, lab = repeated.chapter(
-                seeds, wanted, engine=engine or "fast", workers=workers, tick=tick
-            )
-        bar.set_postfix_str("drawing figures")
-        paths = report.write(folder, found, lab)
-        bar.set_postfix_str("done")
+    start = time.perf_counter()
+    engine = engine or ("both" if seeds is None else "fast")
+    with tqdm(desc="chapter", unit=" jobs", bar_format=PROGRESS) as bar:
+        lab = experiments.Lab(engine, seeds, workers, on_result=progress(bar))
+        wanted = [s.strip() for s in sections.split(",") if s.strip()] or None
+        choose(wanted, seeds is not None)  # an unknown section is reported before a folder is made
+        folder = report.check_folder(out or ("chapter" if seeds is None else "chapter-seeds"))
+        drawn = []
+        found = experiments.chapter(
+            lab, wanted, lambda section: drawn.extend(report.draw(folder, section.figures))
+        )
+        paths = report.write(folder, found, lab, drawn)
     if as_json:
         typer.echo(strict_json(report.results(found, lab)))
         return
@@ -103,9 +86,23 @@ def chapter(
     typer.echo(paragraphs(f"\n{report.legend(found)}\n{report.gradients_sentence(lab)}"))
     if seeds is not None:
         for section in found:
-            typer.echo(
-                paragraphs(f"\n{section.number} {section.title}\n{section.found}\n{section.wrong}")
-            )
+            text = f"\n{section.number} {section.title}\n{section.found}\n{section.wrong}"
+            typer.echo(paragraphs(text))
+    seconds = time.perf_counter() - start
     typer.echo(
-        f"\n{len(paths)} files in {folder} after {time.perf_counter() - start:.1f} s; read {folder / 'report.html'}"
+        f"\n{len(paths)} files in {folder} after {seconds:.1f} s; read {folder / 'report.html'}"
     )
+
+
+PROGRESS = "{desc}: {n}/{total} runs, {elapsed}  {postfix}"
+
+
+def progress(bar: tqdm):
+    """Return an ``on_result`` for a ``Lab`` that shows on ``bar`` what was done, of how much."""
+
+    def on_result(label, left):
+        bar.total = bar.n + 1 + left
+        bar.set_postfix_str(label, refresh=False)
+        bar.update()
+
+    return on_result

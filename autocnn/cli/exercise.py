@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from autocnn.cli.chapter import PROGRESS, progress
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import exercises, report
 from autocnn.models.interpretations import ENGINES
@@ -15,17 +16,15 @@ def exercise(
     number: Annotated[str, typer.Argument(help="25.1 to 25.5, or 1 to 5", metavar="N")],
     seeds: Annotated[
         int,
-        typer.Option(help="Repetitions of each network, over pictures and weights", max=MAX_COUNT),
+        typer.Option(help="Repetitions of each network, over images and weights", max=MAX_COUNT),
     ] = 8,
     engine: Annotated[
         str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")
     ] = "fast",
     workers: Annotated[
-        int | None, typer.Option(help="Processes, one for each core when left out", max=1000)
+        int | None, typer.Option(help="Processes; default: one per core", max=1000)
     ] = None,
-    out: Annotated[
-        str, typer.Option(help="Folder for the figure; exercises when left out", metavar="FOLDER")
-    ] = "exercises",
+    out: Annotated[str, typer.Option(help="Folder for the figure", metavar="FOLDER")] = "exercises",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the results as JSON instead of a table")
     ] = False,
@@ -42,28 +41,18 @@ def exercise(
       autocnn exercise 5 --seeds 20
     """
     folder = report.check_folder(out)
-    with tqdm(
-        desc="training", unit=" runs", bar_format="{desc}: {n} runs, {elapsed} {postfix}"
-    ) as bar:
-
-        def tick(label):
-            bar.set_postfix_str(label, refresh=False)
-            bar.update()
-
-        found = exercises.exercise(number, seeds, engine=engine, workers=workers, tick=tick)
-    from autocnn.plots import chapter as plots  # matplotlib takes a second to import
-
-    paths = []
-    for figure in found.figures:
-        paths.append(folder / f"{figure.name}.png")
-        getattr(plots, figure.draw)(**figure.arguments).savefig(paths[-1])
+    with tqdm(desc="exercise", unit=" runs", bar_format=PROGRESS) as bar:
+        solved = exercises.exercise(
+            number, seeds, engine=engine, workers=workers, on_result=progress(bar)
+        )
+    paths = report.draw(folder, solved.figures)
     if as_json:
         parts = {
-            "exercise": found.number,
-            "question": found.question,
-            "answer": found.answer,
-            "networks": found.numbers,
+            "exercise": solved.number,
+            "question": solved.question,
+            "answer": solved.answer,
+            "networks": solved.numbers,
         }
         typer.echo(strict_json(parts))
         return
-    typer.echo(f"{found!r}\n\nfigure: {', '.join(map(str, paths))}")
+    typer.echo(f"{solved!r}\n\nfigure: {', '.join(map(str, paths))}")

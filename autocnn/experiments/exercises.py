@@ -2,13 +2,16 @@
 seeds, and an answer.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from autocnn.experiments.lab import Lab, Network, cnn, mlp
 from autocnn.experiments.published import FILTERS, WIDTHS
-from autocnn.experiments.repeated import Repeated, cnn, mlp
-from autocnn.experiments.sections import Figure
+from autocnn.experiments.result import Figure
+from autocnn.experiments.sections.sizes import GOOD, count_noun
+from autocnn.plots import chapter as plots
 from autocnn.sweeps.statistics import mean_interval, share_interval
 from autocnn.text import paragraphs, percent, points, table
 
@@ -23,7 +26,6 @@ __all__ = [
     "strided",
 ]
 
-GOOD = 0.98
 HEADERS = (
     "network",
     "parameters",
@@ -50,160 +52,206 @@ class Exercise(NamedTuple):
     answer: str
     baseline: str
     rows: list[tuple]
-    numbers: dict
+    numbers: dict[str, dict[str, Any]]
     figures: list[Figure]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Show the question, the table and the answer, as wide as the terminal."""
-        legend = f"98 % by epoch: the median repetition's. Paired: differences to {self.baseline} on the same pictures."
         question = paragraphs(f"{self.number}  {self.question}")
-        return f"{question}\n\n{table(HEADERS, self.rows)}\n{paragraphs(legend)}\n\n{paragraphs(self.answer)}"
+        legend = paragraphs(
+            "98 % by epoch: the median repetition's. Paired: differences to "
+            f"{self.baseline} on the same images."
+        )
+        rows = table(HEADERS, self.rows)
+        return f"{question}\n\n{rows}\n{legend}\n\n{paragraphs(self.answer)}"
 
 
-def exercise(number, trials=8, **options):
-    """Solve the exercise ``number``, "25.1" or "1" to 5, with so many repetitions; ``options``
-    as for ``Repeated``.
+def exercise(number: str | int, trials: int = 8, **options: Any) -> Exercise:
+    """Solve an exercise of the chapter, with ``trials`` repetitions of each network.
+
+    number: "25.1" to "25.5", or 1 to 5. options: engine ("reference" by default), workers, executor
+    and epochs, as for ``Lab``. Raises ValueError for an unknown number, or fewer than 2 trials.
     """
     name = str(number).strip().removeprefix("25.")
     if name not in EXERCISES:
-        raise ValueError(
-            f"there is no exercise {number!r}; the exercises are {', '.join(f'25.{n}' for n in EXERCISES)}"
-        )
+        exercises = ", ".join(f"25.{n}" for n in EXERCISES)
+        raise ValueError(f"there is no exercise {number!r}; the exercises are {exercises}")
     return EXERCISES[name](trials, **options)
 
 
-def fifth_class(trials=8, **options):
+def fifth_class(trials: int = 8, **options: Any) -> Exercise:
     """Exercise 25.1: add a fifth class, and see at how many classes 3 filters stop sufficing."""
+    counts, filters = (2, 3, 4, 5), (1, 2, 3, 8)
     networks = {
-        f"{k} classes, {f} filter{'s'[: f > 1]}": cnn(k, f)
-        for k in (2, 3, 4, 5)
-        for f in (1, 2, 3, 8)
+        f"{k} classes, {count_noun(f, 'filter')}": cnn(k, f) for k in counts for f in filters
     }
-    runs = Repeated(networks.values(), trials, **options)
+    lab = _trained(networks, trials, options)
     baselines = {name: networks[f"{name[0]} classes, 3 filters"] for name in networks}
-    numbers = _numbers(runs, networks, baselines)
-    gains = {k: numbers[f"{k} classes, 8 filters"]["difference"] for k in (2, 3, 4, 5)}
+    numbers = _numbers(lab, networks, baselines)
+    gains = {k: numbers[f"{k} classes, 8 filters"]["difference"] for k in counts}
     short = [k for k, gain in gains.items() if gain.low > 0]
-    five = numbers["5 classes, 3 filters"]
     if short:
-        end = f"They stop sufficing at {short[0]} classes, where 8 filters do better by {points(gains[short[0]])}."
+        end = (
+            f"They stop sufficing at {short[0]} classes, where 8 filters are better by "
+            f"{points(gains[short[0]])}."
+        )
     else:
-        end = f"Up to five classes, all that there are, they suffice: 8 filters add {points(gains[5])}, which may be none."
-    reached = f"{_count(five)} of {trials} repetitions end at 98 % or above"
-    answer = f"With five classes 3 filters reach {percent(five['interval'])}, and {reached}. {end}"
+        end = (
+            "Up to five classes, all that there are, they suffice: 8 filters add "
+            f"{points(gains[5])}, which may be none."
+        )
+    five = numbers["5 classes, 3 filters"]
+    good = int((five["accuracies"] >= GOOD).sum())
     groups = {
-        f"{f} filter{'s'[: f > 1]}": {k: runs.accuracy(cnn(k, f)) for k in (2, 3, 4, 5)}
-        for f in (1, 2, 3, 8)
+        count_noun(f, "filter"): {k: lab.accuracies(cnn(k, f)) for k in counts} for f in filters
     }
-    figure = Figure(
-        "exercise-25-1",
-        "Accuracy by classes and filters.",
-        "against",
-        {"groups": groups, "label": "classes", "low": 0.5},
+    return Exercise(
+        "25.1",
+        "Add a fifth class (cross). At how many classes do 3 filters stop sufficing?",
+        f"With five classes 3 filters reach {percent(five['interval'])}, and {good} of {trials} "
+        f"repetitions end at 98 % or above. {end}",
+        "3 filters",
+        _rows(numbers),
+        numbers,
+        [
+            Figure(
+                "exercise-25-1",
+                "Accuracy by classes and filters.",
+                plots.against,
+                {"groups": groups, "label": "classes", "low": 0.5},
+            )
+        ],
     )
-    question = "Add a fifth class (cross). At how many classes do 3 filters stop sufficing?"
-    return Exercise("25.1", question, answer, "3 filters", _rows(numbers), numbers, [figure])
 
 
-def kernel_sizes(trials=8, **options):
+def kernel_sizes(trials: int = 8, **options: Any) -> Exercise:
     """Exercise 25.2: kernels of 2x2, 3x3 and 5x5."""
     networks = {f"kernels {k}x{k}": cnn(kernel=k) for k in (3, 2, 5)}
-    return _variants(
-        "25.2", "How do kernels of 2x2 and 5x5 compare with 3x3?", networks, trials, options
-    )
+    question = "How do kernels of 2x2 and 5x5 compare with 3x3?"
+    return _variants("25.2", question, networks, trials, options)
 
 
-def strided(trials=8, **options):
+def strided(trials: int = 8, **options: Any) -> Exercise:
     """Exercise 25.3: a convolution with stride 2 in place of pooling."""
     networks = {"max-pool 2": cnn(), "stride 2 (no pooling)": cnn(stride=2, pool=1)}
-    return _variants(
-        "25.3",
-        "Can a convolution with stride 2 take the place of pooling?",
-        networks,
-        trials,
-        options,
-    )
+    question = "Can a convolution with stride 2 take the place of pooling?"
+    return _variants("25.3", question, networks, trials, options)
 
 
-def dropout(trials=8, **options):
+def dropout(trials: int = 8, **options: Any) -> Exercise:
     """Exercise 25.4: dropout with p = 0.3 before the dense layer."""
     networks = {"no dropout": cnn(), "dropout 0.3": cnn(dropout=0.3)}
-    return _variants(
-        "25.4", "Does dropout of 0.3 before the dense layer help?", networks, trials, options
-    )
+    question = "Does dropout of 0.3 before the dense layer help?"
+    return _variants("25.4", question, networks, trials, options)
 
 
-def filter_sweep(trials=8, **options):
+def filter_sweep(trials: int = 8, **options: Any) -> Exercise:
     """Exercise 25.5: 1 to 8 filters, and whether the CNN is more or less sensitive to them than
     the MLP to its width.
     """
-    networks = {f"CNN, {f} filter{'s'[: f > 1]}": cnn(filters=f) for f in FILTERS}
+    networks = {f"CNN, {count_noun(f, 'filter')}": cnn(filters=f) for f in FILTERS}
     networks |= {f"MLP, width {h}": mlp(hidden=h) for h in WIDTHS}
-    runs = Repeated(networks.values(), trials, **options)
+    lab = _trained(networks, trials, options)
     baselines = {name: cnn() if name.startswith("CNN") else mlp() for name in networks}
-    numbers = _numbers(runs, networks, baselines)
-    sizes = {"TinyCNN": {f: runs.accuracy(cnn(filters=f)) for f in FILTERS}}
-    sizes["TinyMLP"] = {h: runs.accuracy(mlp(hidden=h)) for h in WIDTHS}
-    spread = {name: np.ptp(list(by.values()), axis=0) for name, by in sizes.items()}
+    numbers = _numbers(lab, networks, baselines)
+    sizes = {
+        "TinyCNN": {f: lab.accuracies(cnn(filters=f)) for f in FILTERS},
+        "TinyMLP": {h: lab.accuracies(mlp(hidden=h)) for h in WIDTHS},
+    }
+    spread = {name: np.ptp(list(by_size.values()), axis=0) for name, by_size in sizes.items()}
     gap = mean_interval(spread["TinyMLP"] - spread["TinyCNN"])
     less = "less" if gap.low > 0 else "more" if gap.high < 0 else "neither more nor less"
     moves = {name: percent(share_interval(values)) for name, values in spread.items()}
-    answer = (
-        f"From 1 to 8 filters the CNN's accuracy moves by {moves['TinyCNN']}, from width 1 to 64 the MLP's by "
-        f"{moves['TinyMLP']}. The CNN is {less} sensitive to its size: the paired difference, MLP - CNN, is {points(gap)}."
-    )
-    arguments = {"groups": sizes, "label": "filters, or hidden units"}
-    figure = Figure("exercise-25-5", "Accuracy by size.", "against", arguments)
-    question = "Sweep the filters from 1 to 8. Is the CNN more or less sensitive to them than the MLP to its width?"
     return Exercise(
-        "25.5", question, answer, "3 filters, or width 18", _rows(numbers), numbers, [figure]
+        "25.5",
+        "Sweep the filters from 1 to 8. Is the CNN more or less sensitive to them than the MLP to "
+        "its width?",
+        f"From 1 to 8 filters the CNN's accuracy moves by {moves['TinyCNN']}, from width 1 to 64 "
+        f"the MLP's by {moves['TinyMLP']}. The CNN is {less} sensitive to its size: the paired "
+        f"difference, MLP - CNN, is {points(gap)}.",
+        "3 filters, or width 18",
+        _rows(numbers),
+        numbers,
+        [
+            Figure(
+                "exercise-25-5",
+                "Accuracy by size.",
+                plots.against,
+                {"groups": sizes, "label": "filters, or hidden units"},
+            )
+        ],
     )
 
 
-EXERCISES = {"1": fifth_class, "2": kernel_sizes, "3": strided, "4": dropout, "5": filter_sweep}
+EXERCISES: dict[str, Callable[..., Exercise]] = {
+    "1": fifth_class,
+    "2": kernel_sizes,
+    "3": strided,
+    "4": dropout,
+    "5": filter_sweep,
+}
+
+
+def _trained(networks, trials, options):
+    """Return a lab in which all repetitions of the networks are trained."""
+    lab = Lab(**{"engine": "reference", **options}, trials=trials)
+    for _ in lab.compute(lab.jobs(networks.values())):
+        pass
+    return lab
 
 
 def _variants(number, question, networks, trials, options):
-    """Compare networks with the first of them, on the same pictures."""
-    runs, (first, *others) = Repeated(networks.values(), trials, **options), networks
-    numbers = _numbers(runs, networks, dict.fromkeys(networks, networks[first]))
+    """Compare networks with the first of them, on the same images."""
+    lab, (first, *others) = _trained(networks, trials, options), networks
+    numbers = _numbers(lab, networks, dict.fromkeys(networks, networks[first]))
     ends = ", ".join(
         f"{percent(n['interval'])} with {name} ({n['parameters']} parameters)"
         for name, n in numbers.items()
     )
-    told = "; ".join(f"{name} {_verdict(numbers[name])}" for name in others)
-    answer = f"Over {trials} repetitions the CNN ends at {ends}. Against {first}, {told}."
-    curves = {name: runs.curves(network) for name, network in networks.items()}
-    name = f"exercise-{number.replace('.', '-')}"
-    figure = Figure(
-        name,
-        "Mean validation accuracy by epoch.",
-        "mean_curves",
-        {"panels": {"Validation accuracy": curves}},
+    verdicts = "; ".join(f"{name} {_verdict(numbers[name])}" for name in others)
+    curves = {name: lab.curves(network) for name, network in networks.items()}
+    return Exercise(
+        number,
+        question,
+        f"Over {trials} repetitions the CNN ends at {ends}. Against {first}, {verdicts}.",
+        first,
+        _rows(numbers),
+        numbers,
+        [
+            Figure(
+                f"exercise-{number.replace('.', '-')}",
+                "Mean validation accuracy by epoch.",
+                plots.mean_curves,
+                {"panels": {"Validation accuracy": curves}},
+            )
+        ],
     )
-    return Exercise(number, question, answer, first, _rows(numbers), numbers, [figure])
 
 
-def _numbers(runs, networks, baselines):
-    found = {}
+def _numbers(
+    lab: Lab, networks: dict[str, Network], baselines: dict[str, Network]
+) -> dict[str, dict[str, Any]]:
+    numbers = {}
     for name, network in networks.items():
-        accuracies, base = runs.accuracy(network), baselines[name]
-        epochs, before = _epochs(runs.curves(network)), _epochs(runs.curves(base))
-        paired = base != network
-        found[name] = {
-            "parameters": runs.parameters(network),
+        accuracies, base = lab.accuracies(network), baselines[name]
+        epochs, base_epochs = _first_good(lab.curves(network)), _first_good(lab.curves(base))
+        difference = slower = None
+        if base != network:
+            difference = mean_interval(accuracies - lab.accuracies(base))
+            if None not in epochs + base_epochs:
+                slower = mean_interval(np.subtract(epochs, base_epochs))
+        numbers[name] = {
+            "parameters": lab.parameters(network),
             "accuracies": accuracies,
             "interval": share_interval(accuracies),
             "epochs": epochs,
-            "difference": mean_interval(accuracies - runs.accuracy(base)) if paired else None,
-            "slower": mean_interval(np.subtract(epochs, before))
-            if paired and None not in epochs + before
-            else None,
+            "difference": difference,
+            "slower": slower,
         }
-    return found
+    return numbers
 
 
-def _epochs(curves):
+def _first_good(curves):
     """The epochs at which each curve first reaches ``GOOD``, None for never."""
     return [int(at.argmax()) if at.any() else None for at in curves >= GOOD]
 
@@ -211,53 +259,39 @@ def _epochs(curves):
 def _rows(numbers):
     rows = []
     for name, found in numbers.items():
-        i, gap = found["interval"], found["difference"]
+        interval, gap, slower = found["interval"], found["difference"], found["slower"]
         median = np.median([np.inf if epoch is None else epoch for epoch in found["epochs"]])
-        by = f"{median:.0f}" if np.isfinite(median) else ""
-        points = "" if gap is None else _signed([100 * end for end in gap[:3]])
-        epochs = "" if found["slower"] is None else _signed(found["slower"][:3])
         rows.append(
             (
                 name,
                 found["parameters"],
-                i.n,
-                f"{i.mean:.4f}",
-                f"{i.low:.4f} to {i.high:.4f}",
-                by,
-                points,
-                epochs,
+                interval.n,
+                f"{interval.mean:.4f}",
+                f"{interval.low:.4f} to {interval.high:.4f}",
+                f"{median:.0f}" if np.isfinite(median) else "",
+                "" if gap is None else _signed([100 * end for end in gap[:3]]),
+                "" if slower is None else _signed(slower[:3]),
             )
         )
     return rows
 
 
-def _count(found):
-    return int((found["accuracies"] >= GOOD).sum())
-
-
 def _signed(ends):
-    mean, low, high = (f"{end + 0.0:+.1f}" for end in ends)
+    mean, low, high = (f"{end + 0.0:+.1f}" for end in ends)  # + 0.0 turns -0.0 into 0.0
     return f"{mean} ({low} to {high})"
 
 
 def _verdict(found):
-    """What a network's paired differences say about it."""
+    """Say what a network's paired differences show."""
     gap, slower = found["difference"], found["slower"]
-    ends = (
-        "ends better"
-        if gap.low > 0
-        else "ends worse"
-        if gap.high < 0
-        else "ends neither clearly better nor worse"
-    )
+    ends = _compared(gap, "ends worse", "ends neither clearly better nor worse", "ends better")
+    ends += f", by {points(gap)}"
     if slower is None:
-        return f"{ends}, {points(gap)}"
-    pace = (
-        "learns more slowly"
-        if slower.low > 0
-        else "learns faster"
-        if slower.high < 0
-        else "is not clearly faster or slower"
-    )
+        return ends
+    pace = _compared(slower, "learns faster", "is not clearly faster or slower", "learns slower")
     epochs = f"{slower.mean:+.1f} epochs to {GOOD:.0%}, {slower.low:.1f} to {slower.high:.1f}"
-    return f"{ends}, {points(gap)}, and {pace} ({epochs})"
+    return f"{ends}, and {pace} ({epochs})"
+
+
+def _compared(interval, below, neither, above):
+    return above if interval.low > 0 else below if interval.high < 0 else neither

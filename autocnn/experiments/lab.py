@@ -1,154 +1,241 @@
-"""The lab: runs the chapter's networks through one gradient path or through both, and keeps
-every run for later sections.
-"""
+"""The lab: runs of the chapter's networks and other measurements, each made once and kept."""
 
 import functools
-import importlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autocnn import models
-from autocnn.data import patterns
-from autocnn.models.interpretations import engine
+from autocnn.data import Dataset, patterns
+from autocnn.models.interpretations import engine as interpretation
+from autocnn.ops.arguments import whole
+from autocnn.sweeps.pool import cores, run_all
+from autocnn.sweeps.trial import single_threaded
 from autocnn.training import train
-from autocnn.trees import leaves
+from autocnn.trees import count, max_relative_difference
 
-__all__ = ["CLASSES", "Compared", "Lab", "pictures", "repetition"]
+__all__ = ["CLASSES", "Compared", "Job", "Lab", "Network", "Outcome", "cnn", "images", "mlp"]
 
 CLASSES = ("vertical", "horizontal", "diagonal", "dot", "cross")
+SHAPE = (1, 8, 8)
 SEEDS = {"tiny_cnn": (3, 11), "tiny_mlp": (5, 13)}  # the chapter's: initial weights, shuffling
 
 
+class Network(NamedTuple):
+    """A network by the name of its builder in ``autocnn.models`` and its options, hashable."""
+
+    builder: str
+    options: tuple[tuple[str, Any], ...]
+
+    def build(self, nn: ModuleType) -> Any:
+        """Return the model in the interpretation ``nn``."""
+        return getattr(models, self.builder)(**dict(self.options), nn=nn)
+
+    def __str__(self) -> str:
+        return f"{self.builder}({', '.join(f'{name}={value}' for name, value in self.options)})"
+
+
+def cnn(classes: int = 3, filters: int = 3, **options: Any) -> Network:
+    """Name a TinyCNN; ``options`` as for ``autocnn.models.tiny_cnn``."""
+    options = {"classes": classes, "filters": filters, **options}
+    return Network("tiny_cnn", tuple(options.items()))
+
+
+def mlp(classes: int = 3, hidden: int = 18) -> Network:
+    """Name a TinyMLP."""
+    return Network("tiny_mlp", (("classes", classes), ("hidden", hidden)))
+
+
 class Compared:
-    """A model that computes every gradient twice and remembers by how much the two ever
-    differed. The first one is used.
+    """A model that computes every gradient in two interpretations and returns that of the first.
+
+    gradients: how many were compared. largest: the largest relative difference of a leaf so far,
+    see ``autocnn.trees.max_relative_difference``. In all else it is the first model.
     """
 
-    def __init__(self, model, other):
+    def __init__(self, model: Any, other: Any):
         """Compare ``model`` with ``other``, the same network in another interpretation."""
         self.model, self.other = model, other
-        self.init, self.apply, self.forward = model.init, model.apply, model.forward
-        self.name, self.parts = model.name, model.parts
         self.gradients, self.largest = 0, 0.0
 
-    def loss_and_grad(self, params, state, batch, key=None):
-        """Do as the model does, and note max |difference| / max |gradient|, the worst over all
-        leaves and calls.
-        """
-        loss, grads, after = self.model.loss_and_grad(params, state, batch, key)
-        _, again, _ = self.other.loss_and_grad(params, state, batch, key)
-        for (_, a), (_, b) in zip(leaves(grads), leaves(again), strict=True):
-            scale = np.abs(a).max()
-            if scale > 0:
-                self.largest = max(self.largest, float(np.abs(a - b).max() / scale))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def loss_and_grad(
+        self, params: Any, state: Any, batch: tuple, key: Any = None, train: bool = True
+    ) -> tuple[Any, Any, Any]:
+        """Return the first model's (loss, grads, state), as ``Layer.loss_and_grad`` does."""
+        loss, grads, after = self.model.loss_and_grad(params, state, batch, key, train)
+        _, others, _ = self.other.loss_and_grad(params, state, batch, key, train)
+        self.largest = max(self.largest, max_relative_difference(grads, others))
         self.gradients += 1
         return loss, grads, after
 
 
-def repetition(name, trial, nn, classes=3, epochs=80, **options):
-    """Train one of many repetitions: its own pictures, initial weights and shuffling, none sharing
-    a random stream.
+class Outcome(NamedTuple):
+    """What a run leaves: ``params, state, history, snapshots`` as in ``autocnn.training.Run``.
 
-    Repetitions with the same ``trial`` see the same pictures, whatever the network, so that they
-    may be compared in pairs.
+    gradients, largest: how many gradients were computed in two interpretations, and their largest
+    relative difference; 0 for a run of one interpretation.
     """
-    model = getattr(models, name)(classes=classes, nn=nn, **options)
-    init, shuffle = SEEDS[name]
-    _, params, state = model.init((init, trial), (1, 8, 8))
-    return train(
-        params,
-        pictures(trial, classes),
-        model=model,
-        state=state,
-        epochs=epochs,
-        seed=(shuffle, trial),
-    )
+
+    params: Any
+    state: Any
+    history: dict[str, list]
+    snapshots: dict[int, np.ndarray]
+    gradients: int = 0
+    largest: float = 0.0
 
 
-def _outcome(name, trial, nn, options):
-    """A repetition, less what does not travel between processes."""
-    run = repetition(name, trial, importlib.import_module(nn), **options)
-    return run._replace(model=None, opt_state=None, train_state=None)
+class Job(NamedTuple):
+    """A pure function with its arguments, hashable, and a label for the progress bar."""
 
-
-def _key(name, trial, options):
-    return (name, "trial", trial, tuple(options.items()))
+    label: str
+    function: Callable[..., Any]
+    arguments: tuple
 
 
 @functools.lru_cache(maxsize=128)
-def pictures(trial, classes=3):
-    """The pictures of a repetition, of the first so many classes."""
-    # They come from the streams of two plain seeds, s and s + 99, so that trials are kept a
-    # thousand apart.
-    return patterns(seed=1000 * (trial + 1), classes=CLASSES[:classes])
+def images(trial: int | None, classes: int = 3) -> Dataset:
+    """Return the images of a repetition, or the chapter's for None, of the first classes."""
+    # ``patterns`` draws from two plain seeds, s and s + 99: a thousand between trials keeps their
+    # streams apart.
+    seed = 7 if trial is None else 1000 * (trial + 1)
+    return patterns(seed=seed, classes=CLASSES[:classes])
+
+
+def train_network(network: Network, trial: int | None, engine: str, epochs: int = 80) -> Outcome:
+    """Train a network as the chapter does, or for an int ``trial`` one of many repetitions.
+
+    Repetitions share no random stream. Those of one trial see the same images whatever the network,
+    so they can be compared in pairs. engine: "both" compares autograd's gradients with those by
+    hand.
+    """
+    init_key, seed = SEEDS[network.builder]
+    if trial is not None:
+        init_key, seed = (init_key, trial), (seed, trial)
+    names = ("autograd", "reference") if engine == "both" else (engine,)
+    built = [network.build(interpretation(name)) for name in names]
+    model = Compared(*built) if len(built) > 1 else built[0]
+    _, params, state = model.init(init_key, SHAPE)
+    data = images(trial, dict(network.options)["classes"])
+    with single_threaded():
+        run = train(params, data, model=model, state=state, epochs=epochs, seed=seed)
+    compared = (model.gradients, model.largest) if len(built) > 1 else ()
+    return Outcome(run.params, run.state, run.history, run.snapshots, *compared)
+
+
+def _call(job):
+    return job.function(*job.arguments)
 
 
 class Lab:
-    """Runs by name and options, each trained once. ``tick(label)`` is called after each."""
+    """Results of jobs, each computed once and kept."""
 
-    trials = None  # what the chapter reports is one run each
+    def __init__(
+        self,
+        engine: str = "both",
+        trials: int | None = None,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        epochs: int = 80,
+        on_result: Callable[[str, int], None] = lambda label, left: None,
+    ):
+        """Train through an engine, and the chapter's networks once or ``trials`` times.
 
-    def __init__(self, which="both", tick=lambda label: None):
-        """Train through ``which``: autograd, reference, or both, in which case every gradient of
-        every step is compared.
+        engine: fast, autograd, reference, or "both": autograd with every gradient compared with the
+        reference's. trials: repetitions of each network, 2 or more; None for the chapter's own run.
+        workers: processes, one a core by default; a single one works in this process. executor:
+        any ``concurrent.futures.Executor`` in place of the processes. epochs: of each run.
+        on_result: function of (label, jobs left) that is called after each job.
+
+        Raises ValueError for an unknown engine, or counts that are not whole numbers.
         """
-        if which == "both":
-            self.vocabularies = [engine("autograd"), engine("reference")]
+        if engine != "both":
+            interpretation(engine)
+        self.engine = engine
+        self.trials = None if trials is None else whole(trials, "seeds", least=2)
+        self.workers = cores() if workers is None else whole(workers, "workers")
+        self.executor, self.epochs, self.on_result = executor, epochs, on_result
+        self._results: dict[Job, Any] = {}
+
+    def compute(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """Compute the jobs that have no result yet, and yield each as it finishes."""
+        jobs = [job for job in dict.fromkeys(jobs) if job not in self._results]
+        if self.executor is None and min(len(jobs), self.workers) <= 1:
+            results = ((i, _call(job)) for i, job in enumerate(jobs))
         else:
-            self.vocabularies = [engine(which)]
-        # Repetitions ask what the numbers are, not whether two paths agree: with both, the quickest
-        # engine makes them.
-        self.repeats_by = engine("fast") if which == "both" else self.vocabularies[0]
-        self.which, self.tick = which, tick
-        self.runs, self.datasets, self.coming = {}, {}, {}
-        self.gradients, self.largest = 0, 0.0
+            results = run_all(_call, jobs, self.executor, self.workers)
+        for done, (i, result) in enumerate(results, 1):
+            if isinstance(result, dict) and "error" in result:
+                raise ValueError(f"{jobs[i].label} failed: {result['error']}")
+            self._results[jobs[i]] = result
+            self.on_result(jobs[i].label, len(jobs) - done)
+            yield jobs[i]
 
-    def data(self, classes=3, seed=7):
-        """The chapter's pictures of the first so many classes."""
-        if (classes, seed) not in self.datasets:
-            self.datasets[classes, seed] = patterns(seed=seed, classes=CLASSES[:classes])
-        return self.datasets[classes, seed]
+    def has(self, jobs: Iterable[Job]) -> bool:
+        """Whether all these jobs have results."""
+        return all(job in self._results for job in jobs)
 
-    def run(self, name, classes=3, **options):
-        """The chapter's run of tiny_cnn or tiny_mlp with these options."""
-        key = (name, classes, tuple(options.items()))
-        if key not in self.runs:
-            built = [
-                getattr(models, name)(classes=classes, nn=nn, **options) for nn in self.vocabularies
-            ]
-            model = Compared(*built) if len(built) == 2 else built[0]
-            init, shuffle = SEEDS[name]
-            _, params, state = model.init(init, (1, 8, 8))
-            self.runs[key] = train(
-                params, self.data(classes), model=model, state=state, seed=shuffle
-            )
-            if len(built) == 2:
-                self.gradients += model.gradients
-                self.largest = max(self.largest, model.largest)
-            self.tick(f"{name} {options or ''}")
-        return self.runs[key]
+    def result(self, job: Job) -> Any:
+        """Return a job's result, computed now if it must be."""
+        for _ in self.compute([job]):
+            pass
+        return self._results[job]
 
-    def prepare(self, repeats):
-        """Start on repetitions, a list of (name, trial, options), in another process, while this
-        one does other work.
+    def job(self, network: Network, trial: int | None = None) -> Job:
+        """The job that trains a network: the chapter's run, or the repetition ``trial``.
+
+        Repetitions ask how results vary, not whether gradients agree: with "both", they take the
+        quickest engine.
         """
-        from loky import get_reusable_executor
+        engine = "fast" if self.engine == "both" and trial is not None else self.engine
+        label = str(network) if trial is None else f"{network} repetition {trial + 1}"
+        return Job(label, train_network, (network, trial, engine, self.epochs))
 
-        pool = get_reusable_executor(max_workers=1, timeout=60)
-        for name, trial, options in repeats:
-            self.coming[_key(name, trial, options)] = pool.submit(
-                _outcome, name, trial, self.repeats_by.__name__, options
-            )
+    def jobs(self, networks: Iterable[Network], trials: int | None = None) -> list[Job]:
+        """The jobs of all repetitions of some networks, ``self.trials`` each by default."""
+        trials = self.trials if trials is None else trials
+        return [self.job(network, trial) for network in networks for trial in range(trials)]
 
-    def repeat(self, name, trial, **options):
-        """One of many repetitions, see ``repetition``; one that was prepared comes without its
-        model and its optimizer.
-        """
-        key = _key(name, trial, options)
-        if key not in self.runs:
-            coming = self.coming.pop(key, None)
-            self.runs[key] = (
-                coming.result() if coming else repetition(name, trial, self.repeats_by, **options)
-            )
-            self.tick(f"{name} {options or ''} repetition {trial + 1}")
-        return self.runs[key]
+    def run(self, network: Network, trial: int | None = None) -> Outcome:
+        """Return the chapter's run of a network, or the repetition ``trial``."""
+        return self.result(self.job(network, trial))
+
+    def repetitions(self, network: Network, trials: int | None = None) -> list[Outcome]:
+        """Return the repetitions of a network, ``self.trials`` by default."""
+        return [self.result(job) for job in self.jobs([network], trials)]
+
+    def accuracies(self, network: Network, trials: int | None = None) -> np.ndarray:
+        """Return validation accuracies after the last epoch of repetitions, (trials,)."""
+        return self.curves(network, trials)[:, -1]
+
+    def curves(self, network: Network, trials: int | None = None) -> np.ndarray:
+        """Return validation accuracies of repetitions by epoch, (trials, epochs + 1)."""
+        return np.array([run.history["val_acc"] for run in self.repetitions(network, trials)])
+
+    def parameters(self, network: Network) -> int:
+        """Return the number of a network's parameters."""
+        return count(self.model(network).init(None, SHAPE)[1])
+
+    def model(self, network: Network) -> Any:
+        """Build a network in the lab's interpretation, autograd's for "both"."""
+        return network.build(interpretation(self.engines[0]))
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The engines whose gradients are computed: two for "both"."""
+        return ("autograd", "reference") if self.engine == "both" else (self.engine,)
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients were computed in two interpretations."""
+        return sum(result.gradients for result in self._results.values())
+
+    @property
+    def largest(self) -> float:
+        """The largest relative difference of two gradients so far."""
+        return max((result.largest for result in self._results.values()), default=0.0)

@@ -1,29 +1,46 @@
-"""The chapter as a folder: figures as PNG, results.json, and report.html, which holds everything
-in one file.
+"""The chapter as a folder: figures as PNG, results.json, and report.html, one file that shows
+everything.
 """
 
 import base64
 import html
 import json
 import os
-import pathlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
+from autocnn.experiments.lab import Lab
+from autocnn.experiments.result import Figure, Section
 from autocnn.sweeps.statistics import Interval
 from autocnn.text import plain
 
-__all__ = ["HEADERS", "check_folder", "comparison", "legend", "results", "write"]
+__all__ = [
+    "HEADERS",
+    "check_folder",
+    "comparison",
+    "draw",
+    "gradients_sentence",
+    "legend",
+    "results",
+    "write",
+]
 
-LEGEND = "Runs (parameters): training / validation accuracy, training loss after 80 epochs."
-INTERVALS = "This run: the mean of n independent repetitions and its 95 % interval (Student's t), cut at 0 and 1 for shares. "
-INTERVALS += "No width: all n agree, which is not certainty. Agreement: whether the chapter's one run lies inside."
 HEADERS = ("section", "quantity", "published", "this run", "agreement")
+LEGEND = "Runs (parameters): training / validation accuracy, training loss after 80 epochs."
+INTERVALS = (
+    "This run: the mean of n independent repetitions and its 95 % interval (Student's t), cut at 0 "
+    "and 1 for shares. No width: all n agree, which is not certainty. Agreement: whether the "
+    "chapter's one run lies inside."
+)
 
 
-def check_folder(out):
-    """Create the folder ``out`` if need be and return its path; ValueError when nothing can be
-    written there.
+def check_folder(out: str | os.PathLike) -> Path:
+    """Create the folder ``out`` if needed and return its path.
+
+    Raises ValueError when it cannot be created or written to.
     """
-    path = pathlib.Path(out)
+    path = Path(out)
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"
@@ -37,29 +54,42 @@ def check_folder(out):
     return path
 
 
-def write(out, sections, lab):
-    """Write figures, results.json and report.html into the folder ``out``. Returns the paths."""
-    from autocnn.plots import chapter as plots
+def draw(folder: Path, figures: Iterable[Figure]) -> list[Path]:
+    """Draw figures into a folder that exists, as NAME.png. Returns their paths."""
+    paths = []
+    for figure in figures:
+        paths.append(folder / f"{figure.name}.png")
+        figure.draw().savefig(paths[-1])
+    return paths
 
-    folder = check_folder(out)
-    paths = [folder / "results.json"]
+
+def write(
+    out: str | os.PathLike, sections: list[Section], lab: Lab, drawn: Iterable[Path] = ()
+) -> list[Path]:
+    """Write figures, results.json and report.html into the folder ``out``. Returns the paths.
+
+    drawn: figures that ``draw`` has put there already.
+    """
+    folder, drawn = check_folder(out), list(drawn)
+    paths = [folder / "results.json", *drawn]
     paths[0].write_text(json.dumps(results(sections, lab), indent=1) + "\n", encoding="utf-8")
-    for section in sections:
-        for figure in section.figures:
-            paths.append(folder / f"{figure.name}.png")
-            getattr(plots, figure.draw)(**figure.arguments).savefig(paths[-1])
+    figures = [figure for section in sections for figure in section.figures]
+    paths += draw(folder, [f for f in figures if folder / f"{f.name}.png" not in drawn])
     paths.append(folder / "report.html")
     paths[-1].write_text(_page(sections, lab, folder), encoding="utf-8")
     return paths
 
 
-def results(sections, lab):
-    """Everything that was found, as plain dicts, lists and numbers."""
+def results(sections: list[Section], lab: Lab) -> dict[str, Any]:
+    """Return everything that was found, as plain dicts, lists and numbers."""
+    compared = None
+    if len(lab.engines) > 1:
+        compared = {"compared": lab.gradients, "largest_relative_difference": lab.largest}
     return plain(
         {
-            "engine": lab.which,
+            "engine": lab.engine,
             "seeds": lab.trials,
-            "gradients": _gradients(lab),
+            "gradients": compared,
             "sections": {
                 s.number: {"title": s.title, "found": s.found, "wrong": s.wrong, **s.numbers}
                 for s in sections
@@ -69,87 +99,88 @@ def results(sections, lab):
     )
 
 
-def _gradients(lab):
-    if len(lab.vocabularies) < 2:
-        return None
-    return {"compared": lab.gradients, "largest_relative_difference": lab.largest}
+def comparison(sections: list[Section]) -> list[tuple[str, ...]]:
+    """Return the rows of the comparison with the chapter as text, in the columns of ``HEADERS``.
 
-
-def comparison(sections):
-    """The table that compares the chapter with this run, as text; a run is one cell, as
-    ``LEGEND`` says.
+    A run is one cell, see ``legend``.
     """
     return [
-        (r.section, r.quantity, _number(r.published), _number(r.here), r.agreement)
+        (r.section, r.quantity, _cell(r.published), _cell(r.here), r.agreement)
         for s in sections
         for r in s.rows
     ]
 
 
-def legend(sections):
+def legend(sections: list[Section]) -> str:
     """Return the sentence that explains the column of this run."""
+    repeated = any(isinstance(row.here, Interval) for s in sections for row in s.rows)
+    return INTERVALS if repeated else LEGEND
+
+
+def gradients_sentence(lab: Lab) -> str:
+    """Return one sentence on which path computed the gradients and, with both, how far they
+    differed.
+    """
+    if len(lab.engines) < 2:
+        return f"All gradients by {lab.engine}."
     return (
-        INTERVALS if any(isinstance(r.here, Interval) for s in sections for r in s.rows) else LEGEND
+        f"{lab.gradients:,} gradients were computed twice, by autograd and by hand; the largest "
+        f"difference was {lab.largest:.1e} of the gradient's largest entry."
     )
 
 
-def _number(value):
+def _cell(value):
     if value is None:
         return ""
     if isinstance(value, Interval):
         return f"{value.mean:.3f} ({value.low:.3f} to {value.high:.3f}), n = {value.n}"
     if isinstance(value, dict):  # a run
         return f"{value['train_acc']:.3f} / {value['val_acc']:.3f}, {value['train_loss']:.5f}"
-    if isinstance(value, (int, str)):
+    if isinstance(value, int | str):
         return f"{value:,}" if isinstance(value, int) else value
     return f"{value:.6g}" if value == 0 or abs(value) > 1e-9 else f"{value:.0e}"
 
 
-def gradients_sentence(lab):
-    """One sentence on which path drove the runs and, with both, how far the gradients were ever
-    apart.
-    """
-    if len(lab.vocabularies) < 2:
-        return f"All gradients by {lab.which}."
-    return (
-        f"{lab.gradients:,} gradients were computed twice, by autograd and by hand; the largest difference was "
-        f"{lab.largest:.1e} of the gradient's largest entry."
-    )
-
-
 def _page(sections, lab, folder):
-    parts = [_section(section, folder) for section in sections]
     contents = "".join(
         f'<li><a href="#s{s.number}">{s.number} {html.escape(s.title)}</a></li>' for s in sections
     )
-    summary = html.escape(gradients_sentence(lab))
-    return _PAGE.format(style=_STYLE, summary=summary, contents=contents, sections="\n".join(parts))
+    return _PAGE.format(
+        style=_STYLE,
+        summary=html.escape(gradients_sentence(lab)),
+        contents=contents,
+        sections="\n".join(_section(section, folder) for section in sections),
+    )
 
 
 def _section(section, folder):
-    figures = "".join(
-        f'<figure><img alt="{html.escape(f.caption)}" src="data:image/png;base64,{_encoded(folder / f"{f.name}.png")}">'
-        f"<figcaption>{html.escape(f.caption)}</figcaption></figure>"
-        for f in section.figures
-    )
-    head = "".join(f"<th>{h}</th>" for h in HEADERS[1:])
-    body = "".join(
-        f'<tr class="{"wrong" if "wrong" in cells[-1] else "right"}">'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells[1:])
-        + "</tr>"
-        for cells in comparison([section])
-    )
+    figures = "".join(_figure(figure, folder) for figure in section.figures)
+    head = "".join(f"<th>{header}</th>" for header in HEADERS[1:])
+    body = "".join(_table_row(cells) for cells in comparison([section]))
+    done, found, wrong = map(html.escape, (section.done, section.found, section.wrong))
     return (
         f'<section id="s{section.number}"><h2>{section.number} {html.escape(section.title)}</h2>'
-        f"<p><b>Done.</b> {html.escape(section.done)}</p><p><b>Found.</b> {html.escape(section.found)}</p>"
-        f'<p class="note"><b>Where the text is wrong or unproven.</b> {html.escape(section.wrong)}</p>{figures}'
-        f'<details><summary>{len(section.rows)} numbers, beside the published ones</summary><div class="scroll"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div><p>{legend([section])}</p></details></section>"
+        f"<p><b>Done.</b> {done}</p><p><b>Found.</b> {found}</p>"
+        f'<p class="note"><b>Where the text is wrong or unproven.</b> {wrong}</p>{figures}'
+        f"<details><summary>{len(section.rows)} numbers, beside the published ones</summary>"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"</div><p>{legend([section])}</p></details></section>"
     )
 
 
-def _encoded(path):
-    return base64.b64encode(path.read_bytes()).decode()
+def _figure(figure, folder):
+    png = base64.b64encode((folder / f"{figure.name}.png").read_bytes()).decode()
+    caption = html.escape(figure.caption)
+    return (
+        f'<figure><img alt="{caption}" src="data:image/png;base64,{png}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _table_row(cells):
+    kind = "wrong" if "wrong" in cells[-1] else "right"
+    body = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells[1:])
+    return f'<tr class="{kind}">{body}</tr>'
 
 
 _STYLE = """
@@ -157,17 +188,24 @@ _STYLE = """
 body { font: 17px/1.55 system-ui, sans-serif; color: #1c1c1c; background: #fff; }
 body { max-width: 46rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
-a { color: #0072b2; } figure { margin: 1.2rem 0; } img { max-width: 100%; height: auto; display: block; margin: auto; }
-figcaption { color: #555; font-size: .9rem; text-align: center; } .note { border-left: 4px solid #d55e00; padding-left: .8rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem .25rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid #e6e6e6; }
-th:first-child, td:first-child { text-align: left; white-space: normal; } tr.wrong td { color: #b34700; font-weight: 600; }
+a { color: #0072b2; } figure { margin: 1.2rem 0; }
+img { max-width: 100%; height: auto; display: block; margin: auto; }
+figcaption { color: #555; font-size: .9rem; text-align: center; }
+.note { border-left: 4px solid #d55e00; padding-left: .8rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem .25rem 0; text-align: right; white-space: nowrap; }
+th, td { border-bottom: 1px solid #e6e6e6; }
+th:first-child, td:first-child { text-align: left; white-space: normal; }
+tr.wrong td { color: #b34700; font-weight: 600; }
 summary { cursor: pointer; color: #0072b2; }
 """
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>CNN experiments, reproduced through two gradient paths</title><style>{style}</style></head><body>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>CNN experiments, reproduced through two gradient paths</title>
+<style>{style}</style></head><body>
 <h1>CNN experiments, reproduced through two gradient paths</h1>
 <p>Each network is written once and differentiated twice: by autograd, and by hand. {summary}</p>
 <nav><ul>{contents}</ul></nav>

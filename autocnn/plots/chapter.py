@@ -1,9 +1,13 @@
-"""The chapter's figures, each from plain numbers and arrays."""
+"""The chapter's figures, each from plain numbers and arrays, returned as a Matplotlib figure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from autocnn.plots.seeds import against, edge_shares, mean_curves
-from autocnn.plots.style import COLOURS, DIVERGING, GREY, IMAGE, figure, picture_axes, styled
+from autocnn.plots.style import COLOURS, DIVERGING, GREY, IMAGE, figure, image_axes, styled
+from autocnn.sweeps.statistics import mean_interval
 
 __all__ = [
     "against",
@@ -22,20 +26,20 @@ __all__ = [
 
 
 @styled
-def examples(data, per_class=6):
-    """Show the first pictures of each class, one row a class."""
+def examples(data: Any, per_class: int = 6) -> Any:
+    """Show the first training images of each class of a ``Dataset``, one row per class."""
     fig = figure(1.1 * per_class + 1, 1.1 * len(data.classes) + 0.2)
     grid = fig.subplots(len(data.classes), per_class, squeeze=False)
     for label, (row, name) in enumerate(zip(grid, data.classes, strict=True)):
         for axes, i in zip(row, np.flatnonzero(data.y_train == label), strict=False):
-            picture_axes(axes).imshow(data.x_train[i, 0], cmap=IMAGE, vmin=0, vmax=1)
+            image_axes(axes).imshow(data.x_train[i, 0], cmap=IMAGE, vmin=0, vmax=1)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return fig
 
 
 @styled
-def curves_and_sizes(histories, sizes):
-    """Validation accuracy by epoch, one line a network, beside the numbers of parameters."""
+def curves_and_sizes(histories: Mapping[str, dict], sizes: Mapping[str, int]) -> Any:
+    """Show validation accuracy by epoch, {network: history}, beside {network: parameters}."""
     fig = figure(8.5, 3.4)
     left, right = fig.subplots(1, 2, width_ratios=(2, 1))
     _curves(left, histories)
@@ -55,12 +59,10 @@ def _curves(axes, histories, title="Validation accuracy"):
 
 
 @styled
-def repetitions(groups):
-    """Validation accuracies of repeated runs: every run a dot, the mean with its 95 % interval
-    beside them.
+def repetitions(groups: Mapping[str, Sequence[float]]) -> Any:
+    """Show validation accuracies of repeated runs, {network: accuracies}: each run a dot, beside
+    them the mean with its 95 % interval.
     """
-    from autocnn.sweeps.statistics import mean_interval
-
     fig = figure(6.5, 3.6)
     axes = fig.subplots()
     for i, values in enumerate(groups.values()):
@@ -87,9 +89,10 @@ def repetitions(groups):
 
 
 @styled
-def sweep(points, label):
-    """Accuracies above, parameters below, against one option on a logarithmic axis. points:
-    {option: {...}}.
+def sweep(points: Mapping[int, dict], label: str) -> Any:
+    """Show accuracies above and parameters below, against one option on a logarithmic axis.
+
+    points: {option: {"train_acc", "val_acc", "parameters"}}. label: of the horizontal axis.
     """
     fig = figure(6.5, 4.8)
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2, 1))
@@ -113,8 +116,8 @@ def sweep(points, label):
 
 
 @styled
-def side_by_side(panels):
-    """Validation accuracy by epoch, one panel for each of {title: {network: history}}."""
+def side_by_side(panels: Mapping[str, Mapping[str, dict]]) -> Any:
+    """Show validation accuracy by epoch, one panel for each of {title: {network: history}}."""
     fig = figure(8.5, 3.4)
     for axes, (title, histories) in zip(
         fig.subplots(1, len(panels), sharey=True), panels.items(), strict=True
@@ -124,9 +127,12 @@ def side_by_side(panels):
 
 
 @styled
-def stages(taps, classes):
-    """One picture's way through the network: one row a stage, one column a filter, the
+def stages(taps: Mapping[str, np.ndarray], classes: Sequence[str]) -> Any:
+    """Show one image on its way through the network: one row per stage, one column per filter, the
     probabilities as bars.
+
+    taps: {stage: (C, H, W) or (D,)} ending in "probs", as ``autocnn.trace`` returns them, less the
+    batch axis.
     """
     maps = {name: tap for name, tap in taps.items() if tap.ndim == 3}
     columns = max(len(tap) for tap in maps.values())
@@ -139,9 +145,9 @@ def stages(taps, classes):
         limit = np.abs(tap).max() or 1.0
         for j, (axes, plane) in enumerate(zip(row, tap, strict=True)):
             if name == "input":
-                picture_axes(axes).imshow(plane, cmap=IMAGE, vmin=0, vmax=1)
+                image_axes(axes).imshow(plane, cmap=IMAGE, vmin=0, vmax=1)
             else:
-                image = picture_axes(axes).imshow(plane, cmap=DIVERGING, vmin=-limit, vmax=limit)
+                image = image_axes(axes).imshow(plane, cmap=DIVERGING, vmin=-limit, vmax=limit)
             if i == 1:
                 axes.set_title(f"filter {j + 1}", fontsize=9, fontweight="normal", loc="center")
         size = " x ".join(map(str, tap.shape[1:]))
@@ -159,9 +165,9 @@ def stages(taps, classes):
 
 
 @styled
-def depths(depths):
-    """Channels of every layer with weights against its depth; the dots' area grows with the side
-    of the feature map.
+def depths(depths: Mapping[str, Sequence[tuple[int, ...]]]) -> Any:
+    """Show the channels of each layer with weights against its depth, {network: output shapes}; the
+    area of a dot grows with the side of the feature map.
     """
     fig = figure(8.5, 4.2)
     axes = fig.subplots()
@@ -188,14 +194,12 @@ _STAGES = {"conv": "convolution", "relu": "ReLU", "max_pool": "max-pool"}
 
 
 @styled
-def kernels(kernels):
-    """Kernels (F, k, k) with every weight written into its cell, on one diverging colour scale
-    for all.
-    """
+def kernels(kernels: np.ndarray) -> Any:
+    """Show kernels (F, k, k) on one diverging colour scale, each weight written into its cell."""
     fig = figure(2.6 * len(kernels) + 0.8, 2.9)
     row, limit = fig.subplots(1, len(kernels), squeeze=False)[0], np.abs(kernels).max()
     for i, (axes, kernel) in enumerate(zip(row, kernels, strict=True)):
-        image = picture_axes(axes).imshow(kernel, cmap=DIVERGING, vmin=-limit, vmax=limit)
+        image = image_axes(axes).imshow(kernel, cmap=DIVERGING, vmin=-limit, vmax=limit)
         axes.set_title(f"filter {i + 1}")
         for (y, x), w in np.ndenumerate(kernel):
             axes.text(
@@ -211,9 +215,9 @@ def kernels(kernels):
 
 
 @styled
-def development(snapshots):
-    """How kernels developed: one column an epoch, one row a filter, one colour scale. snapshots:
-    {epoch: (F, k, k)}.
+def development(snapshots: Mapping[int, np.ndarray]) -> Any:
+    """Show how kernels developed, {epoch: (F, k, k)}: one column per epoch, one row per filter, one
+    colour scale.
     """
     epochs, filters = list(snapshots), len(next(iter(snapshots.values())))
     limit = max(np.abs(k).max() for k in snapshots.values())
@@ -221,7 +225,7 @@ def development(snapshots):
     grid = fig.subplots(filters, len(epochs), squeeze=False)
     for column, (epoch, kernel) in zip(grid.T, snapshots.items(), strict=True):
         for axes, plane in zip(column, kernel, strict=True):
-            image = picture_axes(axes).imshow(plane, cmap=DIVERGING, vmin=-limit, vmax=limit)
+            image = image_axes(axes).imshow(plane, cmap=DIVERGING, vmin=-limit, vmax=limit)
         column[0].set_title(f"epoch {epoch}", fontsize=10, fontweight="normal", loc="center")
     for i, axes in enumerate(grid[:, 0]):
         axes.set_ylabel(f"filter {i + 1}", color=GREY)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from autocnn.plots.style import COLOURS, DIVERGING, IMAGE, figure, picture_axes, styled
+from autocnn.plots.style import COLOURS, DIVERGING, IMAGE, figure, image_axes, styled
 
 __all__ = ["activations", "filters"]
 
@@ -42,18 +42,18 @@ def activations(taps, classes, top=5):
     for i, (name, tap) in enumerate(stages.items()):
         label = f"{name}\n{' x '.join(map(str, tap.shape))}"
         if name == "input":
-            axes = picture_axes(fig.add_subplot(grid[i, 0]))
+            axes = image_axes(fig.add_subplot(grid[i, 0]))
             axes.imshow(
                 tap[0] if len(tap) != 3 else np.clip(tap.transpose(1, 2, 0), 0, 1), cmap=IMAGE
             )
         elif _is_strip(tap):
             limit = np.abs(tap).max() or 1.0
-            axes = picture_axes(fig.add_subplot(grid[i, :]))
+            axes = image_axes(fig.add_subplot(grid[i, :]))
             axes.imshow(tap.reshape(1, -1), cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
         else:
             limit = np.abs(tap).max() or 1.0
             chosen = np.sort(np.argsort(-np.abs(tap).mean(axis=(1, 2)), kind="stable")[:columns])
-            row = [picture_axes(fig.add_subplot(grid[i, j])) for j in range(len(chosen))]
+            row = [image_axes(fig.add_subplot(grid[i, j])) for j in range(len(chosen))]
             for axes, channel in zip(row, chosen, strict=True):
                 axes.imshow(tap[channel], cmap=DIVERGING, vmin=-limit, vmax=limit)
                 if len(tap) > columns:
@@ -120,9 +120,9 @@ def filters(weights, title, most=64):
             axes.set_axis_off()
         elif colour:
             reach = 2 * np.abs(shown[i]).max() or 1.0
-            picture_axes(axes).imshow(shown[i].transpose(1, 2, 0) / reach + 0.5)
+            image_axes(axes).imshow(shown[i].transpose(1, 2, 0) / reach + 0.5)
         else:
-            image = picture_axes(axes).imshow(
+            image = image_axes(axes).imshow(
                 shown[i].mean(axis=0), cmap=DIVERGING, vmin=-limit, vmax=limit
             )
     if not colour:

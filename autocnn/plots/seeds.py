@@ -1,10 +1,14 @@
-"""Figures of what was repeated over seeds: mean curves with bands, means with intervals, and how
-often kernels are edges.
+"""Figures of repeated runs: mean curves with bands, means with intervals, and how often kernels are
+edges.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from autocnn.plots.style import COLOURS, GREY, figure, styled
+from autocnn.sweeps.statistics import share_interval
 
 __all__ = ["against", "edge_shares", "mean_curves"]
 
@@ -13,8 +17,10 @@ MARKERS = "oDs^v"
 
 
 @styled
-def mean_curves(panels, label="validation accuracy"):
-    """Draw {title: {name: shares (trials, epochs + 1)}}: one panel a title, the mean by epoch
+def mean_curves(
+    panels: Mapping[str, Mapping[str, np.ndarray]], label: str = "validation accuracy"
+) -> Any:
+    """Show {title: {name: shares (trials, epochs + 1)}}: one panel per title, the mean by epoch
     with a 95 % band.
     """
     fig = figure(8.5 if len(panels) > 1 else 6.5, 3.4)
@@ -32,9 +38,16 @@ def mean_curves(panels, label="validation accuracy"):
 
 
 @styled
-def against(groups, label, low=0.0, measure="validation accuracy"):
-    """Draw {name: {size: shares (trials,)}}: the mean against the size with its 95 % interval,
-    one line a name.
+def against(
+    groups: Mapping[str, Mapping[int, np.ndarray]],
+    label: str,
+    low: float = 0.0,
+    measure: str = "validation accuracy",
+) -> Any:
+    """Show {name: {size: shares (trials,)}}: the mean against the size with its 95 % interval, one
+    line per name.
+
+    label, measure: of the horizontal and the vertical axis. low: where the vertical axis begins.
     """
     fig = figure(7, 3.9)
     axes = fig.subplots()
@@ -71,9 +84,9 @@ def against(groups, label, low=0.0, measure="validation accuracy"):
 
 
 @styled
-def edge_shares(after, before):
-    """Draw how the shares that an oriented edge explains are distributed: after training, before
-    it, and by chance.
+def edge_shares(after: np.ndarray, before: np.ndarray) -> Any:
+    """Show the distribution of the shares of variation that an oriented edge explains, one number
+    per kernel: after training, before it, and by chance.
     """
     fig = figure(6.5, 3.6)
     axes = fig.subplots()
@@ -109,8 +122,5 @@ def edge_shares(after, before):
 
 
 def _intervals(rows):
-    """Means and the ends of the 95 % intervals of each row of shares, as three arrays."""
-    from autocnn.sweeps.statistics import share_interval
-
-    found = np.array([share_interval(row)[:3] for row in rows])
-    return found.T
+    """Return means and both ends of the 95 % intervals of rows of shares, (3, rows)."""
+    return np.array([share_interval(row)[:3] for row in rows]).T

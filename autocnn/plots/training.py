@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from autocnn.plots.style import COLOURS, GREY, IMAGE, figure, picture_axes, styled
+from autocnn.plots.style import COLOURS, GREY, IMAGE, figure, image_axes, styled
 
 __all__ = ["confusion", "counts", "curves", "mistakes"]
 
@@ -86,7 +86,7 @@ def mistakes(x, labels, probs, classes, rows=3, columns=8):
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for axes, i in zip(grid, worst, strict=False):
         image = x[i, 0] if x.shape[1] == 1 else np.clip(x[i].transpose(1, 2, 0), 0, 1)
-        picture_axes(axes).imshow(image, cmap=IMAGE)
+        image_axes(axes).imshow(image, cmap=IMAGE)
         answer = int(probs[i].argmax())
         title = f"{classes[answer]} ({probs[i, answer]:.0%})\nis {classes[labels[i]]}"
         axes.set_title(title, fontsize=8, loc="center", weight="normal")

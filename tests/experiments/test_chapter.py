@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+from concurrent.futures import Executor, Future
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 
 import reference
 from autocnn import models
-from autocnn.experiments import chapter, networks, published, report
-from autocnn.experiments.kernels import chance, edge_share
-from autocnn.experiments.lab import Compared, Lab
+from autocnn.experiments import Lab, chapter, published, report
+from autocnn.experiments.edges import chance, edge_share
+from autocnn.experiments.lab import Compared, cnn, images, mlp
+from autocnn.experiments.sections import networks
 from autocnn.sweeps.statistics import mean_interval
 
 
@@ -38,7 +40,7 @@ def test_one_section_by_both_paths(command, tmp_path, golden):
     assert code == 0
     assert "probability of vertical" in stdout
     assert max(len(line) for line in stdout.splitlines()[:8]) <= 100
-    assert "training" in stderr
+    assert "1/1 runs" in stderr
     found = json.loads((out / "results.json").read_text())
     assert found["gradients"]["compared"] == 800
     assert found["gradients"]["largest_relative_difference"] < 1e-11
@@ -108,7 +110,7 @@ CHOICES = {"two sections": (("25.3", "25.4"), 9, 4), "all sections": (SMALL, 28,
 )
 def sections(request):
     """Run some sections: (lab, sections, number of rows, number of files)."""
-    lab, (numbers, rows, files) = Lab("reference"), CHOICES[request.param]
+    lab, (numbers, rows, files) = Lab("reference", workers=1), CHOICES[request.param]
     found = chapter(lab, numbers)
     assert tuple(section.number for section in found) == numbers
     return lab, found, rows, files
@@ -157,12 +159,12 @@ def test_published_numbers_are_the_golden_ones(golden):
 
 
 def test_one_step_of_each_thinned_network_agrees():
-    lab = Lab("both")
-    steps = [networks._step(lab, entry) for entry in networks.TABLE]
-    assert [step["leaves"] for step in steps] == [12, 16, 32, 161]
-    assert all(0 < step["loss"] < 100 for step in steps)
-    assert lab.gradients == 4
-    assert lab.largest < 1e-10
+    steps = [networks._step(entry, ("autograd", "reference")) for entry in networks.TABLE.values()]
+    losses, leaves, gradients, largest = zip(*steps, strict=True)
+    assert leaves == (12, 16, 32, 161)
+    assert all(0 < loss < 100 for loss in losses)
+    assert sum(gradients) == 4
+    assert 0 < max(largest) < 1e-10
 
 
 def test_gradients_that_differ_are_seen(tiny):
@@ -174,9 +176,7 @@ def test_gradients_that_differ_are_seen(tiny):
     wrong = params[4]["w"] * (1 + 1e-6)
     loss_and_grad = same.other.loss_and_grad
     other.other = SimpleNamespace(
-        loss_and_grad=lambda p, s, batch, key: loss_and_grad(
-            [*p[:4], {**p[4], "w": wrong}], s, batch, key
-        )
+        loss_and_grad=lambda p, s, *rest: loss_and_grad([*p[:4], {**p[4], "w": wrong}], s, *rest)
     )
     for compared in (same, other):
         assert (
@@ -188,11 +188,53 @@ def test_gradients_that_differ_are_seen(tiny):
     assert 1e-8 < other.largest < 1e-4
 
 
+def test_compared_is_its_model_in_all_else(tiny):
+    x, labels = tiny[3]
+    dropping = models.tiny_cnn(dropout=0.5)
+    compared = Compared(dropping, models.tiny_cnn(dropout=0.5, nn=reference))
+    _, params, state = compared.init(3, (1, 8, 8))
+    assert compared.name == "serial" and len(compared.parts) == 6
+    assert np.array_equal(compared.apply(params, state, x)[0], dropping.apply(params, state, x)[0])
+    for train in (False, True):
+        expected = dropping.loss_and_grad(params, state, (x, labels), 5, train=train)[0]
+        assert compared.loss_and_grad(params, state, (x, labels), 5, train=train)[0] == expected
+    assert compared.gradients == 2 and 0 < compared.largest < 1e-12
+
+
+def test_a_job_is_computed_once_and_says_what_is_left():
+    said = []
+    lab = Lab("reference", workers=1, epochs=1, on_result=lambda *told: said.append(told))
+    first, second = lab.job(cnn()), lab.job(mlp(), 4)
+    assert list(lab.compute([first, second, first])) == [first, second]
+    assert said == [("tiny_cnn(classes=3, filters=3)", 1), (f"{mlp()} repetition 5", 0)]
+    assert lab.has([first, second]) and not lab.has([lab.job(cnn(), 4)])
+    assert lab.run(cnn()) is lab.run(cnn()) and len(said) == 2
+    assert (lab.gradients, lab.largest) == (0, 0.0)
+
+
+def test_a_job_that_fails_says_which():
+    lab = Lab("reference", workers=2, executor=Broken(), epochs=1)
+    with pytest.raises(
+        ValueError, match=r"tiny_cnn\(classes=3, filters=3\) failed: ValueError: no"
+    ):
+        lab.run(cnn())
+    with pytest.raises(ValueError, match="there is no engine 'jax'"):
+        Lab("jax")
+
+
+class Broken(Executor):
+    """An executor whose every job fails."""
+
+    def submit(self, f, *args, **kwargs):
+        future = Future()
+        future.set_exception(ValueError("no"))
+        return future
+
+
 def test_repetitions_share_nothing():
-    lab = Lab("reference")
-    runs = [lab.repeat("tiny_mlp", i, hidden=1) for i in range(3)]
+    runs = Lab("reference", workers=1, epochs=2).repetitions(mlp(hidden=1), 3)
     assert len({run.params[1]["w"].tobytes() for run in runs}) == 3
-    assert len({lab.data(seed=1000 * (i + 1)).x_train.tobytes() for i in range(3)}) == 3
+    assert len({images(trial).x_train.tobytes() for trial in (None, 0, 1, 2)}) == 4
 
 
 def test_edge_share_knows_edges():

@@ -14,12 +14,11 @@ import scipy.stats
 import reference
 from autocnn import experiments, models
 from autocnn.data import patterns
-from autocnn.experiments import exercises, published, report, seeds
-from autocnn.experiments.lab import Lab, repetition
-from autocnn.experiments.repeated import Repeated, cnn, mlp
-from autocnn.plots import chapter as plots
+from autocnn.experiments import SECTIONS, Lab, chapter, exercises, published, report
+from autocnn.experiments.lab import Outcome, cnn, mlp, train_network
 from autocnn.sweeps.statistics import Interval, share_interval
 from autocnn.training import predict, train
+from tests.helpers import same_bits
 
 
 class Here(Executor):
@@ -34,26 +33,20 @@ class Here(Executor):
 SHORT = {"executor": Here(), "epochs": 2}
 
 
-def made_up(accuracy, trials=6, edges=False):
-    """Runs that never ran: ``accuracy(name, options, trial)``, and kernels that are edges or
-    noise.
+def made_up(number, accuracy, trials=6, edges=False):
+    """A lab of runs that never ran: ``accuracy(name, options, trial)``, and kernels that are edges
+    or noise.
     """
-    generator, runs = np.random.default_rng(0), Repeated([], 2, executor=Here())
-    runs.trials = trials
-    needed = {network for needs, _ in seeds.SECTIONS.values() for network in needs}
-    for name, options in needed:
-        o, found = dict(options), []
-        for trial in range(trials):
-            value = accuracy(name, o, trial)
-            noise = generator.normal(size=(3, 3, 3))
-            slope = np.array([[-1, 0, 1]] * 3) + np.zeros((3, 1, 1))
-            slope[1] = slope[1].T
-            found.append(
-                {"parameters": size(name, o), "history": {"val_acc": [0.3, value]}, "first": 0.9}
-                | {"initial": noise, "kernels": slope if edges else noise}
-            )
-        runs.found[name, options] = found
-    return runs
+    generator, lab = np.random.default_rng(0), Lab("reference", trials, executor=Here())
+    for job in lab.jobs(dict.fromkeys(job.arguments[0] for job in SECTIONS[number].jobs(lab))):
+        network, trial = job.arguments[:2]
+        value = accuracy(network.builder, dict(network.options), trial)
+        noise = generator.normal(size=(3, 1, 3, 3))
+        slope = np.array([[-1, 0, 1]] * 3) + np.zeros((3, 1, 1, 1))
+        slope[1, 0] = slope[1, 0].T
+        kernels = {0: noise, 1: slope if edges else noise}
+        lab._results[job] = Outcome([], [], {"val_acc": [0.3, value]}, kernels)
+    return lab
 
 
 def size(name, o):
@@ -67,39 +60,46 @@ def size(name, o):
 
 
 def test_a_repetition_has_keys_of_its_own():
-    runs = Repeated([cnn(classes=4), mlp(hidden=2)], 2, executor=Here(), epochs=2)
+    lab = Lab("reference", 2, executor=Here(), epochs=2)
     for network, seed, classes in ((cnn(classes=4), 3, 4), (mlp(hidden=2), 5, 3)):
         name, options = network
         model = getattr(models, name)(**dict(options), nn=reference)
         _, params, state = model.init((seed, 1), (1, 8, 8))
         data = patterns(seed=2000, classes=("vertical", "horizontal", "diagonal", "dot")[:classes])
         run = train(params, data, model, state, epochs=2, seed=(seed + 8, 1))
-        found = runs.found[network][1]
-        assert (
-            found["history"] == run.history
-            and runs.accuracy(network)[1] == run.history["val_acc"][-1]
-        )
-        assert runs.parameters(network) == size(name, dict(options))
-        assert (
-            found["first"]
-            == predict(model, run.params, run.state, data.x_val[data.y_val == 0][:1])[0, 0]
-        )
+        found = lab.repetitions(network)[1]
+        assert found.history == run.history
+        assert lab.accuracies(network)[1] == run.history["val_acc"][-1]
+        assert lab.curves(network)[1].tolist() == run.history["val_acc"]
+        assert lab.parameters(network) == size(name, dict(options))
+        assert same_bits(found.params, run.params)
         if name == "tiny_cnn":
-            np.testing.assert_array_equal(found["initial"], params[0]["w"][:, 0])
+            np.testing.assert_array_equal(found.snapshots[0], params[0]["w"])
     with pytest.raises(ValueError, match="seeds must be an int, 2 or more; got 1"):
-        Repeated([cnn()], 1)
+        Lab(trials=1)
 
 
-def test_the_lab_repeats_likewise():
-    run = Lab("reference").repeat("tiny_mlp", 1, hidden=1)
-    assert run.history == repetition("tiny_mlp", 1, reference, hidden=1).history
+def test_the_first_image_is_the_first_of_its_class():
+    lab = Lab("reference", 2, executor=Here(), epochs=2)
+    found = SECTIONS["25.4"](lab).numbers["probability"]
+    for trial, run in enumerate(lab.repetitions(cnn())):
+        data = patterns(seed=1000 * (trial + 1))
+        image = data.x_val[data.y_val == 0][:1]
+        assert found[trial] == predict(lab.model(cnn()), run.params, run.state, image)[0, 0]
 
 
 def test_kernels_are_those_of_the_last_epoch():
-    run = Repeated([cnn()], 2, executor=Here(), epochs=80).found[cnn()][0]
-    assert len(run["history"]["epoch"]) == 81
-    trained = repetition("tiny_cnn", 0, reference)
-    np.testing.assert_array_equal(run["kernels"], trained.params[0]["w"][:, 0])
+    run = Lab("reference", 2).run(cnn(), 0)
+    assert len(run.history["epoch"]) == 81
+    np.testing.assert_array_equal(run.snapshots[max(run.snapshots)], run.params[0]["w"])
+
+
+def test_repetitions_beside_both_paths_are_fast():
+    lab = Lab("both")
+    assert lab.job(cnn()).arguments == (cnn(), None, "both", 80)
+    assert lab.job(cnn(), 3).arguments == (cnn(), 3, "fast", 80)
+    compared = train_network(mlp(hidden=1), None, "both", epochs=2)
+    assert compared.gradients == 20 and compared.largest < 1e-12
 
 
 @functools.cache
@@ -130,7 +130,7 @@ def test_exercises(number, networks):
         found.answer
     )
     for figure in found.figures:
-        assert getattr(plots, figure.draw)(**figure.arguments).axes
+        assert figure.draw().axes
 
 
 def _baseline(found, name):
@@ -167,23 +167,24 @@ def test_exercises_are_functions():
 
 
 def test_the_chapter_is_repeated():
-    found, runs = seeds.chapter(2, **SHORT)
+    lab = Lab("reference", 2, **SHORT)
+    found = chapter(lab)
     assert [s.number for s in found] == ["25.1", "25.2", "25.3", "25.4", "25.5"]
     assert all(isinstance(row.here, Interval) and row.here.n == 2 for s in found for row in s.rows)
-    plain = json.loads(json.dumps(report.results(found, runs)))
+    plain = json.loads(json.dumps(report.results(found, lab)))
     assert plain["seeds"] == 2 and plain["engine"] == "reference" and plain["gradients"] is None
     assert plain["comparison"][0]["here"].keys() == {"mean", "low", "high", "n"}
     widths = [row for row in found[1].rows if row.quantity.startswith("MLP, width")]
     assert [row.published for row in widths] == [w.val_acc for w in published.WIDTHS.values()]
     for section in found:
         for figure in section.figures:
-            assert getattr(plots, figure.draw)(**figure.arguments).axes
+            assert figure.draw().axes
     with pytest.raises(ValueError, match=r"section '25\.6' cannot be repeated"):
-        seeds.chapter(2, ["25.6"])
+        chapter(lab, ["25.6"])
 
 
 def section(number, accuracy, **options):
-    return seeds.SECTIONS[number][1](made_up(accuracy, **options))
+    return SECTIONS[number](made_up(number, accuracy, **options))
 
 
 def test_equal_parameters_are_judged_in_pairs():

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autocnn.experiments.exercises import Exercise
-from autocnn.experiments.sections import Section
+from autocnn.experiments import Exercise, Section
 from autocnn.sweeps.statistics import Interval
 from autocnn.text import (
     did_you_mean,

@@ -1,15 +1,16 @@
 """How much a kernel looks like an oriented edge: a measure, and what chance alone would give."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 __all__ = ["chance", "edge_share"]
 
 
-def edge_share(kernel):
-    """Return (share, angle): how much of a kernel's variation the best oriented derivative
-    explains, in [0, 1], and which.
+def edge_share(kernel: Any) -> tuple[float, float]:
+    """Return (share, angle): the share in [0, 1] of a kernel's variation that the best oriented
+    derivative explains, and that derivative's direction.
 
     A plane a x + b y through the kernel (k, k) is a first derivative oriented along (a, b). With x
     and y centred, the best plane has a = sum(K x) / sum(x^2) and b = sum(K y) / sum(y^2), and its
@@ -26,7 +27,7 @@ def edge_share(kernel):
     return float(share), math.degrees(math.atan2(b, a))
 
 
-def chance(share, cells=9):
+def chance(share: float, cells: int = 9) -> float:
     """Return the probability that a kernel of independent normal numbers has at least this share.
 
     The plane takes 2 of the cells - 1 degrees of freedom, so that its share is Beta(1, (cells - 3)
