@@ -1,5 +1,6 @@
 """True cotangents of every value and every use in a forward pass, one inner product at a time."""
 
+import ast
 import itertools
 from typing import NamedTuple
 
@@ -40,8 +41,6 @@ class Adjoints:
         self.labels = {e[:2]: self._label(e) for e in events}
 
     def _label(self, event: Event) -> str:
-        import ast
-
         site = self.session.sites.all[event.site]
         if site.target:
             return site.target
@@ -52,6 +51,11 @@ class Adjoints:
         group = self.groups[event.identity]
         site = self.session.sites.all[event.site]
         return site.kind in ("part", "test") and len(group) == 2 and event is group[1]
+
+    def _is_use(self, event: Event) -> bool:
+        """True where a name or an attribute is read: the definition has the sum of all uses."""
+        site = self.session.sites.all[event.site]
+        return site.kind == "part" and isinstance(site.node, ast.Name | ast.Attribute)
 
     def along(self, event: Event, k: int, u: np.ndarray, key: tuple) -> float:
         """<true cotangent of the k-th array of an event, u>."""
@@ -111,13 +115,15 @@ class Adjoints:
         return self._partial(value, want, u, size) or self._reshaped(value, name, limit, size)
 
     def _equal(self, a: float, b: float, size: float) -> bool:
-        return abs(a - b) <= 10 * self.session.tolerance * size / max(1.0, 1.0)
+        return abs(a - b) <= 10 * self.session.tolerance * size
 
     def _partial(self, value, want: float, u: np.ndarray, size: float) -> Match | None:
         """The sum over some uses of one object, or over some turns of one site."""
         for group in self.groups.values():
             uses = [
-                e for e in group if e.arrays[0].shape == value.shape and len(e.arrays) == 1
+                e
+                for e in group
+                if len(e.arrays) == 1 and e.arrays[0].shape == value.shape and self._is_use(e)
             ]
             parts = [self.known.get((e.site, e.turn, 0, "same")) for e in uses]
             parts = [p for p in parts if p is not None and p == p]

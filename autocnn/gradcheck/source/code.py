@@ -1,7 +1,9 @@
 """Find the source of a function: its file, its syntax tree, and whether it is the author's own."""
 
 import ast
+import functools
 import hashlib
+import itertools
 import linecache
 import sys
 import sysconfig
@@ -30,10 +32,35 @@ class Page:
     text: str
     tree: ast.Module
 
-    @property
+    @functools.cached_property
     def lines(self) -> list[str]:
         """The lines of the text, without their ends."""
         return self.text.splitlines()
+
+    @functools.cached_property
+    def starts(self) -> list[int]:
+        """Where each line begins in the text."""
+        rows = self.text.splitlines(keepends=True)
+        return [0, *itertools.accumulate(len(row) for row in rows)]
+
+    def offset(self, row: int, column: int) -> int:
+        """The character at a line (from 1) and a column in bytes, as syntax trees count."""
+        line = self.lines[row - 1]
+        if not line.isascii():
+            column = len(line.encode()[:column].decode())
+        return self.starts[row - 1] + column
+
+    def span(self, node: Any) -> tuple[int, int]:
+        """Where a node begins and ends in the text."""
+        return (
+            self.offset(node.lineno, node.col_offset),
+            self.offset(node.end_lineno, node.end_col_offset),
+        )
+
+    def source(self, node: Any) -> str:
+        """The text of a node."""
+        start, end = self.span(node)
+        return self.text[start:end]
 
 
 @dataclass(frozen=True, eq=False)

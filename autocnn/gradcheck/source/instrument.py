@@ -16,7 +16,7 @@ from typing import Any
 from autocnn.gradcheck.lift import _BUILTINS, _lift_value
 from autocnn.gradcheck.source.code import Unit, find_unit, is_own
 
-__all__ = ["Instrumenter", "Site", "Sites"]
+__all__ = ["Instrumenter", "Site", "Sites", "compile_function", "redirected"]
 
 _UNTAPPED = frozenset(
     "axis axes dim dims keepdims keepdim dtype shape size out order casting ddof device".split()
@@ -115,13 +115,19 @@ def compile_function(body: ast.FunctionDef | ast.Lambda, like: types.CodeType) -
 class Instrumenter:
     """Makes copies of functions that call `hooks`: tap(site, value), after(site, value).
 
-    `lifted` copies see numpy through a proxy that keeps imaginary parts (see `lift`). `plain`
-    copies have no taps, but calls are redirected all the same. `edits` maps a unit's page to an
-    edited syntax tree that takes its place.
+    `lifted` copies see numpy through a proxy that keeps imaginary parts (see `lift`). `modules`
+    maps the ids of modules to what the copies see in their place.
     """
 
-    def __init__(self, sites: Sites, hooks: Any, lifted: bool = False) -> None:
+    def __init__(
+        self,
+        sites: Sites,
+        hooks: Any,
+        lifted: bool = False,
+        modules: dict[int, Any] | None = None,
+    ) -> None:
         self.sites, self.hooks, self.lifted = sites, hooks, lifted
+        self.modules = modules or {}
         self.names: dict[int, dict] = {}
         self.seen: dict[int, tuple[Any, Any]] = {}
         self.tap, self.after, self.call = hooks.tap, hooks.after, self.redirect
@@ -183,9 +189,12 @@ class Instrumenter:
         original = function.__globals__
         if id(original) not in self.names:
             names = dict(original)
+            for name, value in original.items():
+                if id(value) in self.modules:
+                    names[name] = self.modules[id(value)]
             if self.lifted:
                 for name, value in original.items():
-                    if not isinstance(value, types.FunctionType):
+                    if not isinstance(value, types.FunctionType) and names[name] is value:
                         names[name] = _lift_value(value, {})
                 for name, value in _BUILTINS.items():
                     names.setdefault(name, value)
@@ -491,6 +500,39 @@ class _Taps(ast.NodeTransformer):
     def _store(self, target: ast.expr) -> ast.expr:
         """A target keeps its form: its index expressions are not tapped."""
         return target
+
+
+def redirected(unit: Unit) -> Any:
+    """The definition without taps. Calls are redirected and loops look at the clock. The unit's own
+    tree is changed."""
+    body = _Calls().visit(unit.node)
+    return _Mangle(unit.owner).visit(body) if unit.owner else body
+
+
+class _Calls(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if not (isinstance(node.func, ast.Name) and node.func.id in _DIRECT):
+            node.func = ast.copy_location(
+                ast.Call(ast.Name("__call__", ast.Load()), [node.func], []), node.func
+            )
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        call = node.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and (
+            call.func.id in _SILENT
+        ):
+            return ast.copy_location(ast.Pass(), node)
+        return self.generic_visit(node)
+
+    def _loop(self, node: Any) -> Any:
+        self.generic_visit(node)
+        clock = ast.Call(ast.Name("__tap__", ast.Load()), [ast.Constant(-1), ast.Constant(0)], [])
+        node.body = [ast.copy_location(ast.Expr(clock), node), *node.body]
+        return node
+
+    visit_For = visit_While = _loop
 
 
 class _Mangle(ast.NodeTransformer):

@@ -4,7 +4,6 @@ written."""
 import ast
 import difflib
 import io
-import itertools
 import tokenize
 from typing import Any, NamedTuple
 
@@ -42,17 +41,6 @@ def exchange(root: Any, old: ast.AST, new: Any) -> Any:
     return ast.copy_location(type(root)(**fields), root)
 
 
-def span(page: Page, node: Any) -> tuple[int, int]:
-    """Where a node begins and ends in the page's text, in characters."""
-    starts = [0, *itertools.accumulate(len(line) for line in page.text.splitlines(keepends=True))]
-    lines = page.text.splitlines(keepends=True)
-
-    def offset(row: int, column: int) -> int:
-        return starts[row - 1] + len(lines[row - 1].encode()[:column].decode())
-
-    return offset(node.lineno, node.col_offset), offset(node.end_lineno, node.end_col_offset)
-
-
 def render(page: Page, new: ast.expr) -> str:
     """The text of a new expression, in which the author's own parts stand as they were written."""
     pieces: dict[str, str] = {}
@@ -60,8 +48,7 @@ def render(page: Page, new: ast.expr) -> str:
     def mark(node: Any) -> Any:
         if isinstance(node, ast.expr) and _written(page, node):
             name = f"__piece{len(pieces)}__"
-            start, end = span(page, node)
-            pieces[name] = page.text[start:end]
+            pieces[name] = page.source(node)
             return ast.Name(name, ast.Load())
         changed = {
             name: mark(value)
@@ -88,12 +75,12 @@ def render(page: Page, new: ast.expr) -> str:
 
 
 def _written(page: Page, node: Any) -> bool:
-    if getattr(node, "end_col_offset", None) is None or not isinstance(node, ast.expr):
+    """True for a node that stands in the page as it is (some are built from parts that do)."""
+    if getattr(node, "end_col_offset", None) is None:
         return False
-    start, end = span(page, node)
     try:
-        found = ast.parse(f"({page.text[start:end]})", mode="eval").body
-    except (SyntaxError, IndexError):
+        found = ast.parse(f"({page.source(node)})", mode="eval").body
+    except (SyntaxError, IndexError, UnicodeDecodeError):
         return False
     return ast.dump(found) == ast.dump(node)
 
@@ -109,27 +96,36 @@ def patch_expression(
     """The page with `new` in the place of `old`, which stands in `statement`."""
     want = ast.dump(exchange(statement, old, new))
     text = render(page, new)
-    start, end = span(page, old)
+    start, end = page.span(old)
     bare = text[1:-1] if isinstance(new, ast.Tuple) and text[:1] == "(" else text
     for filled in dict.fromkeys((bare, text, f"({text})")):
         changed = page.text[:start] + filled + page.text[end:]
-        found = _statement_at(changed, statement)
+        found = _statement_at(changed, statement, changed.count("\n") - page.text.count("\n"))
         if found is not None and ast.dump(found) == want:
             return patch_text(page, statement, changed)
     return None
 
 
-def _statement_at(text: str, like: Any) -> ast.AST | None:
+def _statement_at(text: str, like: Any, longer: int) -> ast.AST | None:
+    """The statement in `text` that begins where `like` does; only its own lines are parsed."""
+    rows = text.splitlines()
+    if hasattr(like, "body"):
+        body = like.body[0] if isinstance(like.body, list) else like.body
+        if body.lineno == like.lineno:
+            return None
+        rows = rows[like.lineno - 1 : body.lineno - 1 + longer]
+        rows.append(" " * body.col_offset + "pass")
+    else:
+        rows = rows[like.lineno - 1 : like.end_lineno + longer]
     try:
-        tree = ast.parse(text)
+        tree = ast.parse("if True:\n" * bool(like.col_offset) + "\n".join(rows))
     except SyntaxError:
         return None
+    row = 1 + bool(like.col_offset)
     for node in ast.walk(tree):
-        if (
-            type(node) is type(like)
-            and node.lineno == like.lineno
-            and node.col_offset == like.col_offset
-        ):
+        if type(node) is type(like) and (node.lineno, node.col_offset) == (row, like.col_offset):
+            if hasattr(like, "body"):
+                node.body, node.orelse = like.body, getattr(like, "orelse", [])
             return node
     return None
 

@@ -100,7 +100,7 @@ class Suspect:
 def find_place(program: Program, seed: int = 0, budget: float = 4.0) -> Finding:
     """Look for the wrong statement of a program whose gradients are known to be wrong, within
     `budget` seconds."""
-    start = time.perf_counter()
+    start = time.thread_time()
     with (
         contextlib.redirect_stdout(io.StringIO()),
         np.errstate(all="ignore"),
@@ -112,7 +112,7 @@ def find_place(program: Program, seed: int = 0, budget: float = 4.0) -> Finding:
         except FAILURES as error:
             finding = Finding(note=f"{type(error).__name__}: {str(error)[:120]}")
     return Finding(
-        finding.place, finding.fix, finding.trail, finding.note, time.perf_counter() - start
+        finding.place, finding.fix, finding.trail, finding.note, time.thread_time() - start
     )
 
 
@@ -126,7 +126,7 @@ class _Search:
         self.trials = Trials(self.recording)
         self.adjoints = Adjoints(self.session, self.recording.point, self.recording.forward)
         self.judged = judge(self.recording, self.adjoints)
-        suspects = self._suspects()
+        suspects = self.last = self._suspects()
         self._repairs(suspects)
         self._edits(suspects)
         return self._conclude(suspects)
@@ -170,25 +170,36 @@ class _Search:
                 break
 
     def _edits(self, suspects: list[Suspect]) -> None:
+        """Look for edits, the simplest kinds first, until some are found."""
         able = [s for s in suspects if s.possible]
-        open_ones = [s for s in suspects if s.possible is None and s.judged.strength < 2]
-        pool = able or open_ones or suspects
-        for stage in (0, 1, 2):
-            if stage == 0:
-                self._statement_edits(suspects, able)
-            for s in pool:
-                self._value_edits(s, stage)
-            if stage == 0 and not able:
-                for s in suspects:
-                    self._run_edits(s, stage, same=s.possible is None)
-            if any(s.found for s in suspects):
+        unknown = [s for s in suspects if s.possible is None and s.judged.strength < 2]
+        unknown = unknown or ([] if able else suspects[:])
+        self._statement_edits(able or suspects)
+        for s in able:
+            self._value_edits(s, 0)
+        for s in suspects[:]:
+            if not s.possible and s.judged.strength < 2:
+                self._run_edits(s, 0, same=False)
+        if self._least(suspects) > 1.15:
+            self._control(suspects)
+            self._discrete(suspects)
+            if self._least(suspects) == float("inf"):
+                for s in unknown:
+                    self._run_edits(s, 0, same=True)
+        for stage in (1, 2):
+            if self._least(suspects) < float("inf"):
                 return
-            if stage == 1 and not able:
-                for s in open_ones or suspects:
-                    self._run_edits(s, stage, same=s.possible is None)
+            for s in able:
+                self._value_edits(s, stage)
+            if self._least(suspects) == float("inf"):
+                for s in unknown if stage == 1 or not able else ():
+                    self._run_edits(s, stage, same=True)
+
+    def _least(self, suspects: list[Suspect]) -> float:
+        return min((s.cost for s in suspects), default=float("inf"))
 
     def _until(self, share: float) -> float:
-        return time.perf_counter() + max(0.0, share * self.session.left())
+        return time.thread_time() + max(0.0, share * self.session.left())
 
     def _value_edits(self, s: Suspect, stage: int) -> None:
         for site, fix in s.repairs.items():
@@ -206,15 +217,12 @@ class _Search:
                     self.recording, self.trials, where, stage, self._until(0.25), same
                 )
 
-    def _statement_edits(self, suspects: list[Suspect], able: list[Suspect]) -> None:
-        """Edits of whole statements: of those that can repair, and of the loops, conditions and
-        item assignments around what is wrong."""
+    def _statement_edits(self, pool: list[Suspect]) -> None:
+        """Edits of whole statements: other operators, targets, indices, bounds and conditions."""
         done: set[int] = set()
         until = self._until(0.35)
-        pool = [(s.sites[0], s.statement, s) for s in suspects if not able or s.possible]
-        if not able:
-            pool += self._control(suspects)
-        for site, statement, suspect in pool:
+        for suspect in pool:
+            statement, site = suspect.statement, suspect.sites[0]
             if id(statement) in done or isinstance(statement, ast.Lambda):
                 continue
             done.add(id(statement))
@@ -225,7 +233,7 @@ class _Search:
                 key=lambda item: item[0],
             )
             for cost, patch in options:
-                if time.perf_counter() > until:
+                if time.thread_time() > until:
                     return
                 if self.trials.right(where.unit, patch.text):
                     suspect.found.append(Found(cost, where, patch, statement))
@@ -241,9 +249,8 @@ class _Search:
             }
         )
 
-    def _control(self, suspects: list[Suspect]) -> list[tuple[int, Any, Suspect]]:
-        """Loops and conditions that hold statements of the backward pass, as suspects of their
-        own."""
+    def _control(self, suspects: list[Suspect]) -> None:
+        """Loops and conditions that hold statements of the backward pass are suspects too."""
         found, seen = [], set()
         for site in self.recording.by_site:
             where = self.recording.site(site)
@@ -253,22 +260,43 @@ class _Search:
                 node = parents[id(node)]
                 if isinstance(node, ast.For | ast.While | ast.If) and id(node) not in seen:
                     seen.add(id(node))
-                    suspect = Suspect(node, [site], Judged(site))
-                    suspects.append(suspect)
-                    found.append((site, node, suspect))
-        return found
+                    found.append(Suspect(node, [site], Judged(site)))
+        suspects += found
+        self._statement_edits(found)
+
+    def _discrete(self, suspects: list[Suspect]) -> None:
+        """Masks, indices and slices: each is edited and run."""
+        for site in self.recording.discrete:
+            where = self.recording.site(site)
+            suspect = Suspect(where.statement, [site], Judged(site))
+            suspects.append(suspect)
+            self._run_edits(suspect, 0, same=True)
 
     def _conclude(self, suspects: list[Suspect]) -> Finding:
         order = {id(s): k for k, s in enumerate(suspects)}
 
-        def rank(s: Suspect) -> tuple:
-            doubt = {3: 1.0, 2: 1.0, 1: 0.15}.get(s.judged.strength, 0.0)
-            able = 0 if s.possible else 1 if s.possible is None else 2
-            return (s.cost + doubt, able, s.judged.strength, order[id(s)])
+        def doubt(s: Suspect) -> float:
+            where = self.recording.site(s.sites[0])
+            passed_on = isinstance(where.statement, ast.Return) and isinstance(
+                where.node, ast.Name | ast.Attribute
+            )
+            empty = not any(
+                np.any(a) for t in s.sites for e in self.recording.by_site.get(t, ()) for a in e.arrays
+            ) and any(t in self.recording.by_site for t in s.sites)
+            known = {3: 1.0, 2: 1.0, 1: 0.15}.get(s.judged.strength, 0.0)
+            return known + 0.5 * (passed_on or (empty and not s.found)) - 0.4 * s.judged.idle
 
+        def rank(s: Suspect) -> tuple:
+            able = 0 if s.possible else 1 if s.possible is None else 2
+            if s.found:
+                near = s.cost + doubt(s) <= least + 0.1
+                return (0, not near, 0.0 if near else s.cost + doubt(s), 0, order[id(s)])
+            return (1, able, doubt(s) >= 0.5, doubt(s), order[id(s)])
+
+        least = min((s.cost + doubt(s) for s in suspects if s.found), default=0.0)
         blamed = [s for s in suspects if s.found or s.possible]
         if not blamed:
-            blamed = [s for s in suspects if s.possible is None]
+            blamed = [s for s in suspects if s.possible is None and s.repairs]
         if not blamed:
             return Finding(
                 trail=self._trail(None),

@@ -14,10 +14,12 @@ __all__ = ["Program", "closure", "instance", "pair", "vjp"]
 
 class Program(NamedTuple):
     """A problem and `build(transform)`, which makes its `call` with every function of the author's
-    passed through `transform` first."""
+    passed through `transform` first. `modules` says which modules are
+    seen as others by instrumented copies."""
 
     problem: Problem
     build: Callable[[Callable[[Any], Any]], Callable[[dict[str, Any]], tuple]]
+    modules: dict[int, Any] = {}
 
 
 def closure(f: Callable, **arrays: Any) -> Program:

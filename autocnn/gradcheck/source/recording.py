@@ -37,9 +37,12 @@ class Recording:
     leaves: dict[int, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.values = [
-            e for e in self.backward if self.site(e).kind in ("value", "after")
-        ]
+        self.forward = [e for e in self.forward if e.arrays]
+        found = [e for e in self.backward if self.site(e).kind in ("value", "after")]
+        self.values = [e for e in found if e.arrays]
+        self.discrete = list(
+            dict.fromkeys(e.site for e in found if not e.arrays and self.site(e).kind == "value")
+        )
         self.by_site: dict[int, list[Event]] = {}
         for event in self.values:
             self.by_site.setdefault(event.site, []).append(event)

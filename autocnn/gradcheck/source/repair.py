@@ -69,10 +69,17 @@ def repair(recording: Recording, site: int, most: int = 700) -> Repair:
         left = float(np.linalg.norm(residual - jacobian @ step))
         if left > 0.5 * float(np.linalg.norm(residual)) and left > 1e-6 * first:
             return Repair(False, {})
-        values = _plus(events, values, step)
-        seen = _seen(recording, values)
-        if seen is None:
-            return Repair(None, {})
+        length, now = 1.0, float(np.linalg.norm(residual))
+        while True:
+            nearer = _plus(events, values, length * step)
+            seen = _seen(recording, nearer)
+            if seen is None:
+                return Repair(None, {})
+            worse = float(np.linalg.norm(_residual(recording, seen))) > now
+            if not worse or length < 0.1:
+                break
+            length /= 2  # backward bends: go a shorter way
+        values = nearer
         if all(session.agrees(recording.point, n, seen[n], 100.0) for n in session.leaves):
             return Repair(True, values, rank == unknowns, jacobian)
         residual = _residual(recording, seen)

@@ -125,7 +125,6 @@ def candidates(
     evaluate = Evaluator(scope)
     if stage == 2:
         yield from _terms(root, scope, evaluate)
-        return
     for node, plain in nodes_of(root):
         value = None
         if plain:
@@ -189,17 +188,19 @@ def search_value(
     if not scopes:
         return []
     turns = sorted(turn for s, turn in fix.values if s == site.number)
+    if len(turns) > 1 and not fix.unique:
+        return search_runs(recording, trials, site, stage, until, True)
     accepted: list[tuple[float, ast.expr, ast.expr]] = []
     with np.errstate(all="ignore"):
         for cost, node, new, value in candidates(site.node, scopes[0], stage):
-            if time.perf_counter() > until:
+            if time.thread_time() > until:
                 break
             if fix.fits(site.number, turns[0], floats(value)):
-                accepted.append((cost + _depth(site.node, node), node, new))
+                accepted.append((cost, node, new))
     accepted.sort(key=lambda item: item[0])
     found: list[Found] = []
     for cost, node, new in accepted[:30]:
-        if time.perf_counter() > until or len(found) >= most:
+        if time.thread_time() > until or len(found) >= most:
             break
         if not _fits_all(fix, site, node, new, scopes, turns):
             continue
@@ -219,18 +220,19 @@ def search_runs(
         scopes = trials.scopes[site.number] = scopes_of(recording, site, {})
     if not scopes:
         return []
-    now = [a.shape for a in recording.by_site[site.number][0].arrays]
+    events = recording.by_site.get(site.number)
+    now = [a.shape for a in events[0].arrays] if events else None
     options = []
     with np.errstate(all="ignore"):
         for cost, node, new, value in candidates(site.node, scopes[0], stage):
-            if time.perf_counter() > until:
+            if time.thread_time() > until:
                 break
             if same or [a.shape for a in floats(value)] != now:
-                options.append((cost + _depth(site.node, node), node, new))
+                options.append((cost, node, new))
     options.sort(key=lambda item: item[0])
     found: list[Found] = []
     for cost, node, new in options:
-        if time.perf_counter() > until or len(found) >= 2:
+        if time.thread_time() > until or len(found) >= 2:
             break
         if not _run_is_right(recording, site, exchange(site.node, node, new)):
             continue
@@ -242,6 +244,9 @@ def search_runs(
 
 def _run_is_right(recording: Recording, site: Site, expression: ast.expr) -> bool:
     """True when backward is right with this expression evaluated in the statement's place."""
+    session, tracer = recording.session, recording.session.tracer
+    if session.left() < 0:
+        return False
     session, tracer = recording.session, recording.session.tracer
     try:
         code = compile(
@@ -266,11 +271,6 @@ def _run_is_right(recording: Recording, site: Site, expression: ast.expr) -> boo
         return False
     finally:
         tracer.reset()
-
-
-def _depth(root: ast.expr, node: ast.expr) -> float:
-    """Edits of small parts come before edits of the whole, all else equal."""
-    return 0.02 * (sum(1 for _ in ast.walk(node)) > 12)
 
 
 def _fits_all(fix: Repair, site: Site, node, new, scopes: list[Scope], turns: list[int]) -> bool:

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from autocnn.gradcheck.source.code import Page, Unit
+from autocnn.gradcheck.source.code import Unit
 from autocnn.gradcheck.source.edits import expression_edits, index_edits
-from autocnn.gradcheck.source.patch import Patch, patch_expression, patch_text, span
+from autocnn.gradcheck.source.patch import Patch, patch_expression, patch_text
 
 __all__ = ["parents_of", "statement_edits"]
 
@@ -40,12 +40,10 @@ def statement_edits(
 def _texts(unit: Unit, s: Any, parents: dict[int, ast.AST]) -> Iterator[tuple[float, str]]:
     page = unit.page
 
-    def source(node: ast.AST) -> str:
-        start, end = span(page, node)
-        return page.text[start:end]
+    source = page.source
 
     def instead(text: str) -> str:
-        start, end = span(page, s)
+        start, end = page.span(s)
         return page.text[:start] + text + page.text[end:]
 
     if isinstance(s, ast.Assign) and len(s.targets) == 1:

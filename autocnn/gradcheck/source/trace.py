@@ -27,6 +27,13 @@ class Event(NamedTuple):
     identity: int
 
 
+def _discrete(value: Any) -> bool:
+    """A mask, indices or a slice: what decides where numbers go."""
+    return isinstance(value, np.ndarray | slice | np.bool_ | list) or (
+        hasattr(value, "shape") and hasattr(value, "dtype")
+    )
+
+
 class Tracer:
     """The hooks of instrumented code. At most one of the modes is on during a run.
 
@@ -68,7 +75,7 @@ class Tracer:
             value = self.change(site, turn, value)
         if self.events is not None:
             arrays = floats(value)
-            if arrays:
+            if arrays or _discrete(value):
                 self.kept.append(value)  # keeps the identity from being used again
                 self.events.append(Event(site, turn, tuple(arrays), id(value)))
         return value

@@ -1,7 +1,7 @@
 """The verdict on every statement of the backward pass."""
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Judged:
     strength: int = 0
     match: Match | None = None
     reason: str = ""
-    turns: list[int] = field(default_factory=list)
+    idle: bool = False  # it leaves its variable as it was
 
 
 def judge(recording: Recording, adjoints: Adjoints) -> dict[int, Judged]:
@@ -70,8 +70,11 @@ def _judge_site(recording: Recording, adjoints: Adjoints, judged: Judged) -> Non
                 worth = 0
             elif not one.strong:
                 worth = min(worth, 1)
-            elif _seen_before(recording, event, array) and not names_fit(site.target, one.label):
-                worth = min(worth, 1)
+            else:
+                before = _seen_before(recording, event, array)
+                judged.idle |= before is not None and before == site.target != ""
+                if judged.idle or (before is not None and not names_fit(site.target, one.label)):
+                    worth = min(worth, 1)
         strengths.append(worth)
         if worth == 0:
             break
@@ -80,18 +83,16 @@ def _judge_site(recording: Recording, adjoints: Adjoints, judged: Judged) -> Non
         judged.reason = match.what
 
 
-def _seen_before(recording: Recording, event: Any, array: np.ndarray) -> bool:
-    """True when an earlier value of the backward pass, or the cotangent itself, is the same."""
-    if array.size == recording.point.dy.size and close(
-        array.ravel(), recording.point.dy, 1e-12
-    ):
-        return True
+def _seen_before(recording: Recording, event: Any, array: np.ndarray) -> str | None:
+    """The variable that held the same numbers earlier in the backward pass, or "dy"."""
+    if array.size == recording.point.dy.size and close(array.ravel(), recording.point.dy, 1e-12):
+        return "dy"
     for other in recording.values:
         if other is event:
-            return False
+            return None
         if other.site != event.site and any(close(a, array, 1e-12) for a in other.arrays):
-            return True
-    return False
+            return recording.site(other).target
+    return None
 
 
 def _returned(recording: Recording, found: dict[int, Judged]) -> None:

@@ -6,7 +6,12 @@ import time
 from typing import Any
 
 from autocnn.gradcheck.source.code import Page, Unit, _functions
-from autocnn.gradcheck.source.instrument import Instrumenter, Sites
+from autocnn.gradcheck.source.instrument import (
+    Instrumenter,
+    Sites,
+    compile_function,
+    redirected,
+)
 from autocnn.gradcheck.source.recording import Recording
 from autocnn.gradcheck.source.scope import Scope
 from autocnn.gradcheck.source.session import FAILURES, Point, Session
@@ -29,6 +34,11 @@ class _Edited(Sites):
     def unit(self, function: Any) -> Unit | None:
         found = self.original.unit(function)
         return self.replacement if found is self.edited else found
+
+    def code(self, unit: Unit, function: Any) -> Any:
+        if unit is self.replacement:
+            return compile_function(redirected(unit), function.__code__)
+        return self.original.code(unit, function)
 
 
 def _definition(unit: Unit, text: str) -> Any:
@@ -73,7 +83,7 @@ class Trials:
             sites = _Edited(self.session.sites, unit, text)
         except (SyntaxError, StopIteration, ValueError):
             return False
-        problem = self.session.rebuilt(Instrumenter(sites, tracer))
+        problem = self.session.rebuilt(Instrumenter(sites, tracer, False, self.session.program.modules))
         if not self._agrees(problem, tracer, self.recording.point):
             return False
         return all(self._agrees(problem, tracer, p) for p in self.other_points())
