@@ -148,9 +148,7 @@ class Adjoints:
 
     def _reshaped(self, value, name: str, limit: int, size: float) -> Match | None:
         """The cotangent of something in another layout, or summed over axes."""
-        for event in sorted(
-            self.events, key=lambda e: not names_fit(name, self.labels[e[:2]])
-        ):
+        for event in sorted(self.events, key=lambda e: not names_fit(name, self.labels[e[:2]])):
             if self.runs > limit or self.session.left() < 0.7 * self.session.budget:
                 return None
             array = event.arrays[0]

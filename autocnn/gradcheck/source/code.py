@@ -15,7 +15,19 @@ from typing import Any
 __all__ = ["Page", "Unit", "find_unit", "is_own", "page_of"]
 
 _LIBRARIES = frozenset(
-    "numpy scipy autograd torch jax jaxlib matplotlib pandas numba autocnn reference".split()
+    [
+        "numpy",
+        "scipy",
+        "autograd",
+        "torch",
+        "jax",
+        "jaxlib",
+        "matplotlib",
+        "pandas",
+        "numba",
+        "autocnn",
+        "reference",
+    ]
 )
 _INSTALLED = tuple(
     path
@@ -115,9 +127,7 @@ def find_unit(function: Callable) -> Unit | None:
         (node, owner) for node, owner in _functions(page.tree, None) if _is_code_of(node, code)
     ]
     if len(found) > 1:
-        spans = {
-            (p[0], p[2]) for p in code.co_positions() if p[0] is not None and p[2] is not None
-        }
+        spans = {(p[0], p[2]) for p in code.co_positions() if p[0] is not None and p[2] is not None}
         found = [(n, o) for n, o in found if _encloses(n, spans)] or found
     return Unit(page, *found[0]) if len(found) == 1 else None
 

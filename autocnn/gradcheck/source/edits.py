@@ -238,7 +238,7 @@ def _constant(number: float) -> ast.expr:
 def _regrouped(node: ast.BinOp) -> Iterator[Candidate]:
     """a - b * c <-> (a - b) * c, and x * y.sum(k) <-> (x * y).sum(k)."""
     left, right = node.left, node.right
-    if isinstance(right, ast.BinOp) and type(right.op) is not type(node.op) or (
+    if (isinstance(right, ast.BinOp) and type(right.op) is not type(node.op)) or (
         isinstance(right, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div)
     ):
         yield 1.2, ast.BinOp(ast.BinOp(left, node.op, right.left), right.op, right.right)
@@ -257,8 +257,9 @@ def _regrouped(node: ast.BinOp) -> Iterator[Candidate]:
         yield (
             1.6,
             ast.BinOp(
-                left.left, left.op, ast.BinOp(deep.left, deep.op, ast.BinOp(
-                    deep.right, node.op, right))
+                left.left,
+                left.op,
+                ast.BinOp(deep.left, deep.op, ast.BinOp(deep.right, node.op, right)),
             ),
         )
 
@@ -269,17 +270,25 @@ def _receiver(node: ast.expr) -> ast.expr | None:
         return None
     if node.func.attr not in _REDUCE:
         return None
-    if isinstance(node.func.value, ast.Name) and node.func.value.id in ("np", "numpy", "jnp", "torch"):
+    if isinstance(node.func.value, ast.Name) and node.func.value.id in (
+        "np",
+        "numpy",
+        "jnp",
+        "torch",
+    ):
         return node.args[0] if node.args else None
     return node.func.value
 
 
 def _with_receiver(call: Any, new: ast.expr) -> ast.expr:
-    if isinstance(call.func.value, ast.Name) and call.func.value.id in ("np", "numpy", "jnp", "torch"):
+    if isinstance(call.func.value, ast.Name) and call.func.value.id in (
+        "np",
+        "numpy",
+        "jnp",
+        "torch",
+    ):
         return ast.Call(call.func, [new, *call.args[1:]], call.keywords)
-    return ast.Call(
-        ast.Attribute(new, call.func.attr, ast.Load()), call.args, call.keywords
-    )
+    return ast.Call(ast.Attribute(new, call.func.attr, ast.Load()), call.args, call.keywords)
 
 
 def _called(node: ast.Call) -> Iterator[Candidate]:
@@ -306,7 +315,14 @@ def _called(node: ast.Call) -> Iterator[Candidate]:
     if receiver is not None:
         yield 1.5, receiver
     elif isinstance(func, ast.Attribute) and name in (
-        "transpose", "reshape", "ravel", "copy", "clip", "swapaxes", "squeeze", "flatten"
+        "transpose",
+        "reshape",
+        "ravel",
+        "copy",
+        "clip",
+        "swapaxes",
+        "squeeze",
+        "flatten",
     ):
         yield 1.2, func.value
     elif len(node.args) == 1 and not node.keywords:
@@ -329,9 +345,13 @@ def _axes(node: ast.Call) -> Iterator[Candidate]:
     """Other axes, and keepdims turned on or off."""
     word = "dim" if any(k.arg in ("dim", "keepdim") for k in node.keywords) else "axis"
     keep = "keepdim" if word == "dim" else "keepdims"
-    positional = 1 if isinstance(node.func, ast.Attribute) and isinstance(
-        node.func.value, ast.Name
-    ) and node.func.value.id in ("np", "numpy", "jnp", "torch") else 0
+    positional = (
+        1
+        if isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in ("np", "numpy", "jnp", "torch")
+        else 0
+    )
     others = [k for k in node.keywords if k.arg not in (word, keep)]
     now = next((k.value for k in node.keywords if k.arg == word), None)
     if now is None and len(node.args) > positional:
@@ -341,7 +361,7 @@ def _axes(node: ast.Call) -> Iterator[Candidate]:
                           (0, 2, 3), (1, 2, 3), (2, 3), (-2, -1)]  # fmt: skip
     here = None if now is None else ast.unparse(now)
     for axes in choices:
-        if axes is not None and repr(axes) == here or (axes is None and here is None):
+        if (axes is not None and repr(axes) == here) or (axes is None and here is None):
             axis_now = True
         else:
             axis_now = False
@@ -488,8 +508,10 @@ def derived(scope: Scope) -> list[tuple[float, ast.expr, Any]]:
         numpy = scope.numpy
         for atom in scope.atoms:
             v, n = atom.value, atom.node
-            if isinstance(v, bool) or not hasattr(v, "shape") or (
-                hasattr(v, "dtype") and str(v.dtype) == "bool"
+            if (
+                isinstance(v, bool)
+                or not hasattr(v, "shape")
+                or (hasattr(v, "dtype") and str(v.dtype) == "bool")
             ):
                 continue
             forms = [

@@ -86,9 +86,7 @@ def jax(function: Any, **arrays: Any) -> Program:
 
         return call
 
-    return Program(
-        make_problem(function.__name__, build(_same), plain), build, jax_on_numpy()
-    )
+    return Program(make_problem(function.__name__, build(_same), plain), build, jax_on_numpy())
 
 
 def _same(function: Any) -> Any:
@@ -114,6 +112,8 @@ class _Module:
         self.names = names
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         try:
             return self.names[name]
         except KeyError:

@@ -19,12 +19,42 @@ from autocnn.gradcheck.source.code import Unit, find_unit, is_own
 __all__ = ["Instrumenter", "Site", "Sites", "compile_function", "redirected"]
 
 _UNTAPPED = frozenset(
-    "axis axes dim dims keepdims keepdim dtype shape size out order casting ddof device".split()
+    [
+        "axis",
+        "axes",
+        "dim",
+        "dims",
+        "keepdims",
+        "keepdim",
+        "dtype",
+        "shape",
+        "size",
+        "out",
+        "order",
+        "casting",
+        "ddof",
+        "device",
+    ]
 )
 _DIRECT = frozenset(
-    "super locals globals vars dir eval exec print len range enumerate zip isinstance type".split()
+    [
+        "super",
+        "locals",
+        "globals",
+        "vars",
+        "dir",
+        "eval",
+        "exec",
+        "print",
+        "len",
+        "range",
+        "enumerate",
+        "zip",
+        "isinstance",
+        "type",
+    ]
 )
-_INTEGER_CALLS = frozenset("range len int isinstance enumerate slice".split())
+_INTEGER_CALLS = frozenset(["range", "len", "int", "isinstance", "enumerate", "slice"])
 _SILENT = frozenset({"print", "pprint", "display"})
 
 
@@ -144,10 +174,12 @@ class Instrumenter:
             return self._copy(function)
         if kind is types.MethodType:
             inner = self._copy(function.__func__)
-            return function if inner is function.__func__ else types.MethodType(
-                inner, function.__self__
+            return (
+                function
+                if inner is function.__func__
+                else types.MethodType(inner, function.__self__)
             )
-        call = getattr(kind, "__call__", None)
+        call = vars(kind).get("__call__")
         if type(call) is types.FunctionType and is_own(call):
             return types.MethodType(self._copy(call), function)
         return function
@@ -225,15 +257,11 @@ class _Taps(ast.NodeTransformer):
         self.function: Any = unit.node
 
     def _new(self, node: ast.AST, statement: Any, kind: str, target: str = "") -> ast.Constant:
-        return ast.Constant(
-            self.sites.new(self.unit, node, statement, kind, target, self.function)
-        )
+        return ast.Constant(self.sites.new(self.unit, node, statement, kind, target, self.function))
 
     def rewrite(self, node: Any) -> Any:
         if isinstance(node, ast.Lambda):
-            return ast.copy_location(
-                ast.Lambda(node.args, self._value(node.body, node)), node
-            )
+            return ast.copy_location(ast.Lambda(node.args, self._value(node.body, node)), node)
         return self._function(node)
 
     # statements
@@ -327,8 +355,9 @@ class _Taps(ast.NodeTransformer):
             items = [ast.withitem(self._expr(i.context_expr), i.optional_vars) for i in s.items]
             return at(ast.With(items, self._block(s.body), lineno=s.lineno), s)
         if isinstance(s, ast.Try):
-            handlers = [at(ast.ExceptHandler(h.type, h.name, self._block(h.body)), h)
-                        for h in s.handlers]
+            handlers = [
+                at(ast.ExceptHandler(h.type, h.name, self._block(h.body)), h) for h in s.handlers
+            ]
             return at(
                 ast.Try(
                     self._block(s.body), handlers, self._block(s.orelse), self._block(s.finalbody)
@@ -481,16 +510,12 @@ class _Taps(ast.NodeTransformer):
             return node
         if isinstance(func, ast.Attribute):
             receiver = self._bare(func.value) if skip else self._receiver(func.value)
-            new: ast.expr = ast.copy_location(
-                ast.Attribute(receiver, func.attr, ast.Load()), func
-            )
+            new: ast.expr = ast.copy_location(ast.Attribute(receiver, func.attr, ast.Load()), func)
         else:
             new = func if isinstance(func, ast.Name) else self._expr(func, True)
         if not direct:
             new = ast.copy_location(ast.Call(ast.Name("__call__", ast.Load()), [new], []), func)
-        args = [
-            a if skip and k == 0 else self._expr(a) for k, a in enumerate(node.args)
-        ]
+        args = [a if skip and k == 0 else self._expr(a) for k, a in enumerate(node.args)]
         named = [
             ast.keyword(k.arg, k.value if k.arg in _UNTAPPED else self._expr(k.value))
             for k in node.keywords
@@ -520,8 +545,10 @@ class _Calls(ast.NodeTransformer):
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         call = node.value
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and (
-            call.func.id in _SILENT
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and (call.func.id in _SILENT)
         ):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)

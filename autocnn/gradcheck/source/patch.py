@@ -90,9 +90,7 @@ def _atomic(text: str) -> bool:
     return isinstance(node, ast.Name | ast.Call | ast.Attribute | ast.Subscript | ast.Constant)
 
 
-def patch_expression(
-    page: Page, statement: Any, old: ast.expr, new: ast.expr
-) -> Patch | None:
+def patch_expression(page: Page, statement: Any, old: ast.expr, new: ast.expr) -> Patch | None:
     """The page with `new` in the place of `old`, which stands in `statement`."""
     want = ast.dump(exchange(statement, old, new))
     text = render(page, new)
@@ -137,9 +135,7 @@ def patch_text(page: Page, statement: Any, text: str) -> Patch | None:
     while first < min(len(old), len(new)) and old[first] == new[first]:
         first += 1
     last = 0
-    while (
-        last < min(len(old), len(new)) - first and old[-1 - last] == new[-1 - last]
-    ):
+    while last < min(len(old), len(new)) - first and old[-1 - last] == new[-1 - last]:
         last += 1
     if first == len(old) == len(new):
         return None

@@ -281,7 +281,10 @@ class _Search:
                 where.node, ast.Name | ast.Attribute
             )
             empty = not any(
-                np.any(a) for t in s.sites for e in self.recording.by_site.get(t, ()) for a in e.arrays
+                np.any(a)
+                for t in s.sites
+                for e in self.recording.by_site.get(t, ())
+                for a in e.arrays
             ) and any(t in self.recording.by_site for t in s.sites)
             known = {3: 1.0, 2: 1.0, 1: 0.15}.get(s.judged.strength, 0.0)
             return known + 0.5 * (passed_on or (empty and not s.found)) - 0.4 * s.judged.idle
@@ -318,8 +321,10 @@ class _Search:
     def _place(self, s: Suspect, others: list[Suspect], trail: tuple[Step, ...]) -> Place:
         where = self.recording.site(s.sites[0])
         node = s.statement
-        line = s.found[0].patch.line if s.found and isinstance(s.found[0].node, ast.stmt) else (
-            _line_of(node)
+        line = (
+            s.found[0].patch.line
+            if s.found and isinstance(s.found[0].node, ast.stmt)
+            else (_line_of(node))
         )
         best = min(s.found, key=lambda f: f.cost) if s.found else None
         columns = None

@@ -19,7 +19,7 @@ class Program(NamedTuple):
 
     problem: Problem
     build: Callable[[Callable[[Any], Any]], Callable[[dict[str, Any]], tuple]]
-    modules: dict[int, Any] = {}
+    modules: dict[int, Any] | None = None
 
 
 def closure(f: Callable, **arrays: Any) -> Program:

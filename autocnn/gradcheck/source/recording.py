@@ -50,8 +50,7 @@ class Recording:
         self.scale = float(np.median([s for s in sizes if s > 0] or [1.0]))
         self.seen = self.session.seen(self.point, self.gradients)
         self.wrong = [
-            n for n in self.session.leaves
-            if not self.session.agrees(self.point, n, self.seen[n])
+            n for n in self.session.leaves if not self.session.agrees(self.point, n, self.seen[n])
         ]
 
     def site(self, event: Event | int) -> Site:
@@ -108,10 +107,12 @@ class Recording:
                     changed.add(event.site)
             for name, seen in session.seen(self.point, gradients).items():
                 old = self.seen[name]
-                if seen is None or old is None:
-                    same = _same(gradients.get(name), self.gradients.get(name))
-                else:
-                    same = close(old, seen, 1e-12)
+                unknown = seen is None or old is None
+                same = (
+                    _same(gradients.get(name), self.gradients.get(name))
+                    if unknown
+                    else close(old, seen, 1e-12)
+                )
                 if not same:
                     hit.add(name)
         except FAILURES:
@@ -172,9 +173,7 @@ def record(session: Session, point: Point) -> Recording:
     finally:
         tracer.reset()
         tracer.kept = []
-    return Recording(
-        session, point, forward, backward, kept, out, gradients, scopes, repeatable
-    )
+    return Recording(session, point, forward, backward, kept, out, gradients, scopes, repeatable)
 
 
 def _copy(value: Any) -> Any:

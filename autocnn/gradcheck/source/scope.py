@@ -2,6 +2,7 @@
 of the author's code."""
 
 import ast
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,9 +34,7 @@ class Scope:
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression here; raises what it raises."""
-        code = compile(
-            ast.fix_missing_locations(ast.Expression(node)), "<candidate edit>", "eval"
-        )
+        code = compile(ast.fix_missing_locations(ast.Expression(node)), "<candidate edit>", "eval")
         return eval(code, self.names)
 
     @property
@@ -45,7 +44,8 @@ class Scope:
             (
                 n
                 for n, v in self.names.items()
-                if getattr(v, "__name__", "") in ("numpy", "jax.numpy") or v is np
+                if getattr(v, "__name__", "") in ("numpy", "jax.numpy")
+                or v is np
                 or type(v).__name__ == "_Numpy"
             ),
             None,
@@ -78,7 +78,7 @@ class Scope:
                 value = self.evaluate(node)
             except Exception:
                 continue
-            if _is_number(value) or (_is_array(value) and np.size(value) <= 100_000):
+            if _is_number(value) or (_is_array(value) and math.prod(np.shape(value)) <= 100_000):
                 found.append(Atom(node, value, texts[text]))
         return found
 
@@ -94,7 +94,7 @@ class Scope:
                     seen.add(length)
                     text = f"{ast.unparse(atom.node)}.shape[{axis}]"
                     found.append(Atom(ast.parse(text, mode="eval").body, length, 0.8))
-            count = int(np.size(atom.value))
+            count = math.prod(np.shape(atom.value))
             if count not in seen:
                 seen.add(count)
                 text = f"{ast.unparse(atom.node)}.size"

@@ -24,7 +24,7 @@ _OPERATORS = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
     ast.Div: operator.truediv, ast.MatMult: operator.matmul, ast.Pow: operator.pow,
 }  # fmt: skip
-ANY = FAILURES + (Exception,)
+ANY = (*FAILURES, Exception)
 
 
 class Found(NamedTuple):

@@ -58,9 +58,7 @@ class Session:
     def rebuilt(self, real: Instrumenter, lifted: Instrumenter | None = None) -> Problem:
         """The problem around instrumented copies."""
         build = self.program.build
-        return replace(
-            self.program.problem, call=build(real), lifted=lifted and build(lifted)
-        )
+        return replace(self.program.problem, call=build(real), lifted=lifted and build(lifted))
 
     def left(self) -> float:
         """Seconds that remain."""
@@ -120,9 +118,7 @@ class Session:
                 # one kink on the way of the difference is no reason to give up: try nearer
                 self.exact = False
                 near = self._difference(
-                    lambda t, n=name, w=u: self.forward(
-                        {**values, n: values[n] + t * w}
-                    ).flat,
+                    lambda t, n=name, w=u: self.forward({**values, n: values[n] + t * w}).flat,
                     dy,
                     2.0**-10 * _rms(values[name]),
                 )

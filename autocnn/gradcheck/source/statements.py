@@ -17,9 +17,7 @@ _SYMBOLS = {ast.Add: "+=", ast.Sub: "-=", ast.Mult: "*=", ast.Div: "/="}
 
 def parents_of(root: ast.AST) -> dict[int, ast.AST]:
     """id of a node -> the node around it."""
-    return {
-        id(child): node for node in ast.walk(root) for child in ast.iter_child_nodes(node)
-    }
+    return {id(child): node for node in ast.walk(root) for child in ast.iter_child_nodes(node)}
 
 
 def statement_edits(

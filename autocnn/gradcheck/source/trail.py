@@ -32,14 +32,16 @@ class Judged:
 def judge(recording: Recording, adjoints: Adjoints) -> dict[int, Judged]:
     """Judge every site that yields float arrays in the backward pass."""
     found = {site: Judged(site) for site in recording.by_site}
-    for site, judged in found.items():
+    for judged in found.values():
         _judge_site(recording, adjoints, judged)
     for site in recording.by_site:
         recording.measure_influence(site)
     _returned(recording, found)
     for site, judged in found.items():
         proven = [
-            t for t in recording.influence[site] if found[t].strength == 3 and _after(recording, site, t)
+            t
+            for t in recording.influence[site]
+            if found[t].strength == 3 and _after(recording, site, t)
         ]
         if judged.strength in (0, 1) and proven:
             judged.strength = 2

@@ -28,8 +28,9 @@ class _Edited(Sites):
     def __init__(self, sites: Sites, unit: Unit, text: str) -> None:
         super().__init__()
         self.original, self.edited = sites, unit
-        self.replacement = Unit(Page(unit.page.name, text, ast.Module([], [])), _definition(unit, text),
-                        unit.owner)
+        self.replacement = Unit(
+            Page(unit.page.name, text, ast.Module([], [])), _definition(unit, text), unit.owner
+        )
 
     def unit(self, function: Any) -> Unit | None:
         found = self.original.unit(function)
@@ -83,7 +84,9 @@ class Trials:
             sites = _Edited(self.session.sites, unit, text)
         except (SyntaxError, StopIteration, ValueError):
             return False
-        problem = self.session.rebuilt(Instrumenter(sites, tracer, False, self.session.program.modules))
+        problem = self.session.rebuilt(
+            Instrumenter(sites, tracer, False, self.session.program.modules)
+        )
         if not self._agrees(problem, tracer, self.recording.point):
             return False
         return all(self._agrees(problem, tracer, p) for p in self.other_points())
@@ -94,8 +97,10 @@ class Trials:
         tracer.deadline = time.perf_counter() + max(0.1, 60 * session.seconds)
         try:
             out = session.forward(point.values, problem=problem)
-            if out.flat.shape != point.y.shape or not (abs(out.flat - point.y) <= 1e-12 * (
-                1 + abs(point.y))).all():
+            if (
+                out.flat.shape != point.y.shape
+                or not (abs(out.flat - point.y) <= 1e-12 * (1 + abs(point.y))).all()
+            ):
                 return False  # the edit must leave the forward pass alone
             return not session.wrong(point, out.backward(point.dy), 10.0)
         except FAILURES:

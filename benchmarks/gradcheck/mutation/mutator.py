@@ -53,10 +53,10 @@ def _last(statement: ast.stmt) -> int:
 
 
 def _callee(name: ast.Name, function: ast.AST) -> bool:
-    called = {
-        id(n.func) for n in ast.walk(function) if isinstance(n, ast.Call)
-    } | {id(n.value) for n in ast.walk(function) if isinstance(n, ast.Attribute)}
-    return id(name) in called and name.id in ("np", "jnp", "jax", "torch") or name.id in (
+    called = {id(n.func) for n in ast.walk(function) if isinstance(n, ast.Call)} | {
+        id(n.value) for n in ast.walk(function) if isinstance(n, ast.Attribute)
+    }
+    return (id(name) in called and name.id in ("np", "jnp", "jax", "torch")) or name.id in (
         "np", "range", "reversed", "zip", "len", "float", "dict", "enumerate", "jnp", "torch",
     )  # fmt: skip
 
@@ -118,14 +118,13 @@ def _expressions(statement: ast.stmt, names: list[str]):
                     yield "constant", node, ast.Constant(2 * node.value)
             elif isinstance(node, ast.Call):
                 yield from _calls(node)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                if node.id in names:
-                    for other in names:
-                        if other != node.id:
-                            yield "name", node, ast.Name(other, ast.Load())
-                    if not isinstance(statement, ast.For):
-                        yield "one minus", node, ast.BinOp(one, ast.Sub(), node)
-                        yield "square", node, ast.BinOp(node, ast.Pow(), two)
+            elif isinstance(node, ast.Name) and node.id in names:
+                for other in names:
+                    if other != node.id:
+                        yield "name", node, ast.Name(other, ast.Load())
+                if not isinstance(statement, ast.For):
+                    yield "one minus", node, ast.BinOp(one, ast.Sub(), node)
+                    yield "square", node, ast.BinOp(node, ast.Pow(), two)
 
 
 def _calls(node: ast.Call):

@@ -26,9 +26,16 @@ from autocnn.gradcheck.source.place import Finding, find_place
 from benchmarks.gradcheck.mutation.mutator import Mutant, mutants
 
 HERE = pathlib.Path(__file__).parent / "layers"
-MODULES = (
-    "attention recurrent norms pointwise spatial losses torch_functions jax_functions".split()
-)
+MODULES = [
+    "attention",
+    "recurrent",
+    "norms",
+    "pointwise",
+    "spatial",
+    "losses",
+    "torch_functions",
+    "jax_functions",
+]
 LOOKED_AT = {"causal_attention"}  # the example while the search was first written
 BACKWARD = ("backward", "col2im", "softmax_backward", "_activate_backward")
 
@@ -142,7 +149,11 @@ def own_lines(case: Case, text: str) -> tuple[set[int], set[int]]:
     own = set().union(*(spans[n] for n in wanted if n in spans))
     words = "\n".join(source[k - 1] for k in sorted(own))
     helpers = set().union(
-        *(span for n, span in spans.items() if n in BACKWARD and f"{n}(" in words and n not in wanted),
+        *(
+            span
+            for n, span in spans.items()
+            if n in BACKWARD and f"{n}(" in words and n not in wanted
+        ),
         set(),
     )
     return own, helpers
@@ -182,7 +193,7 @@ def planted(case: Case, each: int, seed: int) -> list[tuple[Mutant, Any, pathlib
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
                 module = load(f"{case.name}_{number}", file)
-                kind, functions, arrays = module.CASES[case.name]
+                kind, functions, _ = module.CASES[case.name]
                 made = build(kind, functions, case.arrays)
                 wrong = gradients(made)
         except Exception:

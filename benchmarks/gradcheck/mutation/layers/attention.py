@@ -47,7 +47,7 @@ def grouped_query_attention(q, k, v):
     heads, groups = q.shape[1], k.shape[1]
     each = heads // groups
     scale = 1.0 / np.sqrt(q.shape[-1])
-    p = np.empty(q.shape[:3] + (k.shape[2],))
+    p = np.empty((*q.shape[:3], k.shape[2]))
     out = np.empty(q.shape)
     for h in range(heads):
         g = h // each

@@ -77,7 +77,11 @@ def _normal(seed, **shapes):
 
 
 CASES = {
-    "jax_scaled_softmax": ("jax", (scaled_softmax,), _normal(0, x=(3, 4)) | {"t": jnp.asarray(1.7)}),
+    "jax_scaled_softmax": (
+        "jax",
+        (scaled_softmax,),
+        _normal(0, x=(3, 4)) | {"t": jnp.asarray(1.7)},
+    ),
     "jax_rms_norm": ("jax", (jax_rms_norm,), _normal(1, x=(4, 5), g=(5,))),
     "jax_softplus_dense": ("jax", (softplus_dense,), _normal(2, x=(5, 3), w=(3, 4), b=(4,))),
 }

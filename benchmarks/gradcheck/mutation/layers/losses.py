@@ -162,7 +162,7 @@ def info_nce(za, zb, tau):
 
 def chain_crf(emissions, transitions):
     """log Z of a linear chain, and its gradient by marginals from the two passes."""
-    steps, k = emissions.shape
+    steps = len(emissions)
     alpha = [emissions[0]]
     for t in range(1, steps):
         scores = alpha[-1][:, None] + transitions
@@ -252,7 +252,7 @@ class BagOfWords:
         dmixed = dy @ self.w.T
         dmeans = dmixed * self.x
         self.d_table = np.zeros_like(self.table)
-        for row, doc in zip(dmeans, self.docs):
+        for row, doc in zip(dmeans, self.docs, strict=True):
             share = row / len(doc)
             for word in doc:
                 self.d_table[word] += share
@@ -338,7 +338,11 @@ CASES = {
         _normal(2, x=(5, 3), w1=(3, 6), b1=(6,), w2=(6, 4), b2=(4,))
         | {"y": np.array([1, 0, 3, 3, 2]), "reg": 0.1},
     ),
-    "focal": ("vjp", (focal, focal_vjp), _normal(3, x=(3, 4)) | {"t": np.arange(12).reshape(3, 4) % 2}),
+    "focal": (
+        "vjp",
+        (focal, focal_vjp),
+        _normal(3, x=(3, 4)) | {"t": np.arange(12).reshape(3, 4) % 2},
+    ),
     "smoothed_kl": (
         "closure",
         (smoothed_kl,),

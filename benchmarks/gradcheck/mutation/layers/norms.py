@@ -83,7 +83,7 @@ class LayerNorm:
 
 
 def group_norm(x, gamma, beta, groups):
-    n, c, h, w = x.shape
+    n = x.shape[0]
     xg = x.reshape(n, groups, -1)
     m = xg.shape[2]
     mu = xg.mean(axis=2, keepdims=True)

@@ -130,7 +130,7 @@ def elu_mixture(x, logits, slopes):
     e = np.exp(logits - logits.max())
     p = e / e.sum()
     parts = [np.where(x > 0, x, np.exp(s * x) - 1) for s in slopes]
-    y = sum(w * part for w, part in zip(p, parts))
+    y = sum(w * part for w, part in zip(p, parts, strict=True))
 
     def backward(dy):
         dp = np.array([(dy * part).sum() for part in parts])

@@ -45,7 +45,7 @@ def conv_backward(dy, cache):
 
 def conv_naive(x, w, b):
     """Padding 1, stride 1, kernel 3, in four loops."""
-    n, c, h, wd = x.shape
+    n, _, h, wd = x.shape
     f = w.shape[0]
     xp = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     y = np.zeros((n, f, h, wd))
@@ -72,7 +72,7 @@ def conv_naive(x, w, b):
 
 def transposed_conv(x, w):
     """Transposed convolution in one dimension, stride 2: (N, C, L) with (C, F, K)."""
-    n, c, length = x.shape
+    n, _, length = x.shape
     k = w.shape[2]
     y = np.zeros((n, w.shape[1], 2 * (length - 1) + k))
     for i in range(length):
@@ -236,7 +236,11 @@ CASES = {
     "transposed_conv": ("closure", (transposed_conv,), _normal(2, x=(2, 3, 4), w=(3, 2, 3))),
     "winograd": ("closure", (winograd,), _normal(3, x=(3, 8), w=(3,))),
     "depthwise": ("object", (Depthwise,), _normal(4, x=(2, 3, 7))),
-    "max_pool": ("pair", (max_pool_forward, max_pool_backward), _normal(5, x=(2, 3, 4, 6)) | {"size": 2}),
+    "max_pool": (
+        "pair",
+        (max_pool_forward, max_pool_backward),
+        _normal(5, x=(2, 3, 4, 6)) | {"size": 2},
+    ),
     "avg_pool": ("closure", (avg_pool,), _normal(6, x=(2, 3, 4, 6), scale=(3,))),
     "bilinear_upsample": ("vjp", (bilinear_upsample, bilinear_upsample_vjp), _normal(7, x=(3, 5))),
     "spatial_softmax": (

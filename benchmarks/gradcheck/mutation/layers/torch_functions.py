@@ -100,5 +100,9 @@ CASES = {
         _normal(1, x=(4, 5), weight=(5,), bias=(5,)) | {"eps": 1e-5},
     ),
     "torch_tanh_linear": ("torch", (TanhLinear,), _normal(2, x=(5, 3), w=(3, 4), b=(4,))),
-    "torch_attention": ("torch", (TorchAttention,), _normal(3, q=(2, 3, 4), k=(2, 5, 4), v=(2, 5, 3))),
+    "torch_attention": (
+        "torch",
+        (TorchAttention,),
+        _normal(3, q=(2, 3, 4), k=(2, 5, 4), v=(2, 5, 3)),
+    ),
 }
