@@ -361,10 +361,7 @@ def _axes(node: ast.Call) -> Iterator[Candidate]:
                           (0, 2, 3), (1, 2, 3), (2, 3), (-2, -1)]  # fmt: skip
     here = None if now is None else ast.unparse(now)
     for axes in choices:
-        if (axes is not None and repr(axes) == here) or (axes is None and here is None):
-            axis_now = True
-        else:
-            axis_now = False
+        axis_now = here == (None if axes is None else repr(axes))
         for keepdims in (False, True):
             keep_now = (kept is not None and ast.unparse(kept) == "True") == keepdims
             if axis_now and keep_now:
