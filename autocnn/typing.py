@@ -2,9 +2,9 @@
 
     from autocnn.typing import Array, Key, Model, Tree
 
-``Dataset``, ``Optimizer`` and ``Run`` live where they are defined (``autocnn.data``,
-``autocnn.optim``, ``autocnn.training``) and are imported from there when first asked for, so that
-this module loads nothing but NumPy.
+``Dataset``, ``Optimizer``, ``Run``, ``RunConfig`` and ``TrainState`` live in the packages that
+define them (``autocnn.data``, ``autocnn.optim``, ``autocnn.runs``, ``autocnn.training``) and are
+imported from there when first asked for, so that this module loads nothing but NumPy.
 """
 
 import importlib
@@ -16,9 +16,21 @@ import numpy as np
 if TYPE_CHECKING:
     from autocnn.data import Dataset
     from autocnn.optim import Optimizer
-    from autocnn.training import Run
+    from autocnn.runs import RunConfig
+    from autocnn.training import Run, TrainState
 
-__all__ = ["Array", "Dataset", "Key", "Model", "Optimizer", "Run", "Shape", "Tree"]
+__all__ = [
+    "Array",
+    "Dataset",
+    "Key",
+    "Model",
+    "Optimizer",
+    "Run",
+    "RunConfig",
+    "Shape",
+    "TrainState",
+    "Tree",
+]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """A NumPy array of any shape and dtype."""
@@ -64,11 +76,17 @@ class Model(Protocol):
         """Return (loss, grads, state) for a batch (x, labels) or (x, labels, weights)."""
 
 
-_HOMES = {"Dataset": "autocnn.data", "Optimizer": "autocnn.optim", "Run": "autocnn.training"}
+_HOMES = {
+    "Dataset": "autocnn.data",
+    "Optimizer": "autocnn.optim",
+    "Run": "autocnn.training",
+    "RunConfig": "autocnn.runs",
+    "TrainState": "autocnn.training",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a type from the module that defines it."""
+    """Import a type from the package that defines it."""
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'autocnn.typing' has no attribute {name!r}")
