@@ -1,12 +1,13 @@
-"""The fast interpretation is tested on two threads, which Makefile does not leave to the others."""
+"""Threads for the tests of the fast interpretation: `make test` gives each worker one."""
 
 import pytest
 
 from autocnn import fast
 
 
-@pytest.fixture(autouse=True)
-def _two_threads():
+@pytest.fixture
+def two_threads():
+    """Let kernels and BLAS have two threads."""
     before = fast.threads()
     fast.threads(2)
     yield

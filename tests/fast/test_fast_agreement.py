@@ -12,7 +12,7 @@ from autocnn.trees import leaves
 from tests.cases import Case, parametrize
 from tests.helpers import assert_close, run_vjp, setup_case
 
-pytestmark = pytest.mark.kernels
+pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("two_threads")]
 
 cases = parametrize()
 modes = pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])

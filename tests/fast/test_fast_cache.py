@@ -79,6 +79,7 @@ def step(**env):
     return done.stdout.split(), done.stderr
 
 
+@pytest.mark.slow
 def test_a_step_in_a_second_process_compiles_nothing(tmp_path):
     env = dict(AUTOCNN_KERNELS="numba", NUMBA_CACHE_DIR=None, XDG_CACHE_HOME=str(tmp_path))
     if sys.platform in ("win32", "darwin"):

@@ -13,7 +13,7 @@ from autocnn.fast.kernels import tuning
 from autocnn.trees import tree_map
 from tests import fast_ops
 
-pytestmark = pytest.mark.kernels
+pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("two_threads")]
 
 # images (N, C, H, W), filters, kernel, stride, padding, dilation, groups
 GEOMETRIES = {

@@ -206,14 +206,6 @@ def test_without_threads_that_two_may_use_kernels_run_on_one(monkeypatch):
         compiler.has_reentrant_threads.cache_clear()
 
 
-@pytest.fixture
-def two_threads():
-    before = fast.threads()
-    fast.threads(2)
-    yield
-    fast.threads(before)
-
-
 def python(code, **env):
     """Run code in a process of its own; a variable of the environment that is None is taken
     away.
