@@ -11,6 +11,7 @@ import autocnn
 from autocnn.cli import (
     chapter,
     check,
+    check_kernel,
     data,
     evaluate,
     exercise,
@@ -42,6 +43,7 @@ app.command()(filters.filters)
 app.command()(summary.summary)
 app.command()(export.export)
 app.command()(check.check)
+app.command()(check_kernel.check_kernel)
 app.add_typer(data.app, name="data")
 
 

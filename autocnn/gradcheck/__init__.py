@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.gradcheck.kernel import check_kernel
+from autocnn.gradcheck.kernel_report import KernelLeaf, KernelReport
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.report import CODES, Cause, Entry, Leaf, Report
 
@@ -19,10 +21,13 @@ __all__ = [
     "CallError",
     "Cause",
     "Entry",
+    "KernelLeaf",
+    "KernelReport",
     "Leaf",
     "Problem",
     "Report",
     "check",
+    "check_kernel",
     "check_layer",
     "check_model",
     "check_object",

@@ -62,12 +62,14 @@ def sizes(problem: Problem, name: str, yshape: tuple[int, ...]) -> dict[str, int
     return {k: n for k, n in found.items() if n > 1}
 
 
-def matches(c: float, problem: Problem, name: str, yshape: tuple[int, ...]) -> list[str]:
-    """Every product of sizes and constants that c is, to 1e-9, simplest first."""
+def matches(
+    c: float, problem: Problem, name: str, yshape: tuple[int, ...], tolerance: float = 1e-9
+) -> list[str]:
+    """Every product of sizes and constants that c is, to a relative tolerance, simplest first."""
     found = []
     for text, value in _candidates(problem, name, yshape):
         for prefix, sign in (("", 1.0), ("-", -1.0)):
-            if abs(c - sign * value) <= 1e-9 * abs(value) and prefix + text not in found:
+            if abs(c - sign * value) <= tolerance * abs(value) and prefix + text not in found:
                 found.append(prefix + text)
     return found
 

@@ -14,7 +14,7 @@ import pytest
 
 
 class Checker:
-    """The four ways of `autocnn.gradcheck`, each of which raises AssertionError unless the
+    """The five ways of `autocnn.gradcheck`, each of which raises AssertionError unless the
     report is ok.
     """
 
@@ -33,11 +33,14 @@ class Checker:
     def object(self, layer, x, /, **others):
         return self.module.check_object(layer, x, **others).raise_if_wrong()
 
+    def kernel(self, target, reference=None, /, **arguments):
+        return self.module.check_kernel(target, reference, **arguments).raise_if_wrong()
+
 
 @pytest.fixture
 def gradcheck():
-    """Check backward passes: gradcheck(f, x=x), .pair, .vjp, .object; the report comes back, a
-    wrong one raises.
+    """Check backward passes: gradcheck(f, x=x), .pair, .vjp, .object, .kernel; the report comes
+    back, a wrong one raises.
     """
     from autocnn import gradcheck
 
