@@ -18,8 +18,8 @@ from autocnn.gradcheck.backends import DTYPES
 from autocnn.gradcheck.kernel_judge import judge
 from autocnn.gradcheck.kernel_report import KernelLeaf, KernelReport
 from autocnn.gradcheck.kernel_setup import OUTPUT, Mutates, Setup, make_setup
-from autocnn.gradcheck.rounding import rms
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.rounding import rms
 
 __all__ = ["check_kernel"]
 

@@ -8,8 +8,8 @@ from autocnn.gradcheck import kernel_naming, rounding
 from autocnn.gradcheck.backends import DTYPES
 from autocnn.gradcheck.kernel_report import KernelLeaf
 from autocnn.gradcheck.kernel_setup import Setup
-from autocnn.gradcheck.rounding import Model, rms
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.rounding import Model, rms
 
 __all__ = ["judge"]
 

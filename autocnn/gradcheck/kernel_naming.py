@@ -19,9 +19,9 @@ from autocnn.gradcheck import (
 from autocnn.gradcheck.kernel_point import Point, fits_all
 from autocnn.gradcheck.kernel_report import KernelLeaf
 from autocnn.gradcheck.kernel_setup import OUTPUT, Setup
-from autocnn.gradcheck.rounding import Model, rms
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.rounding import Model, rms
 
 __all__ = ["name"]
 

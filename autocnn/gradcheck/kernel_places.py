@@ -8,8 +8,8 @@ import numpy as np
 
 from autocnn.gradcheck.kernel_point import Point
 from autocnn.gradcheck.kernel_setup import Setup
-from autocnn.gradcheck.rounding import rms
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.rounding import rms
 
 __all__ = ["at_labels", "entries", "indices", "mask", "slope"]
 

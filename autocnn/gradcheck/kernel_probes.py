@@ -8,8 +8,8 @@ import numpy as np
 
 from autocnn.gradcheck.kernel_point import Point
 from autocnn.gradcheck.kernel_setup import OUTPUT, Setup
-from autocnn.gradcheck.rounding import rms
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.rounding import rms
 
 __all__ = ["contributions", "dead_outputs", "not_linear", "single_entries"]
 
