@@ -1,19 +1,33 @@
-"""Networks written once, as pure functions over parameter trees, and differentiated twice: by
-autograd and by hand.
+"""Convolutional networks, written once as pure functions over parameter trees and differentiated
+twice: by autograd and by hand.
 
-import autocnn as ac, reference
-data = ac.data.patterns()
-_, params, state = ac.models.tiny_cnn().init(3, (1, 8, 8))
-run = ac.train(params, data)                                                  # autograd's gradients
-run = ac.train(params, data, model=ac.models.tiny_cnn(nn=reference))          # gradients by hand
+    import autocnn as ac, reference
+
+    data = ac.data.patterns()                                     # 8x8 images of three classes
+    model = ac.models.tiny_cnn()                                  # gradients by autograd
+    out_shape, params, state = model.init(3, (1, 8, 8))           # key, shape of one image
+    run = ac.train(params, data)                                  # tiny_cnn through ac.fast
+    by_hand = ac.models.tiny_cnn(nn=reference)                    # gradients by hand
+    run = ac.train(params, data, model=by_hand)
+
+``models`` builds networks from the words in ``layers``; ``reference`` and ``fast`` interpret the
+same words. ``train``, ``evaluate``, ``predict``, ``summary`` and ``trace`` take a network of any
+interpretation. ``gradcheck`` checks backward passes that you wrote. ``dir(autocnn)`` lists all.
 """
 
 import importlib
+from typing import Any
 
 from autocnn import augment, data, keys, layers, models, ops, optim, trees
 from autocnn.inspection.summary import summary
 from autocnn.inspection.trace import trace
 from autocnn.training import evaluate, predict, train
+
+# Modules that take long to import, imported when first used: attribute -> module.
+_LAZY = {
+    name: f"autocnn.{name}"
+    for name in ("checkpoint", "experiments", "export", "fast", "gradcheck", "plots", "runs")
+} | {"images": "autocnn.runs.image_files"}
 
 __all__ = [
     "augment",
@@ -21,8 +35,10 @@ __all__ = [
     "data",
     "evaluate",
     "experiments",
+    "export",
     "fast",
     "gradcheck",
+    "images",
     "keys",
     "layers",
     "models",
@@ -30,21 +46,26 @@ __all__ = [
     "optim",
     "plots",
     "predict",
+    "runs",
     "summary",
     "sweep",
     "trace",
     "train",
     "trees",
 ]
-__version__ = "0.1.0"
+
+__version__ = "0.2.0"  # the one place; pyproject.toml reads it
 
 
-def __getattr__(name):
-    """Import the heavier modules (``ac.plots``, ``ac.gradcheck``, ...) when first asked for."""
+def __getattr__(name: str) -> Any:
+    """Import ``ac.plots``, ``ac.gradcheck`` and other heavy modules when first used."""
     if name == "sweep":
         return importlib.import_module("autocnn.sweeps").sweep
-    if name == "images":
-        return importlib.import_module("autocnn.runs.image_files")
-    if name in ("checkpoint", "export", "experiments", "fast", "gradcheck", "plots"):
-        return importlib.import_module(f"autocnn.{name}")
+    if name in _LAZY:
+        return importlib.import_module(_LAZY[name])
     raise AttributeError(f"module 'autocnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, those that are imported when first used included."""
+    return sorted({*__all__, "__all__", "__doc__", "__file__", "__name__", "__version__"})

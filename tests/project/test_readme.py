@@ -1,22 +1,30 @@
-"""What the documentation shows runs: the README's Python blocks in order, and every docstring
-example of the packages.
+"""What the documentation shows runs: the README's Python blocks and commands in order, and every
+docstring example of the packages.
 """
 
 import doctest
 import importlib
-import itertools
 import pathlib
 import re
+import textwrap
 
-import numpy as np
 import pytest
 
 import autocnn as ac
 import reference
+from tests.helpers import ROOT
 
-README = (pathlib.Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.M | re.S)
-LINKS = [link for link in re.findall(r"\]\(([^)#]+)", README) if not link.startswith("http")]
+SHELL = re.findall(r"^```sh\n(.*?)^```", README, flags=re.M | re.S)
+COMMANDS = [line.split("#")[0].strip() for block in SHELL for line in block.splitlines()]
+# The pages beside the code, and the files that they link to.
+LINKS = [
+    (page, link.split("#")[0])
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+    for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    if not link.startswith("http")
+]
 
 
 def modules_with_examples():
@@ -32,37 +40,58 @@ def modules_with_examples():
 EXAMPLES = list(modules_with_examples())
 
 
-def test_the_readmes_blocks_run_in_order(capsys):
-    layer = ac.models.tiny_cnn()
-    x, labels = np.random.default_rng(0).random((4, 1, 8, 8)), np.arange(4) % 3
-    # What a reader of the shorter blocks has at hand.
-    names = {
-        "tiny_cnn": ac.models.tiny_cnn,
-        "layer": layer,
-        "key": 3,
-        "shape": (1, 8, 8),
-        "dtype": "float64",
-    }
-    names |= {"x": x, "labels": labels, "fast": ac.fast}
-    assert len(BLOCKS) >= 3
+def test_the_python_blocks_run_in_order(capsys):
+    names: dict = {}
+    assert len(BLOCKS) == 4
     for block in BLOCKS:
         exec(compile(block, "README.md", "exec"), names)
     printed = capsys.readouterr().out
     assert names["run"].history["val_acc"][-1] == 1.0
     assert re.search(r"total\s+114\s+1,053", printed)
-    differences = [
-        float(line.split()[1]) for line in printed.splitlines() if re.match(r"\d\.[wb] ", line)
-    ]
-    assert len(differences) == 4
-    assert max(differences) < 1e-15
-    dx, dparams = names["backward"](np.ones((4, 3)))
-    assert dx.shape == x.shape
-    assert [path for path, _ in ac.trees.leaves(dparams)] == ["0.w", "0.b", "4.w", "4.b"]
+    assert re.search(r"^\d\.\de-1[5-7]$", printed, flags=re.M)  # the difference of the gradients
+    for nn, model in ((ac.layers, "automatic"), (reference, "manual"), (ac.fast, "fused")):
+        assert type(names[model]) is type(ac.models.tiny_cnn(nn=nn))
+    assert names["dx"].shape == names["x"].shape == (18, 1, 8, 8)
+    assert [path for path, _ in ac.trees.leaves(names["dparams"])] == ["0.w", "0.b", "4.w", "4.b"]
+    # The report that is shown is the one that is printed, less some of its lines.
+    shown = re.search(r"^```\n(WRONG.*?)^```", README, flags=re.M | re.S)[1].splitlines()
+    seconds = re.compile(r"\([\d.]+ s\)")
+    lines = [seconds.sub("(s)", line) for line in printed.splitlines()]
+    assert [line for line in shown if seconds.sub("(s)", line) not in lines] == []
 
 
-@pytest.mark.parametrize("link", sorted(set(LINKS)))
-def test_the_readmes_links_lead_somewhere(link):
-    assert (pathlib.Path(__file__).parents[2] / link).exists()
+def test_the_commands_run(command, tmp_path, monkeypatch):
+    """Those of autocnn, in order; every Make target exists."""
+    monkeypatch.chdir(tmp_path)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    programs = [line.split()[0] for line in COMMANDS]
+    assert programs.count("make") == 2 and programs.count("autocnn") == 8 and len(programs) == 10
+    for line in COMMANDS:
+        program, *arguments = line.split()
+        if program == "make":
+            assert re.search(rf"^{arguments[0]}:", makefile, flags=re.M), line
+        else:
+            code, _, stderr = command(*arguments)
+            assert code == 0, f"{line}: {stderr}"
+    assert (tmp_path / "runs" / "tiny" / "history.csv").read_text().count(
+        "\n"
+    ) == 6  # epochs 0 to 4
+
+
+@pytest.mark.parametrize("page, link", sorted(set(LINKS)))
+def test_links_lead_somewhere(page, link):
+    assert (ROOT / page).parent.joinpath(link).exists()
+
+
+def test_contributing_names_what_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make ([\w-]+)", text, flags=re.M):
+        assert re.search(rf"^{target}:", makefile, flags=re.M), target
+    paths = re.findall(r"`((?:autocnn|reference|tests)/[\w/.*-]*)`", text)
+    assert len(paths) > 8
+    for path in paths:
+        assert list(ROOT.glob(path)), path
 
 
 def test_some_docstrings_have_examples():
@@ -79,8 +108,9 @@ def test_docstring_examples_run(name):
 
 
 def test_the_docstring_of_the_package_runs():
-    """Its example is indented, not prompted: the lines from the first import on."""
-    lines = itertools.dropwhile(lambda line: "import" not in line, ac.__doc__.splitlines())
-    names = {}
-    exec("\n".join(line.strip() for line in lines), names)
+    """Its example is the indented block."""
+    lines = [line for line in ac.__doc__.splitlines() if line.startswith("    ") or not line]
+    names: dict = {}
+    exec(textwrap.dedent("\n".join(lines)), names)
     assert names["run"].history["val_acc"][-1] == 1.0
+    assert names["out_shape"] == (3,)
