@@ -48,7 +48,7 @@ def test_the_python_blocks_run_in_order(capsys):
     printed = capsys.readouterr().out
     assert names["run"].history["val_acc"][-1] == 1.0
     assert re.search(r"total\s+114\s+1,053", printed)
-    assert re.search(r"^\d\.\de-1[5-7]$", printed, flags=re.M)  # the difference of the gradients
+    assert re.search(r"^\d\.\d+e-1[5-7]$", printed, flags=re.M)  # the difference of the gradients
     for nn, model in ((ac.layers, "automatic"), (reference, "manual"), (ac.fast, "fused")):
         assert type(names[model]) is type(ac.models.tiny_cnn(nn=nn))
     assert names["dx"].shape == names["x"].shape == (18, 1, 8, 8)
