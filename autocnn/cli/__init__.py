@@ -1,9 +1,7 @@
-"""The command line: one file a command; results on stdout, progress on stderr, exit code 2 for
-bad input.
-"""
+"""The command line: one file for each command."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -47,8 +45,8 @@ app.command()(check_kernel.check_kernel)
 app.add_typer(data.app, name="data")
 
 
-def _tell_version(wanted: bool):
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(f"autocnn {autocnn.__version__}")
         raise typer.Exit
 
@@ -58,10 +56,10 @@ def program(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Show the version and exit.", callback=_tell_version, is_eager=True
+            "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
         ),
     ] = False,
-):
+) -> None:
     """Convolutional networks, written once and differentiated twice: by autograd and by hand.
 
     \b
@@ -77,41 +75,40 @@ def program(
     """
 
 
-def main():
-    """Run the command line. What a user did wrong is one line on stderr and exit code 2, what the
-    machine did exit code 1.
+def main() -> None:
+    """Run the command line and exit.
 
-    Ctrl-C is exit code 130; 141, as of any program that SIGPIPE ends, when whoever reads the output
-    has closed the pipe.
+    Bad input is one line on stderr and exit code 2, a failure of the machine (disk, memory, a
+    missing package) one line and 1. 130 after Ctrl-C; 141, as of any program that SIGPIPE ends,
+    when the reader of a pipe has closed it.
     """
     output.prepare_streams()
     try:
         app(prog_name="autocnn")
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # which Typer ends with 1
-            _closed()
+        if isinstance(end.__context__, BrokenPipeError):  # Typer would exit with 1
+            _exit_closed_pipe()
         raise
     except BrokenPipeError:
-        _closed()
+        _exit_closed_pipe()
     except KeyboardInterrupt:
         sys.exit(130)
     except ValueError as error:
-        _end(2, error)
-    except ImportError as error:  # a package of an extra, which the message names
-        _end(1, error)
+        _exit(2, error)
+    except ImportError as error:  # a missing extra, which the message names
+        _exit(1, error)
     except MemoryError as error:
-        _end(1, f"not enough memory: {error}" if str(error) else "not enough memory")
+        _exit(1, f"not enough memory: {error}" if str(error) else "not enough memory")
     except OSError as error:
-        _end(
-            1, f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
-        )
+        text = error.strerror or error
+        _exit(1, f"{error.filename}: {text}" if error.filename else text)
 
 
-def _end(code, words):
-    typer.echo(f"autocnn: {words}", err=True)
+def _exit(code: int, message: object) -> NoReturn:
+    typer.echo(f"autocnn: {message}", err=True)
     sys.exit(code)
 
 
-def _closed():
+def _exit_closed_pipe() -> NoReturn:
     output.close_streams()
     sys.exit(141)

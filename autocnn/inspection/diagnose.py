@@ -9,7 +9,6 @@ import numpy as np
 
 from autocnn.inspection.walk import Tap, run_with_taps
 from autocnn.trees import leaves
-from reference.layer import Layer
 
 __all__ = [
     "Diverged",
@@ -40,7 +39,7 @@ def first_nonfinite_layer(
             nonfinite.append(tap)
 
     with np.errstate(all="ignore"):
-        if not isinstance(model, Layer):
+        if not hasattr(model, "children"):
             y = model.apply(params, state, x, train, key)[0]
             return (None if np.isfinite(y).all() else "the network"), y
         y, _ = run_with_taps(model, params, state, x, note, train, key)

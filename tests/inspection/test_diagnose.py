@@ -11,7 +11,7 @@ import autocnn as ac
 import reference
 from autocnn import optim
 from autocnn.inspection import diagnose
-from autocnn.training import Diverged
+from autocnn.training import Diverged, mpi
 from autocnn.trees import leaves, tree_map
 
 
@@ -111,6 +111,32 @@ def test_a_model_without_layers(tiny):
         diagnose.explain_loss(Own(), params, state, x, True)
         == "the network is the first whose output is not finite"
     )
+
+
+def test_a_model_shared_among_ranks_is_made_of_layers(tiny):
+    model, params, state, (x, _) = tiny
+    shared = mpi.Sharded(model, mpi.World(None, 0, 1))
+    explained = diagnose.explain_loss(shared, params, state, x * np.inf, True)
+    assert explained == "layer 0 (conv) is the first whose output is not finite"
+
+
+def test_values_and_not_sentences_say_where_it_began(tiny):
+    model, params, state, (x, _) = tiny
+    layer, logits = diagnose.first_nonfinite_layer(model, params, state, x)
+    assert layer is None
+    np.testing.assert_array_equal(logits, model.apply(params, state, x)[0])
+    assert diagnose.first_nonfinite_leaf(params) is None
+    bad = tree_map(np.copy, params)
+    bad[0]["b"][1] = np.inf
+    bad[4]["b"][0] = np.nan
+    assert diagnose.first_nonfinite_leaf(bad) == ("0.b", np.inf)
+    path, value = diagnose.first_nonfinite_leaf(bad, last=True)
+    assert path == "4.b" and np.isnan(value)
+    # A finite first batch, and then one whose logits overflow: both are looked at.
+    images = np.concatenate([x, x * np.inf])
+    said = diagnose.explain_evaluation(model, params, state, images, batch_size=len(x))
+    assert said == "layer 0 (conv) is the first whose output is not finite"
+    assert "logits as large as" in diagnose.explain_evaluation(model, params, state, x)
 
 
 def told(run):

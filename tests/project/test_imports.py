@@ -31,6 +31,8 @@ OPTIONAL = [
     [
         ("reference", ["autograd", "autocnn", "scipy", *OPTIONAL]),
         ("autocnn", OPTIONAL),
+        ("autocnn.training.mpi", OPTIONAL),
+        ("autocnn.files", OPTIONAL),
     ],
 )
 def test_import_loads_only_what_it_needs(package, absent):
