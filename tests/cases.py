@@ -253,4 +253,72 @@ CASES = [
         ("fused",),
     ),
     Case("window too large for a byte", lambda nn: nn.max_pool(17), (1, 17, 18), ("fused",)),
+    # Words of later networks.
+    Case("sigmoid", lambda nn: nn.sigmoid(), (2, 5, 4)),
+    Case("leaky_relu", lambda nn: nn.leaky_relu(), (2, 5, 4)),
+    Case("leaky_relu of a steep slope", lambda nn: nn.leaky_relu(-0.3), (7,)),
+    Case("relu6", lambda nn: nn.relu6(), (2, 5, 4)),
+    Case("relu6 at its kinks", lambda nn: nn.serial(nn.conv(3, 1), nn.relu6()), (2, 5, 4)),
+    Case("gelu", lambda nn: nn.gelu(), (2, 5, 4)),
+    Case("gelu by tanh", lambda nn: nn.gelu(approximate="tanh"), (7,)),
+    Case("silu", lambda nn: nn.silu(), (2, 5, 4)),
+    Case("layer_norm", lambda nn: nn.layer_norm(), (3, 4, 5)),
+    Case("layer_norm of vectors", lambda nn: nn.layer_norm(eps=1e-2), (6,)),
+    Case("group_norm", lambda nn: nn.group_norm(2), (6, 3, 5)),
+    Case("group_norm of one group", lambda nn: nn.group_norm(1, eps=1e-2), (3, 4, 2)),
+    Case("group_norm of vectors", lambda nn: nn.group_norm(3), (12,)),
+    Case("conv_transpose", lambda nn: nn.conv_transpose(3, 3), (2, 5, 4)),
+    Case("conv_transpose strided", lambda nn: nn.conv_transpose(4, 2, 2), (3, 4, 5)),
+    Case(
+        "conv_transpose all options",
+        lambda nn: nn.conv_transpose(6, (3, 2), (2, 3), (2, 1), (1, 2), (1, 2), 2, False),
+        (4, 5, 4),
+    ),
+    Case(
+        "concat",
+        lambda nn: nn.concat(nn.identity(), nn.conv(3, 3, padding=1)),
+        (2, 5, 4),
+        ("network",),
+    ),
+    Case(
+        "concat of three paths",
+        lambda nn: nn.concat(
+            nn.serial(nn.batch_norm(), nn.relu(), nn.conv(3, 1)),
+            nn.serial(nn.dropout(0.5), nn.conv(2, 3, padding=1)),
+            nn.max_pool(3, 1, 1),
+        ),
+        (3, 4, 5),
+        ("network",),
+    ),
+    Case("concat of vectors", lambda nn: nn.concat(nn.dense(3), nn.dense(2)), (5,), ("network",)),
+    Case(
+        "an inverted bottleneck",
+        lambda nn: nn.residual(
+            nn.serial(
+                nn.conv(6, 1),
+                nn.relu6(),
+                nn.conv(6, 3, padding=1, groups=6, bias=False),
+                nn.batch_norm(eps=1e-2),
+                nn.relu6(),
+                nn.conv(3, 1),
+            )
+        ),
+        (3, 5, 4),
+        ("network",),
+    ),
+    Case("conv depthwise strided", lambda nn: nn.conv(4, 3, 2, 1, groups=4), (4, 7, 6), ("fused",)),
+    Case(
+        "conv depthwise twice",
+        lambda nn: nn.conv(8, (2, 3), 1, 1, (2, 1), 4),
+        (4, 6, 7),
+        ("fused",),
+    ),
+    Case(
+        "conv depthwise norm relu pool",
+        lambda nn: nn.serial(
+            nn.conv(5, 3, groups=5, bias=False), nn.batch_norm(), nn.relu(), nn.max_pool(2)
+        ),
+        (5, 8, 7),
+        ("fused",),
+    ),
 ]

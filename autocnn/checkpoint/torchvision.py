@@ -1,5 +1,5 @@
-"""Weights under torchvision's names: AlexNet of one tower, VGG-16 and ResNet-50 from torch, and
-back.
+"""Weights under torchvision's names, from torch and back: AlexNet of one tower, VGG-16, ResNet-50,
+MobileNetV2 and DenseNet-121.
 """
 
 import numpy as np
@@ -98,13 +98,18 @@ def torch_names(model):
     ``classifier.i`` after it. One of residual blocks has ResNet's names. Raises ValueError for
     other networks.
     """
-    if any(layer.name in NAMELESS for _, layer in walk(model)):
+    words = {layer.name for _, layer in walk(model)}
+    if words & {"table_conv", "subsample"}:  # torch has no such modules
         raise ValueError(_UNKNOWN)
-    prefix = (
-        _resnet_prefix
-        if any(layer.name == "residual" for _, layer in walk(model))
-        else _plain_prefix
-    )
+    prefix = _plain_prefix
+    for word, rule in (
+        ("concat", _densenet_prefix),
+        ("relu6", _mobilenet_prefix),
+        ("residual", _resnet_prefix),
+    ):
+        if word in words:
+            prefix = rule
+            break
     names = {}
     for path, layer in walk(model):
         for tree, leaf, theirs in LEAVES.get(layer.name, ()):
@@ -120,7 +125,6 @@ LEAVES = {
     "batch_norm": (*_WEIGHTS, *_STATISTICS),
     **dict.fromkeys(("conv", "conv_transpose", "dense", "group_norm", "layer_norm"), _WEIGHTS),
 }
-NAMELESS = ("table_conv", "subsample")  # they have leaves, and torch has no such modules
 BOTTLENECK = {0: "conv1", 1: "bn1", 3: "conv2", 4: "bn2", 6: "conv3", 7: "bn3"}
 
 
@@ -139,6 +143,42 @@ def _resnet_prefix(model, path, layer):
     raise ValueError(_UNKNOWN)
 
 
+def _mobilenet_prefix(model, path, layer):
+    last = len(model.parts) - 4  # the last convolution, before pooling, dropout and dense
+    match path:
+        case (i, j) if i in (0, last):
+            return f"features.{i}.{j}"
+        case (i, "main", j) | (i, j) if i < last:
+            block = model.parts[i]
+            main = block.parts[0] if block.name == "residual" else block
+            group, place = divmod(j, 3)
+            final = group == len(main.parts) // 3  # its convolution and norm have no ReLU6
+            return (
+                f"features.{i}.conv.{group + place}"
+                if final
+                else f"features.{i}.conv.{group}.{place}"
+            )
+        case (_,) if layer.name == "dense":
+            return "classifier.1"
+    raise ValueError(_UNKNOWN)
+
+
+def _densenet_prefix(model, path, layer):
+    match path:
+        case (0 | 1 as i,):
+            return f"features.{('conv0', 'norm0')[i]}"
+        case (block, i, 1, j) if block in (4, 6, 8, 10) and j in (0, 2, 3, 5):
+            part = {0: "norm1", 2: "conv1", 3: "norm2", 5: "conv2"}[j]
+            return f"features.denseblock{block // 2 - 1}.denselayer{i + 1}.{part}"
+        case (transition, j) if transition in (5, 7, 9) and j in (0, 2):
+            return f"features.transition{(transition - 3) // 2}.{('norm', '', 'conv')[j]}"
+        case (11,):
+            return "features.norm5"
+        case (_,) if layer.name == "dense":
+            return "classifier"
+    raise ValueError(_UNKNOWN)
+
+
 def _plain_prefix(model, path, layer):
     words = [part.name for part in model.parts]
     if len(path) != 1 or "flatten" not in words:
@@ -147,4 +187,7 @@ def _plain_prefix(model, path, layer):
     return f"features.{i}" if i < flat else f"classifier.{i - flat - 1}"
 
 
-_UNKNOWN = "torchvision's names are known for alexnet(towers=1), vgg16() and resnet50(), not for this network"
+_UNKNOWN = (
+    "torchvision's names are known for alexnet(towers=1), vgg16(), resnet50(), mobilenet_v2() "
+    "and densenet121(), not for this network"
+)

@@ -5,9 +5,10 @@ The kernel decides the algorithm:
     1 x 1                    one matrix product: the images are the matrix already
     3 x 3, stride 1          Winograd's F(2 x 2, 3 x 3), 2.25 times fewer multiplications, where
                              the outputs are many enough to repay the transforms
+    a group for each channel a sum over the kernel's offsets, cell by cell
     everything else          windows copied into patches, then a matrix product
 
-All three work in blocks that fit into the cache: copy or transform a block, multiply it, apply
+The first, second and last work in blocks that fit into the cache: copy or transform a block, multiply it, apply
 bias and ReLU while it is there. No array of patches is larger than a few megabytes, whatever the
 batch.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from numpy import ndarray
 
 from autocnn.fast import winograd
+from autocnn.fast.depthwise import convolve_depthwise
 from autocnn.fast.kernels import kernels_for, tuning
 from autocnn.ops.arguments import window_shape
 
@@ -50,6 +52,8 @@ def convolve(
     convolution, without scale, b and ReLU, and returns (dx, dw), with dx None unless ``need_dx``.
     It runs on the backend that computed y.
     """
+    if groups > 1 and groups == x.shape[3]:
+        return convolve_depthwise(x, w, b, stride, padding, dilation, relu, scale)
     if groups > 1:
         return _grouped(groups, x, w, b, stride, padding, dilation, relu, scale)
     f, (kh, kw) = len(w), w.shape[2:]

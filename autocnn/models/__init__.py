@@ -1,22 +1,31 @@
-"""Networks, each written once: ``nn`` chooses the package that interprets the vocabulary.
+"""Networks, each written once: ``nn`` chooses the interpretation that computes them.
 
-tiny_cnn and tiny_mlp are the chapter's own. lenet5, alexnet, vgg16 and resnet50 are those of its
-section 25.6, as published, and ``width`` thins them at their true depth.
+tiny_cnn and tiny_mlp are the chapter's own; lenet5, alexnet, vgg16 and resnet50 are those of its
+section 25.6, as published; mobilenet_v2 and densenet121 are later ones. ``width`` scales their
+channels at their true depth. ``NETWORKS`` lists them by name.
 """
 
+from types import ModuleType
+
 from autocnn.models.alexnet import alexnet
+from autocnn.models.densenet import densenet121
 from autocnn.models.lenet import lenet5
-from autocnn.models.networks import NETWORKS, Network, build
+from autocnn.models.mobilenet import mobilenet_v2
+from autocnn.models.networks import NETWORKS, Network, build, network
 from autocnn.models.resnet import resnet50
 from autocnn.models.tiny import tiny_cnn, tiny_mlp
 from autocnn.models.vgg import vgg16
+from reference.layer import Layer
 
 __all__ = [
     "NETWORKS",
     "Network",
     "alexnet",
     "build",
+    "densenet121",
     "lenet5",
+    "mobilenet_v2",
+    "network",
     "rebuild",
     "resnet50",
     "tiny_cnn",
@@ -25,13 +34,16 @@ __all__ = [
 ]
 
 
-def rebuild(model, nn):
-    """Build the same network in another vocabulary: ``rebuild(model, reference)`` is the model
-    with gradients by hand.
+def rebuild(model: Layer, nn: ModuleType) -> Layer:
+    """Build the same network in another interpretation.
+
+    ``rebuild(model, reference)`` is the model with gradients by hand; its trees are the same.
+    Raises ValueError for a word that the interpretation does not have.
     """
     word = getattr(nn, model.name, None)
     if word is None:
         raise ValueError(
-            f"{getattr(nn, '__name__', nn)} has no word '{model.name}'; it cannot interpret {model!r}"
+            f"{getattr(nn, '__name__', nn)} has no word '{model.name}'; it cannot interpret "
+            f"{model!r}"
         )
     return word(*(rebuild(part, nn) for part in model.parts), **model.options)

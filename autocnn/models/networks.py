@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from autocnn import layers
 from autocnn.models.alexnet import alexnet
+from autocnn.models.densenet import densenet121
 from autocnn.models.lenet import lenet5
+from autocnn.models.mobilenet import mobilenet_v2
 from autocnn.models.resnet import resnet50
 from autocnn.models.tiny import tiny_cnn, tiny_mlp
 from autocnn.models.vgg import vgg16
@@ -58,6 +60,8 @@ NETWORKS = {
     "alexnet-2014": Network(_alexnet_2014, (3, 224, 224)),
     "vgg16": Network(vgg16, (3, 224, 224)),
     "resnet50": Network(resnet50, (3, 224, 224)),
+    "densenet121": Network(densenet121, (3, 224, 224)),
+    "mobilenet-v2": Network(mobilenet_v2, (3, 224, 224)),
 }
 
 

@@ -41,6 +41,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     window_shape(x.shape[2:], weight.shape[2:], stride, 0, dilation, op="conv2d")
     if groups == 1:
         y = _correlate(x, weight, stride, dilation)
+    elif groups == x.shape[1]:
+        y = _correlate_depthwise(x, weight, stride, dilation)
     else:
         c, f = x.shape[1] // groups, weight.shape[0] // groups
         parts = [(x[:, g * c : (g + 1) * c], weight[g * f : (g + 1) * f]) for g in range(groups)]
@@ -99,6 +101,21 @@ def _correlate(x, weight, stride, dilation):
     return np.tensordot(
         weight, p, axes=([2, 3, 1], [0, 1, 3])
     )  # (F, C, kh, kw) . (kh, kw, N, C, Ho, Wo)
+
+
+def _correlate_depthwise(x, weight, stride, dilation):
+    """The same where every filter sees one channel: products and sums, channel by channel.
+
+    A loop over as many groups as channels would take a node of the tape for each.
+    """
+    p = windows(x, weight.shape[2:], stride, dilation)  # (kh, kw, N, C, Ho, Wo)
+    (kh, kw, n, c, *out), each = p.shape, weight.shape[0] // x.shape[1]
+    w = np.transpose(np.reshape(weight, (c, each, kh, kw)), (2, 3, 1, 0))  # (kh, kw, each, C)
+    ys = [
+        np.sum(np.reshape(w[:, :, i], (kh, kw, 1, c, 1, 1)) * p, axis=(0, 1)) for i in range(each)
+    ]
+    y = ys[0] if each == 1 else np.reshape(np.stack(ys, axis=2), (n, c * each, *out))
+    return np.transpose(y, (1, 0, 2, 3))
 
 
 def _conv_padding(padding, kernel_size, stride, dilation):
