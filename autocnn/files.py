@@ -80,7 +80,7 @@ def lock_folder(folder: str | os.PathLike, action: str = "writing to") -> Iterat
         yield
     finally:
         if lock.is_locked:
-            # Removed before it is unlocked: a process that waits for this file then opens a new one.
+            # Removed before it is unlocked: a process that has this file open then opens a new one.
             with contextlib.suppress(OSError):  # the folder may be read-only by now
                 path.unlink()
             lock.release()

@@ -27,8 +27,9 @@ def opened(path):
         file = safe_open(path, framework="numpy")
     except SafetensorError as error:
         raise ValueError(
-            f"{path} is no safetensors file ({error}); a pickled file of torch is converted where torch is installed, by "
-            "safetensors.torch.save_file(torch.load(path, weights_only=True), new_path)"
+            f"{path} is no safetensors file ({error}); a pickled file of torch is converted where "
+            "torch is installed, by safetensors.torch.save_file(torch.load(path, "
+            "weights_only=True), new_path)"
         ) from None
     with file:
         yield file
@@ -53,7 +54,7 @@ def written(path, tensors, metadata):
     for name, a in tensors.items():
         if a.dtype.kind not in "biu" and a.dtype.name not in FLOATS:
             raise ValueError(
-                f"the leaf '{name}' is {a.dtype}; a checkpoint holds integers, truth values and floats of 16, 32 or 64 bits: "
-                "convert it, such as by astype('float64')"
+                f"the leaf '{name}' is {a.dtype}; a checkpoint holds integers, truth values and "
+                "floats of 16, 32 or 64 bits: convert it, such as by astype('float64')"
             )
     atomic_write(path, save(tensors, metadata))

@@ -56,7 +56,7 @@ def check_start(start: Any) -> None:
 
 
 def cast_data(params: Any, data: Any) -> tuple[np.ndarray, ...]:
-    """Return (x, y, x_val, y_val), the images in the dtype of the parameters, after checking both."""
+    """Check the data and return (x, y, x_val, y_val), the images in the parameters' dtype."""
     pairs = leaves(params)
     if not pairs:
         raise ValueError(

@@ -56,41 +56,39 @@ def train(
     training images once, in batches of a new permutation; the last batch may be short. Metrics are
     taken before training, as epoch 0, and after each epoch.
 
-    Arguments
-    ---------
-    params : tree of float arrays, the initial parameters. Images are cast to their dtype.
-    data : has arrays x_train (N, C, H, W), y_train (N,), x_val and y_val, such as an
+    params: tree of float arrays, the initial parameters. Images are cast to their dtype.
+    data: has arrays x_train (N, C, H, W), y_train (N,), x_val and y_val, such as an
         ``ac.data.Dataset``; images of floats, labels of ints in [0, K).
-    model : the network; it computes its own gradients. Default: the fast TinyCNN that has params.
-    state : the network's state. Default: the one that ``model.init`` gives.
-    optimizer : an ``ac.optim.Optimizer``. Default: ``ac.optim.sgd(0.12)``.
-    epochs : passes over the training images. Default: 80.
-    batch_size : images in a batch. Default: 18.
-    seed : an int, or a tuple of ints. One generator ``default_rng(seed)`` draws the permutations;
+    model: the network; it computes its own gradients. Default: the fast TinyCNN that has params.
+    state: the network's state. Default: the one that ``model.init`` gives.
+    optimizer: an ``ac.optim.Optimizer``. Default: ``ac.optim.sgd(0.12)``.
+    epochs: passes over the training images. Default: 80.
+    batch_size: images in a batch. Default: 18.
+    seed: an int, or a tuple of ints. One generator ``default_rng(seed)`` draws the permutations;
         dropout and augmentation have streams of their own. Default: 11.
-    snapshots : epochs whose first convolution is kept in ``Run.snapshots``. Default: 0, 1, 5, 15,
+    snapshots: epochs whose first convolution is kept in ``Run.snapshots``. Default: 0, 1, 5, 15,
         40 and 80.
-    progress : show a bar on stderr. Default: False.
-    augment : function (key, x) -> x that changes a batch of training images, such as
+    progress: show a bar on stderr. Default: False.
+    augment: function (key, x) -> x that changes a batch of training images, such as
         ``ac.augment.shifts(2)``. Default: None, images as they are.
-    metric_subset : take the training metrics on this many images, spread evenly over the training
+    metric_subset: take the training metrics on this many images, spread evenly over the training
         set. Default: None, on all of them.
-    sample_weight : (N,), how much each training image counts. Default: None, all the same.
-    class_weight : how much each class counts: K numbers; a dict {class: weight}, 1 for others; or
+    sample_weight: (N,), how much each training image counts. Default: None, all the same.
+    class_weight: how much each class counts: K numbers; a dict {class: weight}, 1 for others; or
         "balanced", inversely to its frequency. Default: None, all the same. With weights, a batch's
         loss is sum_n w_n l_n / sum_n w_n, w_n = sample_weight[n] class_weight[y_n], as torch
         divides by its class weights. Images of weight 0 are left out. Metrics are not weighted.
-    patience : stop after this many epochs in a row that are not better than the best one before
+    patience: stop after this many epochs in a row that are not better than the best one before
         them, epoch 0 included. Default: None, never.
-    monitor : what makes an epoch better: a higher "val_acc" or a lower "val_loss"; the first of
+    monitor: what makes an epoch better: a higher "val_acc" or a lower "val_loss"; the first of
         equals is the best. Default: "val_acc", since a loss can rise by overconfidence in a few
         images while more and more are right (Guo et al. 2017, On calibration of modern neural
         networks, figure 3); the loss is finer where the accuracy has few values.
-    restore : return the parameters, state and optimizer state of the "last" or the "best" epoch.
+    restore: return the parameters, state and optimizer state of the "last" or the "best" epoch.
         Default: "last".
-    on_step, on_epoch : functions called with the ``TrainState`` after each step, and after each
+    on_step, on_epoch: functions called with the ``TrainState`` after each step, and after each
         epoch's metrics, epoch 0 included. Default: None.
-    start : the ``TrainState`` of a run with the same arguments to go on from, in place of params
+    start: the ``TrainState`` of a run with the same arguments to go on from, in place of params
         and state. Default: None. ``epochs`` may be more than that run's: 5 epochs and 5 more give
         the bits of 10, if the optimizer is the same.
 

@@ -1,5 +1,5 @@
-"""Data-parallel training by MPI: each rank computes the gradient of its share of every batch, and an
-Allreduce adds them up.
+"""Data-parallel training by MPI: each rank computes the gradient of its share of every batch, and
+an Allreduce adds them up.
 
     mpiexec -n 4 autocnn train lenet5 --data mnist
 
@@ -47,7 +47,7 @@ SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 
 
 class World(NamedTuple):
-    """The communicator (None for a single process), this process's rank, and the number of ranks."""
+    """The communicator (None for one process), this process's rank, and the number of ranks."""
 
     comm: Any
     rank: int

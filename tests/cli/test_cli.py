@@ -32,7 +32,8 @@ def shell(line, cwd=None, **env):
     """Run a line in a shell, ``autocnn`` standing for this tree's program, and return the
     finished process.
     """
-    program = f"{shlex.quote(sys.executable)} -c \"import sys; sys.argv[0] = 'autocnn'; from autocnn.cli import main; main()\""
+    code = "import sys; sys.argv[0] = 'autocnn'; from autocnn.cli import main; main()"
+    program = f'{shlex.quote(sys.executable)} -c "{code}"'
     kept = {
         k: v
         for k, v in os.environ.items()
@@ -92,7 +93,6 @@ def run_folder(tmp_path_factory):
 
 
 # --- streams and exit codes
-# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,8 @@ def test_escape_sequences_are_for_those_who_want_them(words, env, terminal, some
     assert "Usage" in said and ("\x1b" in said) == some
 
 
-PTY = "import pty, sys; pty.spawn([sys.executable, '-c', 'from autocnn.cli import main; main()', *sys.argv[1:]])"
+MAIN = "from autocnn.cli import main; main()"
+PTY = f"import pty, sys; pty.spawn([sys.executable, '-c', '{MAIN}', *sys.argv[1:]])"
 
 
 def test_completion():
@@ -252,7 +253,6 @@ def test_completion():
 
 
 # --- help
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", COMMANDS)

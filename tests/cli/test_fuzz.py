@@ -48,7 +48,6 @@ def test_the_fence_sees_writes(tmp_path):
 
 
 # --- names, sizes and links that are no accident
-# ------------------------------------------------------------------------------
 
 
 def rewritten(path, change):
@@ -210,15 +209,42 @@ def test_run_folders_may_be_links(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        None, {"width": "2"}, {"width": True}, {"width": 1e300}, {"width": -1}, {"classes": 3}, {"classes": []},
-        {"classes": [1, 2]}, {"classes": "ab"}, {"shape": [1, 8]}, {"shape": [1, 8, -8]}, {"shape": [1, 10**30, 8]},
-        {"shape": "188"}, {"inputs": {"pad": 1.5}}, {"inputs": {"pad": -1}}, {"inputs": {"padding": 1}}, {"inputs": []},
-        {"network": ["tiny-cnn"]}, {"network": "../tiny-cnn"}, {"recipe": {"epochs": "x"}}, {"recipe": 3}, {"recipe": {}},
-        {"recipe": RECIPE | {"batch_size": "4"}}, {"recipe": RECIPE | {"rate": "fast"}}, {"recipe": RECIPE | {"flip": 1}},
-        {"steps_per_epoch": 0}, {"data": 3}, {"limit": 0}, {"seed": -1}, {"seed": 1.0}, {"dtype": 32}, {"engine": None}, {"loss": "mse"},
+        None,
+        {"width": "2"},
+        {"width": True},
+        {"width": 1e300},
+        {"width": -1},
+        {"classes": 3},
+        {"classes": []},
+        {"classes": [1, 2]},
+        {"classes": "ab"},
+        {"shape": [1, 8]},
+        {"shape": [1, 8, -8]},
+        {"shape": [1, 10**30, 8]},
+        {"shape": "188"},
+        {"inputs": {"pad": 1.5}},
+        {"inputs": {"pad": -1}},
+        {"inputs": {"padding": 1}},
+        {"inputs": []},
+        {"network": ["tiny-cnn"]},
+        {"network": "../tiny-cnn"},
+        {"recipe": {"epochs": "x"}},
+        {"recipe": 3},
+        {"recipe": {}},
+        {"recipe": RECIPE | {"batch_size": "4"}},
+        {"recipe": RECIPE | {"rate": "fast"}},
+        {"recipe": RECIPE | {"flip": 1}},
+        {"steps_per_epoch": 0},
+        {"data": 3},
+        {"limit": 0},
+        {"seed": -1},
+        {"seed": 1.0},
+        {"dtype": 32},
+        {"engine": None},
+        {"loss": "mse"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_settings_that_make_no_sense(change, tmp_path):
     folder = runs.create(tmp_path / "run", CONFIG)
     (folder / "config.json").write_text(json.dumps(CONFIG.to_json() | (change or {})))

@@ -202,7 +202,8 @@ def test_a_loss_that_diverges_is_exit_1(pictures, tmp_path):
         (line,) = result.stderr.splitlines()
         assert re.match("autocnn: .*(loss|params).* lower the rate", line)
     assert re.search(
-        r"epoch 1, step \d: layer \d \(\w+\) is the first whose output is not finite|params leaf '\d.\w'",
+        r"epoch 1, step \d: layer \d \(\w+\) is the first whose output is not finite|"
+        r"params leaf '\d.\w'",
         line,
     )
     assert (
@@ -574,7 +575,6 @@ def test_a_folder_that_cannot_be_written(pictures, tmp_path):
 
 
 # --- one folder, many calls
-# ---------------------------------------------------------------------------------------------------
 
 
 def files(folder):

@@ -19,7 +19,30 @@ from autocnn.cli import app
 
 fcntl = pytest.importorskip("fcntl")
 ROOT = pathlib.Path(__file__).parents[2]
-HOLD = "import sys, time; from autocnn import runs\nwith runs.lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+HOLD = """
+import sys, time
+from autocnn import runs
+
+with runs.lock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+TAKE = """
+import pathlib, sys, time
+from autocnn import files
+
+time.sleep(max(0, float(sys.argv[2]) - time.time()))
+inside, taken, end = pathlib.Path(sys.argv[1], "inside"), 0, time.time() + 0.4
+while time.time() < end:
+    try:
+        with files.lock_folder(sys.argv[1]):
+            inside.touch(exist_ok=False)
+            inside.unlink()
+            taken += 1
+    except files.LockedError:
+        pass
+print(taken)
+"""
 TRAIN = ("train", "tiny-cnn", "--data", "patterns", "--limit", "10", "--epochs", "1")
 
 
@@ -52,7 +75,8 @@ def test_a_second_process_is_told(tmp_path):
             (line,) = result.stderr.splitlines()
             assert line.startswith(f"autocnn: process {process.pid} on ")
             assert line.endswith(
-                f" is training into {folder} at this moment; wait for it to end, or name another folder"
+                f" is training into {folder} at this moment; "
+                "wait for it to end, or name another folder"
             )
             assert not runs.has_config(folder)
     finally:
@@ -149,17 +173,7 @@ def test_two_processes_at_once(tmp_path):
     """Of three that want the folder again and again, each for a moment, no two ever have it
     together.
     """
-    code = (
-        "import sys, time, pathlib; from autocnn import files; t = float(sys.argv[2]); time.sleep(max(0, t - time.time()))\n"
-        "got, end = 0, time.time() + 0.4\n"
-        "while time.time() < end:\n"
-        "    try:\n"
-        "        with files.lock_folder(sys.argv[1]):\n"
-        "            inside = pathlib.Path(sys.argv[1], 'inside'); inside.touch(exist_ok=False); inside.unlink(); got += 1\n"
-        "    except files.LockedError: pass\n"
-        "print(got)"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path), str(time.time() + 1)]
+    command = [sys.executable, "-c", TAKE, str(tmp_path), str(time.time() + 1)]
     options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     processes = [subprocess.Popen(command, **options) for _ in range(3)]
     ends = [process.communicate() for process in processes]

@@ -41,9 +41,10 @@ for name, model in rank_networks().items():
     found[name] = [leaf.tolist() for _, leaf in leaves((run.params, run.state))]
 model = rank_networks()["norm and dropout"]
 params, state, data = rank_start(model)
-one = parallel.shard(model).loss_and_grad(params, state, (data.x_train[:20], data.y_train[:20]), key=5)
+batch = data.x_train[:20], data.y_train[:20]
+one = parallel.shard(model).loss_and_grad(params, state, batch, key=5)
 found["one step"] = [np.asarray(leaf).tolist() for _, leaf in leaves(one)]
-one = parallel.shard(model).loss_and_grad(params, state, (data.x_train[:20], data.y_train[:20]), train=False)
+one = parallel.shard(model).loss_and_grad(params, state, batch, train=False)
 found["in evaluation"] = [np.asarray(leaf).tolist() for _, leaf in leaves(one)]
 y, _, backward = parallel.shard(model).vjp(params, state, data.x_train[:20], train=True, key=5)
 found["vjp"] = [np.asarray(leaf).tolist() for _, leaf in leaves((y, backward(np.cos(y))))]

@@ -209,9 +209,8 @@ def test_early_stopping(setting, monitor, patience):
     n = len(run.history["epoch"])
     assert n < 31 and {name: values[:n] for name, values in whole.history.items()} == run.history
     values = run.history[monitor]
-    for i in range(
-        n
-    ):  # at the end, and never before, patience epochs in a row were no better than the best before them
+    # At the end, and never before, patience epochs in a row are no better than the best before.
+    for i in range(n):
         earlier = values[: max(0, i + 1 - patience)]
         late = values[max(0, i + 1 - patience) : i + 1]
         done = bool(earlier) and (
