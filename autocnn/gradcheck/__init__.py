@@ -5,11 +5,14 @@ wrong with it?
 report = check(f, x=x, w=w)
 print(report)
 report.raise_if_wrong()
+
+All checks take `seed`, `wrt` (the names of what is differentiated; default: every float array) and
+`surrogate=True` (the gradient of a flat function is not meant to be its derivative).
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from autocnn.gradcheck.kernel import check_kernel
 from autocnn.gradcheck.kernel_report import KernelLeaf, KernelReport
@@ -32,69 +35,184 @@ __all__ = [
     "check_model",
     "check_object",
     "check_pair",
+    "check_tape",
     "check_vjp",
 ]
 
 # The checker itself is imported by the first check: the pytest plugin lives in this package and
 # must cost nothing.
 
+Names = str | tuple[str, ...] | list[str] | None
 
-def check(f, /, *, seed: int = 0, **arrays: Any) -> Report:
+
+def check(
+    f: Callable,
+    /,
+    *positional: Any,
+    seed: int = 0,
+    wrt: Names = None,
+    surrogate: bool = False,
+    **arrays: Any,
+) -> Report:
     """Check f(**arrays) -> (y, backward), where backward(dy) -> {name: gradient} (or a tuple, or
     one array).
 
-    Float arrays are differentiated; integer arrays, numbers, dicts and anything else are passed
-    through. float32 arrays are checked in float64 first, then in float32. A function of torch
-    tensors or jax arrays that returns y alone is checked against the library's own gradient, as is
-    a torch.autograd.Function. Raises ValueError (a CallError) when f cannot be called or returns
+    Also f -> (y1, y2, backward), and for a scalar loss (loss, gradients), (loss, g1, g2 ...) or
+    (gradients, loss). Float arrays are differentiated, also those in dicts and lists ("params.W"),
+    or those that `wrt` names; integer arrays, numbers and anything else are passed through.
+    float32 arrays are checked in float64 first, then in float32. A function of torch tensors or
+    jax arrays that returns y alone is checked against the library's own gradient, as is a
+    torch.autograd.Function. Raises ValueError (a CallError) when f cannot be called or returns
     nothing that has a gradient; what is wrong with backward is in the report.
     """
     from autocnn.gradcheck import adapters
     from autocnn.gradcheck.examine import examine
     from autocnn.gradcheck.frameworks import framework_problem
 
-    return examine(framework_problem(f, arrays) or adapters.closure(f, arrays), seed)
+    _need_names(f, positional, arrays)
+    problem = framework_problem(f, arrays, wrt)
+    if problem is None and inspect.ismethod(f) and not isinstance(f.__self__, type):
+        problem = _method_problem(f, arrays, wrt)
+    return examine(problem or adapters.closure(f, arrays, wrt), seed, surrogate)
 
 
-def check_pair(forward, backward, /, *, seed: int = 0, **arrays: Any) -> Report:
+def _method_problem(f: Callable, arrays: dict[str, Any], wrt: Names) -> Problem | None:
+    """net.loss of an object with parameters: the object is checked, by this method."""
+    from autocnn.gradcheck import adapters
+    from autocnn.gradcheck.adapters.parameters import float_spots
+
+    if not float_spots(f.__self__):
+        return None
+    first, *rest = arrays
+    return adapters.instance(
+        f.__self__, (), {first: arrays[first], **{n: arrays[n] for n in rest}}, wrt, f.__name__
+    )
+
+
+def _need_names(f: Any, positional: tuple, arrays: dict[str, Any]) -> None:
+    """Raise ValueError with the call that works, for arrays by position and for other entry
+    points."""
+    name = getattr(f, "__name__", type(f).__name__)
+    if positional and callable(positional[0]) and callable(f):
+        given = ", ".join(f"{n}={n}" for n in arrays) or "x=x"
+        other = getattr(positional[0], "__name__", "backward")
+        raise ValueError(
+            f"check takes one function; a pair is checked by check_pair({name}, {other}, {given})"
+        )
+    if not callable(f) and hasattr(f, "forward") and hasattr(f, "backward"):
+        raise ValueError(f"{name} is an object: check_object({name}(...), x) checks it")
+    if hasattr(f, "forward") and hasattr(f, "backward") and not isinstance(f, type):
+        raise ValueError(f"{name} is an object: check_object({name}(...), x) checks it")
+    if positional:
+        try:
+            names = list(inspect.signature(f).parameters)
+        except (TypeError, ValueError):
+            names = []
+        names += [f"x{k}" for k in range(len(names), len(positional))]
+        call = ", ".join(f"{n}=..." for n in [*names[: len(positional)], *arrays])
+        raise ValueError(
+            f"check takes arrays by name: check({name}, {call}), so that the report can name them"
+        )
+
+
+def check_pair(
+    forward: Callable,
+    backward: Callable,
+    /,
+    *positional: Any,
+    seed: int = 0,
+    wrt: Names = None,
+    surrogate: bool = False,
+    **arrays: Any,
+) -> Report:
     """Check forward(**arrays) -> (y, cache) with backward(dy, cache) -> gradients (tuple in
     order, or dict).
+
+    Also forward -> (h, c, cache) with backward(dh, dc, cache), backward(cache, dy), and forward ->
+    y with backward(dy, **arrays) or, for a scalar loss, backward(**arrays).
     """
     from autocnn.gradcheck import adapters
     from autocnn.gradcheck.examine import examine
 
-    return examine(adapters.pair(forward, backward, arrays), seed)
+    if positional:
+        call = "check_pair(forward, backward, x=..., w=...)"
+        raise ValueError(f"check_pair takes arrays by name: {call}")
+    return examine(adapters.pair(forward, backward, arrays, wrt), seed, surrogate)
 
 
-def check_vjp(fun, vjp, /, *args: Any, seed: int = 0) -> Report:
-    """Check fun(*args) -> y with vjp(dy, *args) -> gradients of the float arguments, in order."""
-    from autocnn.gradcheck import adapters
-    from autocnn.gradcheck.examine import examine
+def check_vjp(
+    fun: Callable,
+    vjp: Callable,
+    /,
+    *args: Any,
+    seed: int = 0,
+    wrt: Names = None,
+    surrogate: bool = False,
+) -> Report:
+    """Check fun(*args) -> y with vjp(dy, *args) -> gradients of the float arguments, in order.
 
-    return examine(adapters.vjp(fun, vjp, args), seed)
-
-
-def check_object(layer, x: np.ndarray, /, *, seed: int = 0, **others: Any) -> Report:
-    """Check layer.forward(x, **others) -> y with layer.backward(dy) -> dx, and the parameters that
-    are its attributes.
-
-    The gradient of `weights` is looked for as d_weights, dweights, grad_weights, weights_grad or
-    grads["weights"].
+    For a scalar loss also loss(w) with gradient(w), as scipy.optimize.check_grad takes them.
     """
     from autocnn.gradcheck import adapters
     from autocnn.gradcheck.examine import examine
 
-    return examine(adapters.instance(layer, x, others), seed)
+    return examine(adapters.vjp(fun, vjp, args, wrt), seed, surrogate)
 
 
-def check_layer(layer, shape, /, **options: Any) -> Report:
+def check_object(
+    layer: Any,
+    x: Any = None,
+    /,
+    *more: Any,
+    seed: int = 0,
+    wrt: Names = None,
+    surrogate: bool = False,
+    **others: Any,
+) -> Report:
+    """Check layer.forward(x, *more, **others) -> y with layer.backward(dy) -> dx, and the
+    parameters that the object holds, wherever it keeps them and their gradients.
+
+    The gradient of `weights` is looked for as d_weights, weights_grad ..., in grads["weights"], as
+    the .grad of a parameter object, in what backward returns and in what it writes or updates.
+    forward and backward may be called backward_pass, backprop and so on, return nothing and keep
+    .output and .dinputs, or be one method loss(X, y) -> (loss, gradients).
+    """
+    from autocnn.gradcheck import adapters
+    from autocnn.gradcheck.examine import examine
+
+    inputs = more if x is None else (x, *more)
+    return examine(adapters.instance(layer, inputs, others, wrt), seed, surrogate)
+
+
+def check_tape(
+    f: Callable,
+    wrap: Callable,
+    /,
+    *,
+    seed: int = 0,
+    wrt: Names = None,
+    surrogate: bool = False,
+    **arrays: Any,
+) -> Report:
+    """Check a function of a tape's nodes: y = f(x=wrap(x)); y.backward() fills wrap(x).grad.
+
+    `wrap` makes a node of an array, or of a number (then each entry becomes a node, as with
+    micrograd's Value): check_tape(lambda x, w: F.matmul(x, w), Variable, x=x, w=w).
+    """
+    from autocnn.gradcheck import adapters
+    from autocnn.gradcheck.examine import examine
+
+    return examine(adapters.tape(f, wrap, arrays, wrt), seed, surrogate)
+
+
+def check_layer(layer: Any, shape: tuple[int, ...], /, **options: Any) -> Report:
     """Check one layer of a vocabulary, hygiene and all. See `autocnn.gradcheck.model`."""
     from autocnn.gradcheck.model import check_layer
 
     return check_layer(layer, shape, **options)
 
 
-def check_model(build, shape, /, **options: Any):
+def check_model(build: Any, shape: tuple[int, ...], /, **options: Any) -> Report:
     """Compare every leaf of a vocabulary network: autograd, reference, fast and numeric. See
     `autocnn.gradcheck.model`.
     """

@@ -11,6 +11,7 @@ from autocnn.gradcheck.hygiene import Findings, inspect_backward
 from autocnn.gradcheck.localise import locate
 from autocnn.gradcheck.naming import explain
 from autocnn.gradcheck.order import exchanged
+from autocnn.gradcheck.outputs import argument_of
 from autocnn.gradcheck.point import LeafAt, Point
 from autocnn.gradcheck.problem import CallError, Problem, observe
 from autocnn.gradcheck.report import Cause, Leaf, Report
@@ -94,7 +95,7 @@ def _decide_all(point: Point, found: Findings, progress: _Progress) -> None:
     skipped = found.unusable | found.absent
     probes = probe(point, progress.rng) if set(problem.leaves) - skipped else []
     for name in problem.leaves:
-        if name in found.absent and name in problem.optional:
+        if name in found.absent and _is_data(problem, name, found.absent):
             report.uncompared.append(name)
             continue
         leaf = report.leaves[name] = Leaf(
@@ -117,6 +118,24 @@ def _decide_all(point: Point, found: Findings, progress: _Progress) -> None:
             progress.explained.add(name)
         if leaf.verdict == "wrong":
             progress.wrong.add(name)
+
+
+def _is_data(problem: Problem, name: str, absent: set[str]) -> bool:
+    """Is a leaf for which no gradient came an argument that is not differentiated?
+
+    It is called a target or, in a loss, data, and other gradients came; or it lies in a dict of
+    settings, for no entry of which a gradient came.
+    """
+    came = set(problem.leaves) - absent
+    if not came:
+        return False
+    top = argument_of(name)
+    if top != name:
+        return not any(argument_of(n) == top for n in came) or name.rsplit(".", 1)[-1].startswith(
+            ("running", "moving")
+        )
+    scalar = problem.output_shapes == ((),)
+    return name in problem.optional or (scalar and name in problem.optional_in_loss)
 
 
 def _decide_off_defaults(point: Point, found: Findings, progress: _Progress) -> None:

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.gradcheck.adapters.arguments import TARGETS
 from autocnn.gradcheck.problem import Problem, make_problem
 
+__all__ = ["framework_problem"]
 
-def framework_problem(f: Any, arrays: dict[str, Any]) -> Problem | None:
+
+def framework_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Problem | None:
     """A Problem when f is a torch.autograd.Function or any argument is a torch tensor or a jax
     array; None otherwise.
     """
@@ -18,13 +21,13 @@ def framework_problem(f: Any, arrays: dict[str, Any]) -> Problem | None:
         c.__module__.startswith("torch.autograd") for c in f.__mro__
     )
     if custom or "torch" in homes:
-        return _torch(f, arrays, custom)
+        return _torch(f, arrays, custom, wrt)
     if homes & {"jax", "jaxlib"}:
-        return _jax(f, arrays)
+        return _jax(f, arrays, wrt)
     return None
 
 
-def _torch(f, arrays: dict[str, Any], custom: bool) -> Problem:
+def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
     import torch
 
     function = f.apply if custom else f
@@ -42,13 +45,16 @@ def _torch(f, arrays: dict[str, Any], custom: bool) -> Problem:
                 value.requires_grad_(value.dtype.is_floating_point)
             inputs[name] = value
         y = function(*inputs.values()) if custom else function(**inputs)
+        outputs = list(y) if isinstance(y, tuple | list) else [y]
+        outputs = [o for o in outputs if isinstance(o, torch.Tensor) and o.requires_grad]
         leaves = {n: t for n, t in inputs.items() if tensors[n] and t.requires_grad}
 
         def backward(dy):
+            parts = dy if isinstance(dy, tuple) else (dy,)
             grads = torch.autograd.grad(
-                y,
+                outputs,
                 list(leaves.values()),
-                torch.tensor(np.asarray(dy)),
+                [torch.tensor(np.asarray(d)) for d in parts],
                 retain_graph=True,
                 allow_unused=True,
             )
@@ -57,12 +63,15 @@ def _torch(f, arrays: dict[str, Any], custom: bool) -> Problem:
                 for n, g in zip(leaves, grads, strict=True)
             }
 
-        return y.detach().numpy().copy(), backward, lambda: {}
+        flat = tuple(o.detach().numpy().copy() for o in outputs)
+        return flat[0] if len(flat) == 1 else flat, backward, dict
 
-    return make_problem(getattr(f, "__name__", "torch function"), call, plain)
+    label = getattr(f, "__name__", "torch function")
+    optional = frozenset(n for n in plain if n.lower() in TARGETS)
+    return make_problem(label, call, plain, None, (), wrt, optional=optional)
 
 
-def _jax(f, arrays: dict[str, Any]) -> Problem:
+def _jax(f: Any, arrays: dict[str, Any], wrt: Any) -> Problem:
     import jax
 
     x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
@@ -84,6 +93,6 @@ def _jax(f, arrays: dict[str, Any]) -> Problem:
                 grads = pull(jax.numpy.asarray(dy))
             return {n: np.array(g) for n, g in zip(traced, grads, strict=True)}
 
-        return np.array(y), backward, lambda: {}
+        return np.array(y), backward, dict
 
-    return make_problem(getattr(f, "__name__", "jax function"), call, plain)
+    return make_problem(getattr(f, "__name__", "jax function"), call, plain, None, (), wrt)

@@ -264,6 +264,9 @@ def _repeat_cause(problem: Problem, name: str, when: str, adds: bool, spoiled: l
     """Why a second call gives another gradient. State in an object's attributes is a custom, state
     behind a returned gradient a mistake."""
     custom = problem.accumulates_in_place
+    if problem.tape:
+        message = "the tape can be walked once: a second backward adds to the first"
+        return Cause("accumulates", None, message, level="note")
     if adds and custom and name in problem.parameters:
         if problem.reset:
             message = f"gradients add up over calls of backward until {problem.reset}() is called"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CallError", "argument_of", "name_gradients", "split_output"]
+__all__ = ["CallError", "argument_of", "means", "name_gradients", "split_output"]
 
 
 class CallError(ValueError):
@@ -95,7 +95,7 @@ def _from_dict(grads: dict, leaves, arguments: dict, label: str) -> dict[str, An
     tops = list(dict.fromkeys(argument_of(n) for n in arguments))
     for key, value in grads.items():
         name = _leaf_called(str(key), leaves)
-        top = next((t for t in tops if str(key) == t or _means(str(key), t)), None)
+        top = next((t for t in tops if str(key) == t or means(str(key), t)), None)
         if name:
             found[name] = value
         elif top is not None and isinstance(value, dict | list | tuple):
@@ -116,11 +116,11 @@ def _leaf_called(key: str, leaves: tuple[str, ...]) -> str | None:
     """The leaf that a key names: by itself, as dx or grad_x, or by its last part (W for params.W)."""
     if key in leaves:
         return key
-    exact = [n for n in leaves if _means(key, n)]
+    exact = [n for n in leaves if means(key, n)]
     if exact:
         return exact[0]
     inner = [n for n in leaves if "." in n and (n.rsplit(".", 1)[1] == key)]
-    inner = inner or [n for n in leaves if "." in n and _means(key, n.rsplit(".", 1)[1])]
+    inner = inner or [n for n in leaves if "." in n and means(key, n.rsplit(".", 1)[1])]
     return inner[0] if len(inner) == 1 else None
 
 
@@ -132,7 +132,7 @@ def _inside(top: str, value: Any, leaves: tuple[str, ...]) -> dict[str, Any]:
         name = f"{top}[{key}]" if not isinstance(key, str) else f"{top}.{key}"
         if name not in leaves and isinstance(key, str):
             below = [n for n in leaves if argument_of(n) == top and "." in n]
-            name = next((n for n in below if _means(key, n.rsplit(".", 1)[1])), name)
+            name = next((n for n in below if means(key, n.rsplit(".", 1)[1])), name)
         if name in leaves:
             found[name] = item
         elif isinstance(item, dict | list | tuple):
@@ -183,6 +183,7 @@ def _by_shape(items: list, leaves, arguments: dict) -> dict[str, Any]:
     return found
 
 
-def _means(key: str, name: str) -> bool:
+def means(key: str, name: str) -> bool:
+    """Is a key a name for the gradient of `name`: dx, grad_x, x_grad ...?"""
     key, name = str(key).lower(), name.lower()
     return key in {p + name for p in PREFIXES} | {name + s for s in SUFFIXES}

@@ -54,6 +54,7 @@ class Problem:
     parameters: frozenset[str] = frozenset()  # leaves that were found in an object
     data: frozenset[str] = frozenset()  # float arrays that are not differentiated
     optional: frozenset[str] = frozenset()  # leaves that are data if no gradient comes for them
+    optional_in_loss: frozenset[str] = frozenset()  # those that are so where the output is a number
     #: Rewinds generators, and whatever else the functions remember, before each forward.
     restore: tuple[Callable[[], None], ...] = ()
     streams: frozenset[str] = random_streams.ALL  # global random streams to rewind
@@ -67,6 +68,7 @@ class Problem:
     #: Gradients that accumulate in an object's attributes on purpose, and how they are reset.
     reset: str = ""
     accumulates_in_place: bool = False
+    tape: bool = False  # walked once by design
     #: float arrays that the functions can reach and that are not compared, by name
     uncompared: tuple[str, ...] = ()
 

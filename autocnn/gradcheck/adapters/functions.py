@@ -1,0 +1,268 @@
+"""Functions with a backward beside them: closures, forward / backward pairs, plain vjps, losses."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autocnn.gradcheck.adapters.arguments import (
+    INPUTS,
+    TARGETS,
+    flatten,
+    is_scalar,
+    label_of,
+    positional,
+    reachable_arrays,
+    require_arguments,
+    require_callable,
+)
+from autocnn.gradcheck.lift import lift
+from autocnn.gradcheck.outputs import argument_of
+from autocnn.gradcheck.places import arrays_in
+from autocnn.gradcheck.problem import CallError, Problem, make_problem
+
+__all__ = ["closure", "pair", "scaled", "vjp"]
+
+_CACHES = frozenset(
+    ["cache", "caches", "ctx", "context", "saved", "tape", "memory", "mem", "tmp", "residuals"]
+)
+_UPSTREAM = frozenset(
+    [
+        "dy",
+        "dout",
+        "dz",
+        "da",
+        "g",
+        "grad",
+        "upstream",
+        "dl_dy",
+        "dldy",
+        "gy",
+        "cotangent",
+        "v",
+        "ybar",
+        "dvalues",
+    ]
+)
+
+
+def scaled(dy: Any, gradients: Any) -> Any:
+    """dy x the gradients of a scalar loss, whatever they are nested in."""
+    if isinstance(gradients, dict):
+        return {k: scaled(dy, g) for k, g in gradients.items()}
+    if isinstance(gradients, tuple | list):
+        return tuple(scaled(dy, g) for g in gradients)
+    if gradients is None:
+        return None
+    array = np.asarray(gradients)
+    return (dy * array).astype(array.dtype) if array.dtype.kind == "f" else dy * array
+
+
+def _options(flat: dict[str, Any], functions: tuple) -> dict[str, Any]:
+    """What make_problem should know besides: data arguments by name, arrays that nobody
+    compares."""
+    optional = {n for n in flat if argument_of(n).lower() in TARGETS or argument_of(n) != n}
+    return {
+        "optional": frozenset(optional),
+        "optional_in_loss": frozenset(n for n in flat if argument_of(n).lower() in INPUTS),
+        "uncompared": reachable_arrays(functions, flat),
+    }
+
+
+def closure(f: Callable, arrays: dict[str, Any], wrt: Any = None) -> Problem:
+    """f(**arrays) -> (y, backward), backward(dy) -> gradients. Also (y1, y2, backward), and for a
+    scalar loss (loss, gradients), (loss, g1, g2 ...) or (gradients, loss), which stand for dy = 1.
+    """
+    require_callable(f, "f(**arrays) -> (y, backward)")
+    require_arguments(f, arrays)
+    flat, nest = flatten(arrays)
+    label = label_of(f)
+
+    def call(function):
+        def forward(arguments):
+            kind, y, back = _read_result(function(**nest(arguments)), label)
+            if kind == "loss":
+                return y, lambda dy: scaled(dy, back), dict
+            return y, _spread_over(back, y), lambda: arrays_in(back, "cache")
+
+        return forward
+
+    return make_problem(label, call(f), flat, call(lift(f)), (f,), wrt, **_options(flat, (f,)))
+
+
+def _spread_over(backward: Callable, y: Any) -> Callable:
+    """backward(dy1, dy2 ...) for several outputs where it takes them one by one."""
+    if not isinstance(y, tuple) or len(y) < 2:
+        return backward
+    read = positional(backward)
+    if read is None or read[1] or len([p for p in read[0] if p.default is p.empty]) != len(y):
+        return backward
+    return lambda dy: backward(*dy)
+
+
+def _read_result(result: Any, label: str) -> tuple[str, Any, Any]:
+    """("backward", y, backward) or ("loss", loss, gradients)."""
+    if isinstance(result, dict):
+        loss = next(
+            (result[k] for k in ("loss", "cost", "value", "objective") if k in result), None
+        )
+        grads = next((result[k] for k in ("grads", "gradients", "grad") if k in result), None)
+        if loss is not None and grads is not None:
+            return "loss", loss, grads
+    if not isinstance(result, tuple | list) or len(result) < 2:
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        if hasattr(result, "backward"):
+            raise CallError(
+                f"{label} returned a {got} with a backward of its own: "
+                f"check_tape({label}, {got}, ...) checks what a tape computes"
+            )
+        raise CallError(
+            f"{label} must return (y, backward) with backward(dy) -> gradients, got {got}"
+        )
+    *outputs, last = result
+    if callable(last):
+        y = outputs[0] if len(outputs) == 1 else tuple(outputs)
+        return "backward", y, last
+    if callable(result[0]) and len(result) == 2:
+        return "backward", result[1], result[0]
+    if is_scalar(result[0]):
+        rest = tuple(result[1:])
+        return "loss", result[0], rest[0] if len(rest) == 1 else rest
+    if is_scalar(last) and not is_scalar(result[0]):
+        return "loss", last, outputs[0] if len(outputs) == 1 else tuple(outputs)
+    got = f"a tuple of {len(result)}" if len(result) != 2 else f"(y, {type(last).__name__})"
+    raise CallError(
+        f"{label} returned {got}: the last part must be a function backward(dy), "
+        "or the gradients themselves when y is a scalar loss: (loss, gradients)"
+    )
+
+
+def pair(forward: Callable, backward: Callable, arrays: dict[str, Any], wrt: Any = None) -> Problem:
+    """forward(**arrays) -> (y, cache) and backward(dy, cache) -> gradients, as in CS231n.
+
+    Also several outputs (forward -> (h, c, cache), backward(dh, dc, cache) or backward((dh, dc),
+    cache)), backward(cache, dy), backward(dy, *cache), and forward -> y with backward(dy, **arrays)
+    or, for a scalar loss, backward(**arrays).
+    """
+    require_callable(forward, "forward(**arrays) -> (y, cache)")
+    require_callable(backward, "backward(dy, cache) -> gradients")
+    require_arguments(forward, arrays)
+    flat, nest = flatten(arrays)
+    label = label_of(forward)
+    functions = (forward, backward)
+
+    def call(function):
+        def run_pair(arguments):
+            nested = nest(arguments)
+            result = function(**nested)
+            if result is None:
+                raise CallError(f"{label}: forward returned None; it must return (y, cache), or y")
+            if not isinstance(result, tuple | list) or len(result) < 2:
+                back = _vjp_call(backward, list(nested), is_scalar(result), label)
+                return result, lambda dy: back(dy, nested), dict
+            first = isinstance(result[0], tuple | list | dict) and _is_float_output(result[-1])
+            *outputs, cache = (*result[1:], result[0]) if first else result
+            y = outputs[0] if len(outputs) == 1 else tuple(outputs)
+            start = _calling(backward, len(outputs), cache)
+            return y, start(cache), lambda: arrays_in(cache, "cache")
+
+        return run_pair
+
+    return make_problem(
+        label, call(forward), flat, call(lift(forward)), functions, wrt, **_options(flat, functions)
+    )
+
+
+def _is_float_output(y: Any) -> bool:
+    return isinstance(y, np.ndarray | np.floating | float) and np.asarray(y).dtype.kind == "f"
+
+
+def _calling(backward: Callable, count: int, cache: Any) -> Callable[[Any], Callable]:
+    """cache -> (dy -> gradients): the order and number in which backward takes its arguments."""
+    read = positional(backward)
+    if read is None or read[1]:
+        return lambda cache: lambda dy: backward(dy, cache)
+    parameters, _ = read
+    names = [p.name.lower() for p in parameters]
+    required = len([p for p in parameters if p.default is p.empty])
+    if names and names[0] in _CACHES and len(names) > 1:
+        if count > 1 and required == count + 1:
+            return lambda cache: lambda dy: backward(cache, *dy)
+        return lambda cache: lambda dy: backward(cache, dy)
+    if required <= 1 and len(parameters) == 1 and names[0] in _CACHES:
+        return lambda cache: lambda dy: scaled(dy, backward(cache))
+    if count > 1 and required == count + 1:
+        return lambda cache: lambda dy: backward(*dy, cache)
+    inside = len(cache) if isinstance(cache, tuple | list) else 0
+    if inside and required == inside + 1 and required != 2:
+        return lambda cache: lambda dy: backward(dy, *cache)
+    if count > 1 and inside and required == inside + count:
+        return lambda cache: lambda dy: backward(*dy, *cache)
+    if len(parameters) < 2 or required > 2:
+        raise ValueError(
+            f"{label_of(backward)} takes ({', '.join(p.name for p in parameters)}), and forward "
+            f"returned {count} output{'s' * (count > 1)} and a cache: write it as "
+            f"{label_of(backward)}({', '.join(f'dy{k + 1}' for k in range(count)) if count > 1 else 'dy'}, cache)"
+        )
+    return lambda cache: lambda dy: backward(dy, cache)
+
+
+def _vjp_call(back: Callable, names: list[str], scalar: bool, label: str) -> Callable:
+    """(dy, arguments) -> gradients, by what `back` takes: (dy, *args), (*args, dy) or, for a
+    scalar loss, (*args)."""
+    read = positional(back)
+    if read is None or read[1]:
+        return lambda dy, nested: back(dy, *nested.values())
+    parameters, _ = read
+    required = len([p for p in parameters if p.default is p.empty])
+    own = [p.name for p in parameters]
+    if len(parameters) >= len(names) + 1 and required <= len(names) + 1:
+        last = len(names) > 0 and own[len(names)].lower() in _UPSTREAM and own[0] == names[0]
+        if last:
+            return lambda dy, nested: back(*nested.values(), dy)
+        if required <= len(names) and scalar and own[: len(names)] == names:
+            return lambda dy, nested: scaled(dy, back(*nested.values()))
+        return lambda dy, nested: back(dy, *nested.values())
+    if scalar and len(parameters) >= len(names) >= required:
+        return lambda dy, nested: scaled(dy, back(*nested.values()))
+    if own and required <= len(own) and set(own[1:]) <= set(names):
+        return lambda dy, nested: back(dy, **{n: nested[n] for n in own[1:]})
+    if scalar and set(own) <= set(names):
+        return lambda dy, nested: scaled(dy, back(**{n: nested[n] for n in own}))
+    takes = ", ".join(own) or "nothing"
+    raise ValueError(
+        f"{label_of(back)} takes ({takes}): beside {label}({', '.join(names)}) -> y it must take "
+        f"(dy, {', '.join(names)}), or ({', '.join(names)}) when y is a scalar loss"
+    )
+
+
+def vjp(fun: Callable, back: Callable, args: tuple, wrt: Any = None) -> Problem:
+    """fun(*args) -> y and back(dy, *args) -> gradients; for a scalar loss also back(*args)."""
+    require_callable(fun, "fun(*args) -> y")
+    require_callable(back, "vjp(dy, *args) -> gradients")
+    try:
+        names = [
+            p.name
+            for p in inspect.signature(fun).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        names = []
+    names = names[: len(args)] + [f"arg{k}" for k in range(len(names), len(args))]
+    flat, nest = flatten(dict(zip(names, args, strict=True)))
+    label = label_of(fun)
+
+    def call(function):
+        def run_vjp(arguments):
+            nested = nest(arguments)
+            y = function(*nested.values())
+            gradients = _vjp_call(back, list(nested), is_scalar(y), label)
+            return y, lambda dy: gradients(dy, nested), dict
+
+        return run_vjp
+
+    functions = (fun, back)
+    return make_problem(
+        label, call(fun), flat, call(lift(fun)), functions, wrt, **_options(flat, functions)
+    )
