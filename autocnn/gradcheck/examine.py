@@ -1,7 +1,7 @@
 """The checker itself: hygiene, witnesses, verdict, localisation, naming, report."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -222,15 +222,14 @@ def _say_why(point: Point, progress: _Progress, nonlinear: set[str], seed: int) 
 
 
 def _tidy(report: Report) -> None:
-    """Errors first; a leaf that only hygiene finds fault with keeps its own verdict."""
+    """Errors first; every note once; what was not compared in one note."""
     ranks = {"error": 0, "warning": 1, "note": 2}
     report.causes.sort(key=lambda c: ranks[c.level])
+    if report.uncompared:
+        names = list(dict.fromkeys(report.uncompared))
+        report.uncompared = names
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        report.notes.append(f"not compared: {', '.join(names[:12])}{more}")
     report.notes = list(dict.fromkeys(report.notes))
-    notes: dict[str, list[str]] = {}
     for leaf in report.leaves.values():
-        for note in leaf.notes:
-            notes.setdefault(note, []).append(leaf.name)
-    for name in report.leaves:
-        report.leaves[name] = replace(
-            report.leaves[name], notes=list(dict.fromkeys(report.leaves[name].notes))
-        )
+        leaf.notes = list(dict.fromkeys(leaf.notes))

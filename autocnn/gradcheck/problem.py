@@ -50,6 +50,8 @@ class Problem:
     arguments: dict[str, Any]
     leaves: tuple[str, ...]
     lifted: Callable[[dict[str, Any]], tuple] | None = None
+    #: transform -> `call` with every function of the user's passed through `transform` first
+    build: Callable[[Callable], Callable] | None = None
     functions: tuple = ()  # the user's functions: their defaults, constants and state are read
     parameters: frozenset[str] = frozenset()  # leaves that were found in an object
     data: frozenset[str] = frozenset()  # float arrays that are not differentiated
@@ -126,7 +128,7 @@ def make_problem(
         dict(arguments),
         leaves,
         lifted,
-        tuple(functions),
+        functions=tuple(functions),
         data=frozenset(floats) - set(leaves),
         **known,
     )

@@ -79,16 +79,34 @@ def closure(f: Callable, arrays: dict[str, Any], wrt: Any = None) -> Problem:
     flat, nest = flatten(arrays)
     label = label_of(f)
 
-    def call(function):
+    def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def forward(arguments):
-            kind, y, back = _read_result(function(**nest(arguments)), label)
+            kind, y, back = _read_result(forwards(f)(**nest(arguments)), label)
             if kind == "loss":
                 return y, lambda dy: scaled(dy, back), dict
-            return y, _spread_over(back, y), lambda: arrays_in(back, "cache")
+            return y, _spread_over(backwards(back), y), lambda: arrays_in(back, "cache")
 
         return forward
 
-    return make_problem(label, call(f), flat, call(lift(f)), (f,), wrt, **_options(flat, (f,)))
+    return _problem(label, build, flat, (f,), wrt)
+
+
+def _same(function: Callable) -> Callable:
+    return function
+
+
+def _problem(label: str, build: Callable, flat: dict, functions: tuple, wrt: Any) -> Problem:
+    lifted = lift(functions[0])  # once: it is not cheap
+    return make_problem(
+        label,
+        build(_same),
+        flat,
+        build(lambda _: lifted),
+        functions,
+        wrt,
+        build=lambda transform: build(transform, transform),
+        **_options(flat, functions),
+    )
 
 
 def _spread_over(backward: Callable, y: Any) -> Callable:
@@ -150,28 +168,25 @@ def pair(forward: Callable, backward: Callable, arrays: dict[str, Any], wrt: Any
     require_arguments(forward, arrays)
     flat, nest = flatten(arrays)
     label = label_of(forward)
-    functions = (forward, backward)
 
-    def call(function):
+    def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def run_pair(arguments):
-            nested = nest(arguments)
-            result = function(**nested)
+            nested, own = nest(arguments), backwards(backward)
+            result = forwards(forward)(**nested)
             if result is None:
                 raise CallError(f"{label}: forward returned None; it must return (y, cache), or y")
             if not isinstance(result, tuple | list) or len(result) < 2:
-                back = _vjp_call(backward, list(nested), is_scalar(result), label)
+                back = _vjp_call(own, list(nested), is_scalar(result), label)
                 return result, lambda dy: back(dy, nested), dict
             first = isinstance(result[0], tuple | list | dict) and _is_float_output(result[-1])
             *outputs, cache = (*result[1:], result[0]) if first else result
             y = outputs[0] if len(outputs) == 1 else tuple(outputs)
-            start = _calling(backward, len(outputs), cache)
+            start = _calling(own, len(outputs), cache)
             return y, start(cache), lambda: arrays_in(cache, "cache")
 
         return run_pair
 
-    return make_problem(
-        label, call(forward), flat, call(lift(forward)), functions, wrt, **_options(flat, functions)
-    )
+    return _problem(label, build, flat, (forward, backward), wrt)
 
 
 def _is_float_output(y: Any) -> bool:
@@ -253,16 +268,13 @@ def vjp(fun: Callable, back: Callable, args: tuple, wrt: Any = None) -> Problem:
     flat, nest = flatten(dict(zip(names, args, strict=True)))
     label = label_of(fun)
 
-    def call(function):
+    def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def run_vjp(arguments):
             nested = nest(arguments)
-            y = function(*nested.values())
-            gradients = _vjp_call(back, list(nested), is_scalar(y), label)
+            y = forwards(fun)(*nested.values())
+            gradients = _vjp_call(backwards(back), list(nested), is_scalar(y), label)
             return y, lambda dy: gradients(dy, nested), dict
 
         return run_vjp
 
-    functions = (fun, back)
-    return make_problem(
-        label, call(fun), flat, call(lift(fun)), functions, wrt, **_options(flat, functions)
-    )
+    return _problem(label, build, flat, (fun, back), wrt)

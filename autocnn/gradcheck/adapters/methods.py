@@ -1,6 +1,7 @@
 """The methods of an object that compute forward and backward, and how they want to be called."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from autocnn.gradcheck.adapters.arguments import positional
@@ -86,8 +87,15 @@ class BackwardCall(NamedTuple):
     ignores_dy: bool = False
     spread: int = 0  # so many outputs are passed one by one
 
-    def run(self, mine: Any, dy: Any, nested: dict[str, Any], cache: Any) -> Any:
-        """Call backward of `mine`."""
+    def run(
+        self,
+        mine: Any,
+        dy: Any,
+        nested: dict[str, Any],
+        cache: Any,
+        transform: Callable = lambda f: f,
+    ) -> Any:
+        """Call backward of `mine`, passed through `transform`."""
         values: list[Any] = []
         for part in self.parts:
             if part == "dy":
@@ -100,7 +108,7 @@ class BackwardCall(NamedTuple):
                 values.append(LEARNING_RATE)
             else:
                 values.append(nested[part])
-        return getattr(mine, self.method)(*values)
+        return transform(getattr(mine, self.method))(*values)
 
     def of_the_output(self, methods: Methods) -> "BackwardCall | None":
         """The same with forward's first argument where dy was tried: loss.backward(y_pred, t)."""

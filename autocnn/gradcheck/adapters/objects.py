@@ -2,6 +2,7 @@
 things."""
 
 import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,7 +91,7 @@ def instance(
         else f"{type(layer).__name__}.{method}"
     )
 
-    def call(lifted: bool):
+    def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def forward(given):
             mine = _copy(plan.layer)
             _reset(mine, plan)
@@ -99,22 +100,23 @@ def instance(
                     places.put(mine, path, given[parameter.name])
             nested = nest({n: given[n] for n in flat})
             run = getattr(mine, methods.forward)
-            result = (lift(run) if lifted else run)(**methods.own(nested))
+            result = forwards(run)(**methods.own(nested))
             y, grads, cache = _read(mine, result, plan.output, plan.call, methods)
             if plan.summed:
                 y = np.sum(y)
-            back = _backward(mine, plan, nested, float_inputs, given, grads, cache)
+            back = _backward(mine, plan, nested, float_inputs, given, grads, cache, backwards)
             return y, back, lambda: _held(mine, plan)
 
         return forward
 
     return make_problem(
         label,
-        call(False),
+        build(_same),
         arguments,
-        call(True),
+        build(lift),
         (),
         wrt,
+        build=lambda transform: build(transform, transform),
         parameters=frozenset(values),
         optional=frozenset(
             n for n in flat if argument_of(n).lower() in TARGETS or argument_of(n) != n
@@ -128,6 +130,10 @@ def instance(
         accumulates_in_place=True,
         restore=(),
     )
+
+
+def _same(function: Callable) -> Callable:
+    return function
 
 
 def _copy(layer: Any) -> Any:
@@ -180,7 +186,7 @@ def _loss_and_gradients(result: Any, methods: Methods) -> tuple[Any, Any]:
     )
 
 
-def _backward(mine, plan: Plan, nested, float_inputs, given, grads, cache):
+def _backward(mine, plan: Plan, nested, float_inputs, given, grads, cache, backwards):
     """dy -> gradients by leaf name."""
     before = {
         n: np.array(places.get(mine, p.spot.path))
@@ -194,9 +200,9 @@ def _backward(mine, plan: Plan, nested, float_inputs, given, grads, cache):
         if plan.methods.backward is None:
             result, factor = grads, dy
         elif plan.call.slot is None or plan.call.ignores_dy:
-            result, factor = plan.call.run(mine, None, nested, cache), dy
+            result, factor = plan.call.run(mine, None, nested, cache, backwards), dy
         else:
-            result = plan.call.run(mine, dy, nested, cache)
+            result = plan.call.run(mine, dy, nested, cache, backwards)
         if plan.dx is not None and result is None:
             result = getattr(mine, plan.dx, None)
         returned = distribute(result, float_inputs, list(plan.parameters), given)

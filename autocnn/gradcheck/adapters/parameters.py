@@ -21,19 +21,7 @@ _GRADIENT_CONTAINERS = (
     "grads", "gradients", "grad", "gradient", "d", "dparams", "d_params", "derivatives", "deltas",
     "_grads", "_gradients", "grad_params", "param_grads",
 )  # fmt: skip
-_SLOTS = (
-    "data",
-    "value",
-    "val",
-    "values",
-    "array",
-    "w",
-    "weight",
-    "param",
-    "tensor",
-    "arr",
-    "_data",
-)
+_SLOTS = ("data", "value", "val", "values", "array", "tensor", "arr", "_data")
 _GRADIENT_SLOTS = (
     "grad",
     "gradient",
