@@ -264,27 +264,27 @@ def test_help_fits_the_terminal(name, columns):
     assert f"autocnn {name}" in " ".join(result.stdout.split())
 
 
+def command_lines(text):
+    """Command lines of a text: on lines of their own, which a backslash may continue."""
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    lines = [line.strip().removeprefix("$ ") for line in lines]
+    return [line for line in lines if line.startswith("autocnn ")]
+
+
 def told(text):
     """The command lines in a help text: on lines of their own, or between backticks."""
-    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("autocnn ")]
-    return lines + [" ".join(line.split()) for line in re.findall(r"`(autocnn\s[^`]+)`", text)]
+    inline = re.findall(r"`(autocnn\s[^`]+)`", text)
+    return command_lines(text) + [" ".join(line.split()) for line in inline]
 
 
 def examples():
     """Every command line in the README's shell blocks and in the help of the commands."""
-    readme, found = (ROOT / "README.md").read_text(encoding="utf-8"), []
-    for block in re.findall(
-        r"^```(?:sh|bash|shell|console)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL
-    ):
-        lines = [
-            line.strip().removeprefix("$ ") for line in block.replace("\\\n", " ").splitlines()
-        ]
-        found += [line for line in lines if line.startswith("autocnn ")]
-    return list(
-        dict.fromkeys(
-            found + [line for command in every_command() for line in told(command.help or "")]
-        )
-    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shell = r"^```(?:sh|bash|shell|console)\n(.*?)^```"
+    blocks = re.findall(shell, readme, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in command_lines(block)]
+    lines += [line for command in every_command() for line in told(command.help or "")]
+    return list(dict.fromkeys(lines))
 
 
 def every_command():
