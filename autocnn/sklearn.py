@@ -1,26 +1,33 @@
-"""A network as a scikit-learn estimator: ``CNNClassifier`` works in Pipeline, cross_val_score and
-GridSearchCV.
+"""A network as a scikit-learn estimator, for Pipeline, cross_val_score and GridSearchCV.
 
-    from autocnn.sklearn import CNNClassifier CNNClassifier(network="lenet5", epochs=10,
-    random_state=0).fit(images, labels).score(more_images, more_labels)
+    from autocnn.sklearn import CNNClassifier
+    classifier = CNNClassifier(network="lenet5", epochs=10, random_state=0)
+    classifier.fit(images, labels).score(more_images, more_labels)
 
-This is the one module that imports scikit-learn: ``pip install 'autocnn[sklearn]'``.
+Needs scikit-learn: ``pip install 'autocnn[sklearn]'``.
 """
 
-import math
-import numbers
 from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from autocnn import models, optim, training
+from autocnn import optim, training
+from autocnn._sklearn_parts import (
+    build_network,
+    flatten,
+    float_dtype,
+    image_shape,
+    mean_and_std,
+    shape_of_row,
+    split_validation,
+)
 from autocnn.data.dataset import Dataset
-from autocnn.models.interpretations import engine as vocabulary
+from autocnn.models.interpretations import engine as interpretation
 from autocnn.ops.arguments import whole
 from autocnn.runs.recipes import named_optimizer
 from autocnn.text import shape_text
@@ -32,54 +39,44 @@ __all__ = ["CNNClassifier"]
 
 HISTORY = {"epoch": "epoch", "loss": "train_loss", "accuracy": "train_acc"}
 VALIDATION = {"val_loss": "val_loss", "val_accuracy": "val_acc"}
-# the chapter's tiny networks are as small as they can be; "auto" has so many times their filters
-# and units
-AUTO = 4
-# pixels a side from which on "auto" takes an image for a picture rather than for a list of numbers
-PICTURE = 8
-METRIC_SUBSET = 1000  # training images on which the metrics of ``history_`` are taken
+METRIC_SUBSET = 1000  # training images that the metrics of ``history_`` are measured on
 
 
 class CNNClassifier(ClassifierMixin, BaseEstimator):
-    """Classify images by a network of this project.
+    """Classify images with one of autocnn's networks.
 
-    X is images (N, C, H, W), grey images (N, H, W), or flat rows (N, D), as most of scikit-learn
-    has them. A row becomes the image of ``image_shape``, (H, W) or (C, H, W); without that a square
-    grey image where D is a square, and otherwise an image of one line, 1 x D. Numbers of any range
-    will do: they are shifted and scaled as a whole, by the mean and the standard deviation of all
-    numbers seen first. Labels are anything that numpy can sort.
+    X is images (N, C, H, W), grey images (N, H, W), or rows (N, D), which become images of
+    ``image_shape``. Numbers may have any range: they are shifted and scaled by the mean and
+    standard deviation of all numbers of the first data. Labels are anything that NumPy can sort.
+    The network computes in float32 if X is float32 or bytes, and in float64 otherwise.
 
-    network: "tiny-cnn", "tiny-mlp", "lenet5", "lenet5-1998" (32 x 32 pixels only); or a builder
-    such as
-        ``ac.models.resnet50``, called with ``classes`` and ``nn``; or "auto", which is tiny-cnn
-        with 12 filters for images of at least 8 x 8, and tiny-mlp with 72 units for anything
-        smaller, since the columns of a table have no neighbours for a convolution to look at. On
-        images that are smaller than its windows, tiny-cnn's are cut to what fits.
-    width: factor on the filters and units of a network that is not a builder. optimizer: "adam" or
-    "sgd" (Nesterov momentum 0.9), or an ``Optimizer`` of ``autocnn.optim``, which then has its own
-        rate. ``fit`` lets ``rate`` rise and fall as a cosine, which needs to know the end;
-        ``partial_fit`` keeps it constant.
-    engine: which interpretation of the vocabulary drives the network, as on the command line.
-    class_weight: None, a dict {label: weight} (1 for a label that it leaves out), or "balanced", by
-    which all labels count the
-        same. With ``sample_weight`` of ``fit``, a batch's loss is the mean of its examples'
-        cross-entropies, weighted by the products of both: ``ac.train``. A sample of weight 0 is as
-        good as absent. The data are scaled by the sample weights' mean and standard deviation.
-        Weights and repetitions are the same to the last digits where a batch holds all samples;
-        smaller batches are drawn from other numbers of them.
-    early_stopping: hold out ``validation_fraction`` of the data, the same share of each class, stop
-    when
-        ``n_iter_no_change`` epochs in a row were not more accurate on it than the best one, and
-        take the parameters of that.
-    random_state: int, RandomState or None, as everywhere in scikit-learn; an int gives the same
-    bits each time. verbose: show a bar while fitting.
+    network: "tiny-cnn", "tiny-mlp", "lenet5", "lenet5-1998" (32 x 32 pixels only), another name of
+        ``autocnn.models.NETWORKS``, or a function such as ``ac.models.resnet50``, called with
+        ``classes`` and ``nn``. "auto" is tiny-cnn with 12 filters for images of at least 8 x 8, and
+        tiny-mlp with 72 units for smaller ones and for tables, whose columns have no neighbours.
+        The windows of tiny-cnn shrink to fit an image that is smaller.
+    epochs, batch_size: passes over the data, and images per step.
+    optimizer: "adam", "sgd" (with Nesterov momentum 0.9), or an ``autocnn.optim.Optimizer``, which
+        has its own rate.
+    rate, weight_decay: of a named optimizer. ``fit`` varies the rate by ``optim.cosine``, with 5 %
+        of the steps as warmup; ``partial_fit`` keeps it constant.
+    class_weight: None, a dict {label: weight} (1 for labels it leaves out), or "balanced", which
+        gives all classes the same total weight. It multiplies the ``sample_weight`` of ``fit``. The
+        loss of a batch is the weighted mean, as in ``ac.train``; samples of weight 0 are left out.
+        A weight of 2 equals a repeated sample only if one batch holds all samples.
+    early_stopping: hold out ``validation_fraction`` of the data, stratified by label, stop after
+        ``n_iter_no_change`` epochs without a better accuracy on it, and keep the best parameters.
+    width: factor on the channels and units of a network given by name.
+    image_shape: (H, W) or (C, H, W) of rows; None for a square grey image if D is a square number,
+        and 1 x D otherwise.
+    engine: the interpretation that computes gradients, "fast", "autograd" or "reference".
+    random_state: int, RandomState or None, as in scikit-learn; an int gives equal bits each time.
+    verbose: show a progress bar in ``fit``.
 
-    The network computes in float32 for X of float32 or of bytes, and in float64 otherwise.
-
-    Fitted: ``classes_``, ``n_features_in_`` (numbers an image), ``image_shape_`` (C, H, W),
-    ``params_`` and ``state_`` (trees), ``history_`` {"epoch", "loss", "accuracy"} on at most 1000
-    of the training images, from ``fit`` alone, and "val_loss" and "val_accuracy" with early
-    stopping; ``epoch_``, the epoch whose parameters these are. Nothing in the history is weighted.
+    Fitted attributes: ``classes_``; ``n_features_in_`` (numbers per image); ``image_shape_`` (C, H,
+    W); ``params_`` and ``state_`` (trees); ``epoch_``, the epoch they are from; ``history_``, after
+    ``fit``: {"epoch", "loss", "accuracy"}, unweighted, on at most 1000 training images, and with
+    early stopping "val_loss" and "val_accuracy".
     """
 
     def __init__(
@@ -117,27 +114,32 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None):
-        """Train from fresh weights for ``epochs`` passes. Returns self; ValueError for bad data
-        or settings.
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train new parameters on X and labels y (N,); sample_weight: N numbers, 0 or more.
+
+        Returns self. ValueError for bad data or settings.
         """
-        x, y, weight = self._first(X, y, None, sample_weight)
+        x, y, weight = self._validate_first(X, y, None, sample_weight)
         batch_size = whole(self.batch_size, "batch_size")
-        model, params, state = self._drawn(x.dtype)
-        kept, held = self._split(y)
-        n = (
-            len(kept) if weight is None else np.count_nonzero(weight[kept])
-        )  # the others are as good as absent
+        model, params, state = self._init_network(x.dtype)
+        kept, held_out = self._split(y)
+        n = len(kept) if weight is None else np.count_nonzero(weight[kept])
         if n == 0:
             raise ValueError(
-                "early_stopping held out every sample whose weight is above 0: fewer weights of 0, or without it"
+                "early_stopping held out every sample whose weight is above 0: fewer weights of 0, "
+                "or without it"
             )
+        steps = -(-n // batch_size) * whole(self.epochs, "epochs")
+        stopping = {}
+        if self.early_stopping:
+            patience = whole(self.n_iter_no_change, "n_iter_no_change")
+            stopping = {"patience": patience, "restore": "best"}
         run = training.train(
             params,
-            Dataset(x[kept], y[kept], x[held], y[held], self.classes_),
+            Dataset(x[kept], y[kept], x[held_out], y[held_out], self.classes_),
             model,
             state,
-            self._optimizer(steps=-(-n // batch_size) * whole(self.epochs, "epochs")),
+            self._make_optimizer(steps),
             self.epochs,
             batch_size,
             self._seed,
@@ -145,151 +147,101 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             progress=self.verbose,
             metric_subset=METRIC_SUBSET,
             sample_weight=None if weight is None else weight[kept],
-            patience=whole(self.n_iter_no_change, "n_iter_no_change")
-            if self.early_stopping
-            else None,
-            restore="best" if self.early_stopping else "last",
+            **stopping,
         )
-        self.params_, self.state_, self.epoch_, self._opt_state = (
-            run.params,
-            run.state,
-            run.epoch,
-            None,
-        )
+        self.params_, self.state_, self.epoch_ = run.params, run.state, run.epoch
+        self._opt_state = None
         columns = HISTORY | (VALIDATION if self.early_stopping else {})
-        self.history_ = {ours: run.history[theirs] for ours, theirs in columns.items()}
+        self.history_ = {name: run.history[column] for name, column in columns.items()}
         return self
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train for one pass over X, in its order. The first call needs all ``classes``, unless
-        ``fit`` came before.
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one pass over X, in its order, continuing with the optimizer's state.
 
-        Each call goes on with the optimizer's momenta of the last one; nothing is held out. Returns
-        self.
+        classes: all labels, needed in the first call unless ``fit`` came before. Holds nothing out.
+        Returns self.
         """
         if self.class_weight == "balanced":
             raise ValueError(
-                "partial_fit cannot balance classes that it sees in parts: class_weight={label: weight, ...}"
+                "partial_fit cannot balance classes that it sees in parts: "
+                "class_weight={label: weight, ...}"
             )
         if hasattr(self, "params_"):
             if classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
                 raise ValueError(
-                    f"classes={classes!r} is not the same as on the last call to partial_fit, {self.classes_!r}"
+                    f"classes={classes!r} is not the same as on the last call to partial_fit, "
+                    f"{self.classes_!r}"
                 )
-            x, y = self._again(X, y)
-            weight = self._weights(y, sample_weight)
-            model, params, state = self._model(), self.params_, self.state_
+            x, y = self._validate_again(X, y)
+            weight = self._example_weights(y, sample_weight)
+            model, params, state = self._make_model(), self.params_, self.state_
         else:
             if classes is None:
                 raise ValueError(
-                    "the first call of partial_fit needs all labels: partial_fit(X, y, classes=np.unique(all_y))"
+                    "the first call of partial_fit needs all labels: "
+                    "partial_fit(X, y, classes=np.unique(all_y))"
                 )
-            x, y, weight = self._first(X, y, classes, sample_weight)
-            model, params, state = self._drawn(x.dtype)
-        optimizer = self._optimizer()
-        opt_state = (
-            optimizer.init(params) if getattr(self, "_opt_state", None) is None else self._opt_state
-        )
+            x, y, weight = self._validate_first(X, y, classes, sample_weight)
+            model, params, state = self._init_network(x.dtype)
+        optimizer = self._make_optimizer()
+        opt_state = getattr(self, "_opt_state", None) or optimizer.init(params)
+        batch_size = whole(self.batch_size, "batch_size")
         self.params_, self.state_, self._opt_state = train_one_pass(
-            model,
-            params,
-            state,
-            optimizer,
-            opt_state,
-            (x, y, weight),
-            whole(self.batch_size, "batch_size"),
-            self._seed,
+            model, params, state, optimizer, opt_state, (x, y, weight), batch_size, self._seed
         )
         return self
 
-    def predict_proba(self, X):
-        """Return the probability of each of ``classes_``, (N, K)."""
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each of ``classes_`` for each image, (N, K)."""
         check_is_fitted(self, "params_")
-        return training.predict(self._model(), self.params_, self.state_, self._again(X)[0])
+        (x,) = self._validate_again(X)
+        return training.predict(self._make_model(), self.params_, self.state_, x)
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each image, (N,)."""
-        best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
 
-    def _first(self, X, y, classes, sample_weight):
-        """Learn the labels, the images' shape and their scale; return images (N, C, H, W),
-        labels as indices (N,), weights.
+    def _validate_first(self, X, y, classes, sample_weight):
+        """Set the labels, the images' shape and their scale; return x (N, C, H, W), y as indices
+        (N,), and weights.
         """
-        shape = _image_shape(X)
-        rows, y = validate_data(self, _flat(X), y, dtype=_float(X))
+        shape = image_shape(X)
+        rows, y = validate_data(self, flatten(X), y, dtype=float_dtype(X))
         check_classification_targets(y)
         self.classes_ = np.unique(y) if classes is None else unique_labels(classes)
-        self.image_shape_ = shape or self._shape_of_rows(rows.shape[1])
-        y = self._indices(y)
-        self._mean, scale = _mean_and_spread(
-            rows, example_weights(y, len(self.classes_), sample_weight)
-        )
-        self._scale = scale or 1.0
-        return self._scaled(rows), y, self._weights(y, sample_weight)
+        self.image_shape_ = shape or shape_of_row(rows.shape[1], self.image_shape)
+        y = self._label_indices(y)
+        weights = example_weights(y, len(self.classes_), sample_weight)
+        self._mean, std = mean_and_std(rows, weights)
+        self._std = std or 1.0
+        return self._scale_rows(rows), y, self._example_weights(y, sample_weight)
 
-    def _weights(self, y, sample_weight):
-        """How much each of the samples counts, (N,), None where all count the same;
-        ``class_weight`` is by labels.
-        """
-        by_class = self.class_weight
-        if isinstance(by_class, Mapping):
-            unknown = [label for label in by_class if label not in self.classes_.tolist()]
-            if unknown:
-                raise ValueError(
-                    f"class_weight names labels that are not among the classes {self.classes_}: {unknown}"
-                )
-            by_class = [by_class.get(label, 1.0) for label in self.classes_.tolist()]
-        return example_weights(y, len(self.classes_), sample_weight, by_class)
-
-    def _split(self, y):
-        """The indices of the samples to train on and of those held out, of which there is one at
-        least.
-        """
-        everything, share = np.arange(len(y)), self.validation_fraction
-        if not self.early_stopping:
-            return everything, everything[
-                :1
-            ]  # nothing is held out: that is cross-validation's business
-        if not isinstance(share, numbers.Real) or not 0 < share < 1:
-            raise ValueError(
-                f"validation_fraction is a share between 0 and 1, such as 0.1; got {share!r}"
-            )
-        count = max(math.ceil(share * len(y)), len(np.unique(y)))  # one of each class, at least
-        try:
-            kept, held = train_test_split(
-                everything, test_size=count, random_state=self._seed, stratify=y
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping: {count} of {len(y)} samples cannot be held out: {error}"
-            ) from None
-        return np.sort(kept), np.sort(held)
-
-    def _again(self, X, y="no_validation"):
-        """Images, and labels as indices if there are any, for a network that has been fitted."""
-        shape = _image_shape(X)
+    def _validate_again(self, X, y="no_validation"):
+        """Return [x] or [x, y as indices], for a network that was fitted."""
+        shape = image_shape(X)
         if shape not in (None, self.image_shape_):
             raise ValueError(
-                f"X has images of shape {shape}, but the network was fitted to images of {self.image_shape_}"
+                f"X has images of shape {shape}, but the network was fitted to images of "
+                f"{self.image_shape_}"
             )
-        found = validate_data(
-            self, _flat(X), y, reset=False, dtype=leaves(self.params_)[0][1].dtype
-        )
-        rows, *labels = found if isinstance(found, tuple) else (found,)
-        return self._scaled(rows), *map(self._indices, labels)
+        dtype = leaves(self.params_)[0][1].dtype
+        checked = validate_data(self, flatten(X), y, reset=False, dtype=dtype)
+        if not isinstance(checked, tuple):
+            return [self._scale_rows(checked)]
+        rows, y = checked
+        return [self._scale_rows(rows), self._label_indices(y)]
 
-    def _scaled(self, rows):
-        """Rows (N, D) as images (N, C, H, W), shifted and scaled, in the same dtype."""
+    def _scale_rows(self, rows):
+        """(N, D) -> (N, C, H, W), (rows - mean) / std in the same dtype."""
         number = rows.dtype.type
-        return ((rows - number(self._mean)) / number(self._scale)).reshape(-1, *self.image_shape_)
+        return ((rows - number(self._mean)) / number(self._std)).reshape(-1, *self.image_shape_)
 
-    def _indices(self, y):
+    def _label_indices(self, y):
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
@@ -297,65 +249,46 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             )
         return np.searchsorted(self.classes_, y)
 
-    def _shape_of_rows(self, d):
-        """The image (C, H, W) that a row of d numbers stands for."""
-        if self.image_shape is None:
-            side = math.isqrt(d)
-            return (1, side, side) if side * side == d else (1, 1, d)
-        shape = tuple(whole(n, "image_shape: each size") for n in self.image_shape)
-        if len(shape) not in (2, 3) or math.prod(shape) != d:
-            raise ValueError(
-                f"image_shape={self.image_shape} must be (H, W) or (C, H, W) and make up the {d} numbers of a row"
-            )
-        return shape if len(shape) == 3 else (1, *shape)
+    def _example_weights(self, y, sample_weight):
+        class_weight = self.class_weight
+        if isinstance(class_weight, Mapping):
+            labels = self.classes_.tolist()
+            unknown = [label for label in class_weight if label not in labels]
+            if unknown:
+                raise ValueError(
+                    f"class_weight names labels that are not among the classes {self.classes_}: "
+                    f"{unknown}"
+                )
+            class_weight = [class_weight.get(label, 1.0) for label in labels]
+        return example_weights(y, len(self.classes_), sample_weight, class_weight)
 
-    def _drawn(self, dtype):
-        """The network with fresh weights: model, params, state."""
+    def _split(self, y):
+        """The indices of the samples to train on, and of those held out, at least one."""
+        if self.early_stopping:
+            return split_validation(y, self.validation_fraction, self._seed)
+        indices = np.arange(len(y))
+        return indices, indices[:1]  # nothing is held out, but training needs an image
+
+    def _init_network(self, dtype):
+        """Return the model with new params and state."""
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        model = self._model()
+        model = self._make_model()
         try:
             _, params, state = model.init((0, self._seed), self.image_shape_, dtype)
         except ValueError as error:
-            size = shape_text(self.image_shape_, "x")
             raise ValueError(
-                f"network={self.network!r} does not fit images of {size}: {error}"
+                f"network={self.network!r} does not fit images of "
+                f"{shape_text(self.image_shape_, 'x')}: {error}"
             ) from error
         return model, params, state
 
-    def _model(self):
-        """Build the network. It is made of closures, which do not pickle, so that an estimator
-        keeps its trees only.
-        """
-        _, height, width = self.image_shape_
-        network, classes, nn = self.network, len(self.classes_), vocabulary(self.engine)
-        if callable(network):
-            if self.width != 1:
-                raise ValueError(
-                    "a builder takes its width itself: network=functools.partial(builder, width=...)"
-                )
-            return network(classes=classes, nn=nn)
-        if not isinstance(self.width, numbers.Real):
-            raise ValueError(f"width is a factor such as 0.5 or 2; got {self.width!r}")
-        # A float, since to a builder an int would be the number of filters of the first stage.
-        network, factor = str(network).replace("_", "-"), float(self.width)
-        if network == "auto":
-            network, factor = (
-                "tiny-cnn" if min(height, width) >= PICTURE else "tiny-mlp",
-                AUTO * factor,
-            )
-        model = models.build(network, classes, factor, nn)
-        if (
-            network == "tiny-cnn" and min(height, width) < 4
-        ):  # smaller than a window of the pool over windows of the kernel
-            kernel = min(3, height), min(3, width)
-            pool = min(2, height - kernel[0] + 1), min(2, width - kernel[1] + 1)
-            return models.tiny_cnn(
-                classes, model.parts[0].options["filters"], kernel, pool=pool, nn=nn
-            )
-        return model
+    def _make_model(self):
+        """Build the model, which cannot be pickled: an estimator stores params and state only."""
+        nn = interpretation(self.engine)
+        return build_network(self.network, len(self.classes_), self.image_shape_, self.width, nn)
 
-    def _optimizer(self, steps=None):
-        """The optimizer, its rate rising and falling within so many steps, or constant."""
+    def _make_optimizer(self, steps=None):
+        """The optimizer, with a cosine schedule over ``steps``; None for a constant rate."""
         if isinstance(self.optimizer, optim.Optimizer):
             return self.optimizer
         if self.optimizer not in ("adam", "sgd"):
@@ -365,35 +298,3 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             )
         rate = self.rate if steps is None else optim.cosine(self.rate, steps, warmup=steps // 20)
         return named_optimizer(self.optimizer, rate, self.weight_decay)
-
-
-def _mean_and_spread(rows, weights=None):
-    """The mean and the standard deviation of all numbers in rows (N, D), each row weighted by
-    ``weights`` (N,).
-    """
-    if weights is None:
-        return float(rows.mean(dtype=float)), float(rows.std(dtype=float))
-    mean = float(np.average(rows.mean(axis=1, dtype=float), weights=weights))
-    squares = ((rows - mean) ** 2).mean(axis=1, dtype=float)
-    return mean, float(np.average(squares, weights=weights)) ** 0.5
-
-
-def _image_shape(X):
-    """The shape (C, H, W) of images (N, C, H, W) or (N, H, W); None for rows, and for whatever
-    is to be refused as rows.
-    """
-    shape = np.shape(X) if hasattr(X, "shape") or isinstance(X, (list, tuple)) else ()
-    return {3: (1, *shape[1:]), 4: tuple(shape[1:])}.get(len(shape))
-
-
-def _flat(X):
-    """Images as rows (N, D); anything else as it is."""
-    shape = _image_shape(X)
-    return X if shape is None else np.asarray(X).reshape(len(X), math.prod(shape))
-
-
-def _float(X):
-    """The dtype to compute in: float32 for what a float32 holds exactly, such as bytes, and
-    float64 otherwise.
-    """
-    return np.float32 if np.can_cast(getattr(X, "dtype", np.float64), np.float32) else np.float64

@@ -281,10 +281,13 @@ def test_early_stopping(digits):
     fitted = CNNClassifier(**options).fit(x, y)
     accuracy = fitted.history_["val_accuracy"]
     assert len(accuracy) == fitted.epoch_ + 5 < 61 and accuracy[fitted.epoch_] == max(accuracy)
-    kept, held = fitted._split(fitted._indices(y))
+    kept, held = fitted._split(fitted._label_indices(y))
     assert len(held) == 60 and sorted([*kept, *held]) == list(range(300))
     assert (
-        abs(np.bincount(fitted._indices(y[held])) - np.bincount(fitted._indices(y)) / 5).max() < 1
+        abs(
+            np.bincount(fitted._label_indices(y[held])) - np.bincount(fitted._label_indices(y)) / 5
+        ).max()
+        < 1
     )
     assert fitted.score(x[held], y[held]) == pytest.approx(accuracy[fitted.epoch_])
     assert list(CNNClassifier(epochs=1).fit(x, y).history_) == ["epoch", "loss", "accuracy"]
@@ -298,7 +301,7 @@ def test_early_stopping(digits):
         (dict(class_weight={"one": -1}), "class_weight must be finite numbers, 0 or more"),
         (
             dict(early_stopping=True, validation_fraction=1.0),
-            "validation_fraction is a share between 0 and 1",
+            "validation_fraction is a number between 0 and 1",
         ),
         (dict(early_stopping=True, n_iter_no_change=0), "n_iter_no_change must be an int"),
         (
