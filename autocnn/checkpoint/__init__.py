@@ -1,5 +1,6 @@
-"""Checkpoints: trees in safetensors files, the project's own and those that carry torchvision's
-names. Nothing is pickled.
+"""Checkpoints: trees in safetensors files, autocnn's own and those with torchvision's names.
+
+Nothing is pickled, so a file from elsewhere cannot run code.
 """
 
 from autocnn.checkpoint.torchvision import load_torch, save_torch, torch_names

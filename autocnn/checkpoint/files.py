@@ -1,60 +1,62 @@
-"""Safetensors files: opened with clear errors, and written so that they appear whole or not at
-all.
-"""
+"""Read and write safetensors files: clear errors, and a file that appears whole or not at all."""
 
 import contextlib
-import pathlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from autocnn.files import atomic_write
 
-__all__ = ["opened", "written"]
+__all__ = ["open_tensors", "write_tensors"]
 
 FLOATS = ("float16", "float32", "float64")
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Open a safetensors file to be read tensor by tensor; ValueError or FileNotFoundError when
-    that is not what it is.
+def open_tensors(path: str | Path) -> Iterator[Any]:
+    """Open a safetensors file, to read it tensor by tensor in a ``with`` block.
+
+    FileNotFoundError if there is no such file, ValueError if it is of another format.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not pathlib.Path(path).is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         file = safe_open(path, framework="numpy")
     except SafetensorError as error:
         raise ValueError(
-            f"{path} is no safetensors file ({error}); a pickled file of torch is converted where "
-            "torch is installed, by safetensors.torch.save_file(torch.load(path, "
-            "weights_only=True), new_path)"
+            f"{path} is not a safetensors file ({error}); convert a pickled file of torch where "
+            "torch is installed, by "
+            "safetensors.torch.save_file(torch.load(path, weights_only=True), new_path)"
         ) from None
     with file:
         yield file
 
 
-def written(path, tensors, metadata):
-    """Write named arrays and a dict of strings to a safetensors file, by ``files.atomic_write``.
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, np.ndarray], metadata: dict[str, str]
+) -> None:
+    """Write named arrays and metadata to a safetensors file, by ``files.atomic_write``.
 
-    ValueError for a leaf that is no array of integers, truth values or floats of 16, 32 or 64 bits,
-    OSError when the disk is full or the place cannot be written.
+    ValueError for an array that is not of integers, bools or floats of 16, 32 or 64 bits;
+    FileNotFoundError for a missing folder; OSError when the file cannot be written.
     """
     from safetensors.numpy import save
 
-    path = pathlib.Path(path)
+    path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"there is no folder {path.parent} to write {path.name} to; make it first"
         )
-    tensors = {
-        name: np.asarray(a, order="C") for name, a in tensors.items()
-    }  # asarray keeps ascontiguousarray's 0-d trap shut
-    for name, a in tensors.items():
+    # asarray, since ascontiguousarray would give arrays of shape () an axis.
+    arrays = {name: np.asarray(a, order="C") for name, a in tensors.items()}
+    for name, a in arrays.items():
         if a.dtype.kind not in "biu" and a.dtype.name not in FLOATS:
             raise ValueError(
-                f"the leaf '{name}' is {a.dtype}; a checkpoint holds integers, truth values and "
-                "floats of 16, 32 or 64 bits: convert it, such as by astype('float64')"
+                f"the leaf '{name}' is {a.dtype}; a checkpoint holds integers, bools and floats of "
+                "16, 32 or 64 bits: convert it, such as by astype('float64')"
             )
-    atomic_write(path, save(tensors, metadata))
+    atomic_write(path, save(arrays, metadata))

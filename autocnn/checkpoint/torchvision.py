@@ -2,30 +2,37 @@
 MobileNetV2 and DenseNet-121.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from autocnn.checkpoint.files import opened, written
+from autocnn.checkpoint.files import open_tensors, write_tensors
 from autocnn.inspection.walk import walk
-from autocnn.trees import leaves, unflatten
+from autocnn.trees import Tree, leaves, unflatten
 
 __all__ = ["load_torch", "save_torch", "torch_names"]
 
 
-def load_torch(path, model, shape):
-    """Read a safetensors file with torchvision's names into a network. Returns (params, state).
+def load_torch(path: str | Path, model: Any, shape: tuple[int, int, int]) -> tuple[Tree, Tree]:
+    """Read a safetensors file with torchvision's names. Returns (params, state) of ``model``.
 
-    ``model`` is ``alexnet(towers=1)``, ``vgg16()`` or ``resnet50()``, of any width and vocabulary,
-    ``shape`` that of one image: (3, 224, 224). Dense weights, (out, in) in torch, become (in, out);
-    ``num_batches_tracked`` is left out; numbers keep their dtype. Raises ValueError that names
-    every tensor that is missing, unexpected, misshapen or not floating.
+    model: ``alexnet(towers=1)``, ``vgg16()``, ``resnet50()``, ``mobilenet_v2()`` or
+    ``densenet121()``, of any width and interpretation.
+    shape: (C, H, W) of one image, such as (3, 224, 224).
+
+    Dense weights, (out, in) in torch, become (in, out). ``num_batches_tracked`` is ignored. Tensors
+    keep their dtypes. Raises ValueError that lists the tensors that are missing, unexpected, of a
+    wrong shape, or not of floats.
     """
     _, params, state = model.init(None, tuple(shape))
     trees, names = {"params": params, "state": state}, torch_names(model)
     if any(leaf_path not in names for leaf_path, _ in leaves(trees)):
         raise ValueError(_UNKNOWN)
-    need = {names[path]: _turned(leaf).shape for path, leaf in leaves(trees)}
-    with opened(path) as file:
-        wrong = _misfits(need, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118 (a file, not a dict)
+    need = {names[path]: _transpose_dense(leaf).shape for path, leaf in leaves(trees)}
+    with open_tensors(path) as file:
+        wrong = _mismatches(need, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118 (a file, not a dict)
         if wrong:
             listed = "; ".join(wrong[:12]) + (
                 f"; and {len(wrong) - 12} more" if len(wrong) > 12 else ""
@@ -34,16 +41,15 @@ def load_torch(path, model, shape):
                 f"{path} does not fit this network for images {tuple(shape)}: {listed}"
             )
         tensors = [
-            np.ascontiguousarray(_turned(file.get_tensor(names[path]))) for path, _ in leaves(trees)
+            np.ascontiguousarray(_transpose_dense(file.get_tensor(names[path])))
+            for path, _ in leaves(trees)
         ]
     loaded = unflatten(trees, tensors)
     return loaded["params"], loaded["state"]
 
 
-def _misfits(need, found):
-    """Say what is wrong with each tensor: ``need`` maps names to shapes, ``found`` names to the
-    file's slices.
-    """
+def _mismatches(need: Mapping[str, tuple[int, ...]], found: Mapping[str, Any]) -> list[str]:
+    """Describe each wrong tensor. need: {name: shape}. found: {name: slice of the file}."""
     wrong = [f"missing: {name} {shape}" for name, shape in need.items() if name not in found]
     for name, tensor in found.items():
         shape, dtype = tuple(tensor.get_shape()), tensor.get_dtype()
@@ -51,52 +57,51 @@ def _misfits(need, found):
             if not name.endswith(".num_batches_tracked"):
                 wrong.append(f"unexpected: {name} {shape}")
         elif shape != need[name]:
-            wrong.append(f"misshapen: {name} {shape}, the network needs {need[name]}")
+            wrong.append(f"wrong shape: {name} {shape}, the network needs {need[name]}")
         elif dtype not in ("F16", "F32", "F64"):
             wrong.append(f"not of floats: {name} {dtype}")
     return wrong
 
 
-def _turned(leaf):
-    """Dense weights, the only leaves of two axes, are (in, out) here and (out, in) there; the
-    rest is alike.
-    """
+def _transpose_dense(leaf: np.ndarray) -> np.ndarray:
+    """Transpose dense weights, the only leaves with two axes: (in, out) here, (out, in) in torch."""
     return leaf.T if leaf.ndim == 2 else leaf
 
 
-def save_torch(path, model, params, state):
-    """Write a network's params and state to a safetensors file with torchvision's names, for
-    ``load_state_dict`` in torch.
+def save_torch(path: str | Path, model: Any, params: Tree, state: Tree) -> None:
+    """Write a safetensors file with torchvision's names, for torch's ``load_state_dict``.
 
-    Raises ValueError for a network without such names, and for trees that have another network's
-    leaves or lack some.
+    Raises ValueError for a network without such names, and for trees of another network; OSError
+    when the file cannot be written.
     """
     names, tensors = torch_names(model), {}
     given = leaves({"params": params, "state": state})
     for leaf_path, leaf in given:
         if leaf_path not in names:
             raise ValueError(
-                f"the leaf '{leaf_path}' is not this network's; pass the model that the params belong to"
+                f"the leaf '{leaf_path}' is not this network's; pass the model that the params "
+                "belong to"
             )
         name = names[leaf_path]
-        tensors[name] = _turned(np.asarray(leaf))
+        tensors[name] = _transpose_dense(np.asarray(leaf))
         if name.endswith(".running_var"):
             tensors[name.replace("running_var", "num_batches_tracked")] = np.zeros((), np.int64)
     if missing := names.keys() - {leaf_path for leaf_path, _ in given}:
         first = min(missing, key=list(names).index)
         raise ValueError(
-            f"the leaf '{first}' is missing; pass the network's own trees: save_torch(path, model, params, state)"
+            f"the leaf '{first}' is missing; pass the network's own trees: "
+            "save_torch(path, model, params, state)"
         )
-    written(path, tensors, {"format": "pt"})
+    write_tensors(path, tensors, {"format": "pt"})
 
 
-def torch_names(model):
-    """Map the leaves to torchvision's names: {"params.4.0.0.main.0.w": "layer1.0.conv1.weight",
+def torch_names(model: Any) -> dict[str, str]:
+    """Return torchvision's name of each leaf: {"params.4.0.0.main.0.w": "layer1.0.conv1.weight",
     "state.1.mean": ...}.
 
-    A plain network, such as AlexNet and VGG, has ``features.i`` up to its flatten layer and
-    ``classifier.i`` after it. One of residual blocks has ResNet's names. Raises ValueError for
-    other networks.
+    Networks without residual blocks, such as AlexNet and VGG, have ``features.i`` up to the flatten
+    layer and ``classifier.i`` after it. Networks with ``concat`` have DenseNet's names, others with
+    ``relu6`` MobileNetV2's, others with ``residual`` ResNet's. ValueError for other networks.
     """
     words = {layer.name for _, layer in walk(model)}
     if words & {"table_conv", "subsample"}:  # torch has no such modules
@@ -128,7 +133,7 @@ LEAVES = {
 BOTTLENECK = {0: "conv1", 1: "bn1", 3: "conv2", 4: "bn2", 6: "conv3", 7: "bn3"}
 
 
-def _resnet_prefix(model, path, layer):
+def _resnet_prefix(model: Any, path: tuple, layer: Any) -> str:
     match path:
         case (0,):
             return "conv1"
@@ -143,7 +148,7 @@ def _resnet_prefix(model, path, layer):
     raise ValueError(_UNKNOWN)
 
 
-def _mobilenet_prefix(model, path, layer):
+def _mobilenet_prefix(model: Any, path: tuple, layer: Any) -> str:
     last = len(model.parts) - 4  # the last convolution, before pooling, dropout and dense
     match path:
         case (i, j) if i in (0, last):
@@ -163,7 +168,7 @@ def _mobilenet_prefix(model, path, layer):
     raise ValueError(_UNKNOWN)
 
 
-def _densenet_prefix(model, path, layer):
+def _densenet_prefix(model: Any, path: tuple, layer: Any) -> str:
     match path:
         case (0 | 1 as i,):
             return f"features.{('conv0', 'norm0')[i]}"
@@ -179,7 +184,7 @@ def _densenet_prefix(model, path, layer):
     raise ValueError(_UNKNOWN)
 
 
-def _plain_prefix(model, path, layer):
+def _plain_prefix(model: Any, path: tuple, layer: Any) -> str:
     words = [part.name for part in model.parts]
     if len(path) != 1 or "flatten" not in words:
         raise ValueError(_UNKNOWN)

@@ -1,34 +1,38 @@
-"""The project's own checkpoints: params, state and a small dict, with their structure."""
+"""autocnn's own checkpoints: params, state and metadata, with the structure of the trees."""
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from autocnn.checkpoint.files import opened, written
-from autocnn.trees import leaves
+from autocnn.checkpoint.files import open_tensors, write_tensors
+from autocnn.trees import Tree, leaves
 
 __all__ = ["Checkpoint", "load", "save"]
 
-LONGEST = (
-    1 << 22
-)  # characters of JSON in a header; that of a thousand layers and a million numbers of history is shorter
+# Characters of JSON in a header. A thousand layers with a history of a million numbers need less.
+MAX_HEADER = 1 << 22
 
 
 class Checkpoint(NamedTuple):
-    """What a file holds: two trees and a small dict."""
+    """The contents of a file: two trees, and a dict of JSON values."""
 
-    params: Any
-    state: Any
+    params: Tree
+    state: Tree
     metadata: dict
 
 
-def save(path, params, state=None, metadata=None):
-    """Write params, state and a small dict of what JSON can say to a safetensors file.
+def save(
+    path: str | Path, params: Tree, state: Tree = None, metadata: dict[str, Any] | None = None
+) -> None:
+    """Write params, state and metadata to a safetensors file.
 
-    Tensors are named by their paths, as in ``params.0.w``; the structure, empty containers
-    included, goes into the file's header. The file appears whole or not at all: it is written
-    beside ``path``, flushed to the disk and renamed. Raises ValueError for a leaf that is no array
-    of integers, truth values or floats of 16, 32 or 64 bits, a key that is no string, and metadata
-    that JSON cannot say; OSError when the disk is full or the place cannot be written.
+    Tensors are named by their paths, such as ``params.0.w``. The structure of the trees, including
+    empty containers, goes into the file's header. The file appears whole or not at all: it is
+    written beside ``path``, flushed to the disk and renamed.
+
+    ValueError for a leaf that is not an array of integers, bools or floats of 16, 32 or 64 bits,
+    for a dict key that is not a string, and for metadata that JSON cannot express; OSError when the
+    file cannot be written.
     """
     trees = {"params": params, "state": {} if state is None else state}
     try:
@@ -37,35 +41,36 @@ def save(path, params, state=None, metadata=None):
         )
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"a checkpoint's trees have string keys, and its metadata are what JSON can say: {error}"
+            f"a checkpoint's trees need string keys, and its metadata must be JSON values: {error}"
         ) from None
-    written(path, dict(leaves(trees)), {"autocnn": about})
+    write_tensors(path, dict(leaves(trees)), {"autocnn": about})
 
 
-def load(path):
-    """Read what ``save`` wrote. Returns ``Checkpoint(params, state, metadata)``, with every
-    container as it was.
+def load(path: str | Path) -> Checkpoint:
+    """Read a file written by ``save``. Returns ``Checkpoint(params, state, metadata)``.
 
-    Only named tuples become plain ones, and tuples within metadata lists, since JSON has none.
-    Raises ValueError for any other file, whatever is in it.
+    Containers are as they were, except that named tuples become plain tuples, and tuples in
+    metadata become lists. ValueError for any other file, and FileNotFoundError if there is none.
     """
     from safetensors import SafetensorError
 
-    with opened(path) as file:
+    with open_tensors(path) as file:
         about = (file.metadata() or {}).get("autocnn")
         if about is None:
             raise ValueError(
-                f"{path} is no checkpoint of this project; a file with torchvision's names is read by load_torch"
+                f"{path} is not a checkpoint of autocnn; load_torch reads a file with "
+                "torchvision's names"
             )
         try:
-            if len(about) > LONGEST:
+            if len(about) > MAX_HEADER:
                 raise ValueError(
-                    f"its header describes the trees in {len(about):,} characters, more than {LONGEST:,}"
+                    f"its header describes the trees in {len(about):,} characters, more than "
+                    f"{MAX_HEADER:,}"
                 )
             about = json.loads(about)
             if not isinstance(about, dict) or not isinstance(about.get("metadata"), dict):
                 raise ValueError("its header does not describe trees and metadata")
-            trees = _rebuilt(about.get("trees"), file, "")
+            trees = _rebuild(about.get("trees"), file, "")
             if not isinstance(trees, dict) or trees.keys() != {"params", "state"}:
                 raise ValueError("it does not hold params and state")
         except (SafetensorError, RecursionError, TypeError, ValueError) as error:
@@ -73,9 +78,9 @@ def load(path):
     return Checkpoint(trees["params"], trees["state"], about["metadata"])
 
 
-def _structure(tree, path=""):
-    """Say a tree's containers in JSON: {"dict": {...}}, {"list": [...]}, {"tuple": [...]}; a
-    leaf is null.
+def _structure(tree: Tree, path: str = "") -> Any:
+    """Return a tree's containers as JSON values: {"dict": {...}}, {"list": [...]}, {"tuple":
+    [...]}, and None for a leaf.
     """
     if isinstance(tree, dict):
         for key in tree:
@@ -92,9 +97,10 @@ def _structure(tree, path=""):
     return None
 
 
-def _rebuilt(structure, file, path):
-    """Put the file's tensors where ``structure`` says. No two leaves share a path, so that no
-    tensor is read twice.
+def _rebuild(structure: Any, file: Any, path: str) -> Tree:
+    """Return the tree that ``structure`` describes, with the tensors of the file as leaves.
+
+    No two leaves can have the same path, so no tensor is read twice.
     """
     if structure is None:
         return file.get_tensor(path)
@@ -107,17 +113,15 @@ def _rebuilt(structure, file, path):
         for key in parts:
             _check_key(key, path)
         return {
-            key: _rebuilt(part, file, f"{path}.{key}" if path else key)
+            key: _rebuild(part, file, f"{path}.{key}" if path else key)
             for key, part in parts.items()
         }
     if kind in ("list", "tuple") and isinstance(parts, list):
-        parts = [_rebuilt(part, file, f"{path}.{i}") for i, part in enumerate(parts)]
+        parts = [_rebuild(part, file, f"{path}.{i}") for i, part in enumerate(parts)]
         return parts if kind == "list" else tuple(parts)
-    raise ValueError(f"the structure at '{path}' is no dict, list or tuple")
+    raise ValueError(f"the structure at '{path}' is not a dict, list or tuple")
 
 
-def _check_key(key, path):
+def _check_key(key: Any, path: str) -> None:
     if not isinstance(key, str) or not key or "." in key:
-        raise ValueError(
-            f"the key {key!r} at '{path}' is no string, or is empty, or has a dot, which separates keys"
-        )
+        raise ValueError(f"the key {key!r} at '{path}' must be a non-empty string without dots")

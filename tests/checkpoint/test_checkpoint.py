@@ -143,7 +143,7 @@ def test_what_cannot_be_saved_is_said(params, metadata, message, tmp_path):
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text").write_text("hello, world, this is no tensor")
     save_file({"x": np.ones(2)}, tmp_path / "theirs")
-    with pytest.raises(ValueError, match="no safetensors file"):
+    with pytest.raises(ValueError, match="not a safetensors file"):
         checkpoint.load(tmp_path / "text")
     with pytest.raises(ValueError, match="load_torch"):
         checkpoint.load(tmp_path / "theirs")
@@ -153,7 +153,7 @@ def test_other_files_are_refused(tmp_path):
         checkpoint.save(tmp_path / "absent" / "run", [])
     checkpoint.save(tmp_path / "whole", [np.ones(100)])
     (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:-300])
-    with pytest.raises(ValueError, match="no safetensors file"):
+    with pytest.raises(ValueError, match="not a safetensors file"):
         checkpoint.load(tmp_path / "half")
 
 
@@ -280,7 +280,7 @@ def test_every_wrong_tensor_is_named(tmp_path):
     for part in (
         "missing: layer2.1.conv2.weight (4, 4, 3, 3)",
         "unexpected: layer9.weight (4, 4, 3, 3)",
-        "misshapen: fc.weight (64, 5), the network needs (5, 64)",
+        "wrong shape: fc.weight (64, 5), the network needs (5, 64)",
         "not of floats: bn1.running_mean I32",
     ):
         assert part in str(error.value)

@@ -142,7 +142,7 @@ def test_no_tensor_is_read_twice(file):
 def test_sizes_of_headers(size, file):
     content = file.read_bytes()
     file.write_bytes(size.to_bytes(8, "little") + content[8:])
-    with pytest.raises(ValueError, match="no safetensors file"):
+    with pytest.raises(ValueError, match="not a safetensors file"):
         checkpoint.load(file)
 
 
