@@ -1,6 +1,5 @@
 """``autocnn summary``: a network's layers, from its name or from a run folder."""
 
-import math
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -8,21 +7,12 @@ from typing import Annotated
 import typer
 
 from autocnn import models, runs
-from autocnn.inspection.summary import summary as summarise
-from autocnn.text import shape_text, strict_json, table
+from autocnn.inspection.summary import Rows
+from autocnn.inspection.summary import summary as layer_rows
+from autocnn.models import NETWORKS
+from autocnn.text import did_you_mean, shape_text, strict_json, table
 
-# Networks by name, with the images that they were made for.
-NETWORKS = {
-    "tiny-cnn": (models.tiny_cnn, (1, 8, 8)),
-    "tiny-mlp": (models.tiny_mlp, (1, 8, 8)),
-    "lenet5": (models.lenet5, (1, 28, 28)),
-    "lenet5-1998": (models.lenet5, (1, 32, 32)),
-    "alexnet": (models.alexnet, (3, 227, 227)),
-    "alexnet-2014": (models.alexnet, (3, 224, 224)),
-    "vgg16": (models.vgg16, (3, 224, 224)),
-    "resnet50": (models.resnet50, (3, 224, 224)),
-}
-OPTIONS = {"lenet5-1998": {"original": True}, "alexnet-2014": {"towers": 1}}
+__all__ = ["summary"]
 
 
 def summary(
@@ -38,10 +28,12 @@ def summary(
     ],
     shape: Annotated[
         str,
-        typer.Option(help="Size of one image; the network's own when left out", metavar="C,H,W"),
+        typer.Option(help="Size of one image; default: the network's own", metavar="C,H,W"),
     ] = "",
     classes: Annotated[int | None, typer.Option(help="Number of classes", min=1)] = None,
-    width: Annotated[float, typer.Option(help="Factor on the network's filters and units")] = 1.0,
+    width: Annotated[
+        float, typer.Option(help="Width multiplier: a factor on channels and units")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text")] = False,
 ):
     """List a network's layers: output shapes, parameters, multiply-adds for one image.
@@ -53,59 +45,40 @@ def summary(
       autocnn summary runs/lenet5-mnist
     """
     if network in NETWORKS:
-        builder, own = NETWORKS[network]
-        model = _built(network, builder, classes, width)
+        model, own = models.build(network, classes, width), NETWORKS[network].shape
     elif Path(network).is_dir():
         if classes is not None or width != 1:
-            raise ValueError("a run folder has its own --classes and --width; leave them away")
+            raise ValueError("a run folder has its own --classes and --width; leave them out")
         saved = runs.load(network, "last")
-        model, own = (
-            saved.model,
-            saved.config.input_shape,
-        )
+        model, own = saved.model, saved.config.input_shape
     else:
         raise ValueError(
-            f"there is no network or run folder {network!r}; the networks are {', '.join(NETWORKS)}"
+            f"there is no network or run folder {network!r}; the networks are "
+            f"{', '.join(NETWORKS)}{did_you_mean(network, NETWORKS)}"
         )
-    size = _shape(shape) if shape else tuple(own)
-    rows = summarise(model, size)
+    size = _parse_shape(shape) if shape else tuple(own)
+    rows = layer_rows(model, size)
     if as_json:
         total = {"parameters": rows.parameters, "multiply_adds": rows.multiply_adds}
-        typer.echo(
-            strict_json(
-                {
-                    "network": network,
-                    "shape": size,
-                    "layers": [row._asdict() for row in rows],
-                    "total": total,
-                }
-            )
-        )
+        layers = [row._asdict() for row in rows]
+        parts = {"network": network, "shape": size, "layers": layers, "total": total}
+        typer.echo(strict_json(parts))
         return
     typer.echo(f"{network}, images of {shape_text(size, 'x')}\n")
     typer.echo(_listing(rows, shutil.get_terminal_size().columns))
 
 
-def _built(network, builder, classes, width):
-    options = OPTIONS.get(network, {})
-    if network.startswith("tiny") or network == "lenet5-1998":
-        return models.build(network, classes or {"lenet5-1998": 10}.get(network, 3), width)
-    if not 0 < width < math.inf:
-        raise ValueError(f"width is a factor such as 0.5 or 2; got {width}")
-    return builder(classes=classes or {"lenet5": 10}.get(network, 1000), width=width, **options)
-
-
-def _shape(text):
-    """Read C,H,W; 3x224x224 will do as well."""
+def _parse_shape(text: str) -> tuple[int, ...]:
+    """Parse C,H,W, or CxHxW."""
     parts = text.replace("x", ",").split(",")
     if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise ValueError(f"--shape is channels, height and width, such as 3,224,224; got {text}")
     return tuple(map(int, parts))
 
 
-def _listing(rows, width):
-    """The summary as a table; on a narrow terminal numbers are rounded to K, M and G so that it
-    fits.
+def _listing(rows: Rows, width: int) -> str:
+    """Return the summary as a table of at most ``width`` columns, on a narrow terminal with numbers
+    rounded to K, M and G.
     """
     text = rows.text(1000)
     if max(map(len, text.splitlines())) <= width:
@@ -118,7 +91,7 @@ def _listing(rows, width):
     return table(("layer", "output", "params", "madds"), [*body, total], width)
 
 
-def _short(n):
+def _short(n: int) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
         if n >= size:
             return f"{n / size:.3g}{letter}"
