@@ -11,7 +11,7 @@ from tqdm import tqdm
 from autocnn import experiments
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import report
-from autocnn.experiments.chapter import choose
+from autocnn.experiments.chapter import jobs
 from autocnn.models.interpretations import ENGINES
 from autocnn.text import paragraphs, strict_json, table
 
@@ -69,11 +69,12 @@ def chapter(
         )
     start = time.perf_counter()
     engine = engine or ("both" if seeds is None else "fast")
-    with tqdm(desc="chapter", unit=" jobs", bar_format=PROGRESS) as bar:
-        lab = experiments.Lab(engine, seeds, workers, on_result=progress(bar))
-        wanted = [s.strip() for s in sections.split(",") if s.strip()] or None
-        choose(wanted, seeds is not None)  # an unknown section is reported before a folder is made
-        folder = report.check_folder(out or ("chapter" if seeds is None else "chapter-seeds"))
+    lab = experiments.Lab(engine, seeds, workers)
+    wanted = [s.strip() for s in sections.split(",") if s.strip()] or None
+    total = len(jobs(lab, wanted))
+    folder = report.check_folder(out or ("chapter" if seeds is None else "chapter-seeds"))
+    with tqdm(desc="chapter", total=total, bar_format=PROGRESS) as bar:
+        lab.on_result = progress(bar)
         drawn = []
         found = experiments.chapter(
             lab, wanted, lambda section: drawn.extend(report.draw(folder, section.figures))

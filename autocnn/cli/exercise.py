@@ -40,8 +40,9 @@ def exercise(
       autocnn exercise 25.1
       autocnn exercise 5 --seeds 20
     """
+    exercises.check_number(number)
     folder = report.check_folder(out)
-    with tqdm(desc="exercise", unit=" runs", bar_format=PROGRESS) as bar:
+    with tqdm(desc="exercise", total=0, bar_format=PROGRESS) as bar:
         solved = exercises.exercise(
             number, seeds, engine=engine, workers=workers, on_result=progress(bar)
         )

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable
 
-from autocnn.experiments.lab import Lab
+from autocnn.experiments.lab import Job, Lab
 from autocnn.experiments.result import Section
 from autocnn.experiments.sections import SECTIONS
 
-__all__ = ["chapter", "choose"]
+__all__ = ["chapter", "choose", "jobs"]
 
 
 def chapter(
@@ -34,12 +34,18 @@ def chapter(
             done[number] = SECTIONS[number].write(lab)
             on_section(done[number])
 
-    # The longest jobs, the networks of full size, go first, so that no process ends with them.
-    order = sorted(waiting, key=lambda number: SECTIONS[number].repeatable)
-    for _ in lab.compute([job for number in order for job in waiting[number]]):
+    for _ in lab.compute(jobs(lab, chosen)):
         write_those_ready()
     write_those_ready()
     return [done[number] for number in chosen]
+
+
+def jobs(lab: Lab, sections: Iterable[str] | None = None) -> list[Job]:
+    """Return the jobs that ``chapter`` computes for these sections, each once, in order."""
+    chosen = choose(sections, lab.trials is not None)
+    # The longest jobs, the networks of full size, go first, so that no process ends with them.
+    order = sorted(chosen, key=lambda number: SECTIONS[number].repeatable)
+    return list(dict.fromkeys(job for number in order for job in SECTIONS[number].jobs(lab)))
 
 
 def choose(sections: Iterable[str] | None = None, repeated: bool = False) -> list[str]:

@@ -18,6 +18,7 @@ from autocnn.text import paragraphs, percent, points, table
 __all__ = [
     "EXERCISES",
     "Exercise",
+    "check_number",
     "dropout",
     "exercise",
     "fifth_class",
@@ -72,11 +73,16 @@ def exercise(number: str | int, trials: int = 8, **options: Any) -> Exercise:
     number: "25.1" to "25.5", or 1 to 5. options: engine ("reference" by default), workers, executor
     and epochs, as for ``Lab``. Raises ValueError for an unknown number, or fewer than 2 trials.
     """
+    return EXERCISES[check_number(number)](trials, **options)
+
+
+def check_number(number: str | int) -> str:
+    """Return the number of an exercise as a key of ``EXERCISES``; ValueError for an unknown one."""
     name = str(number).strip().removeprefix("25.")
     if name not in EXERCISES:
         exercises = ", ".join(f"25.{n}" for n in EXERCISES)
         raise ValueError(f"there is no exercise {number!r}; the exercises are {exercises}")
-    return EXERCISES[name](trials, **options)
+    return name
 
 
 def fifth_class(trials: int = 8, **options: Any) -> Exercise:
