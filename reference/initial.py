@@ -7,7 +7,7 @@ import numpy as np
 
 from reference.keys import rng
 
-__all__ = ["count_layers", "filled", "he_normal", "zeros"]
+__all__ = ["count_layers", "filled", "he_normal", "initial_bias", "zeros"]
 
 
 def he_normal(key: Any, shape: tuple, fan_in: float, dtype: Any) -> np.ndarray:
@@ -27,6 +27,11 @@ def he_normal(key: Any, shape: tuple, fan_in: float, dtype: Any) -> np.ndarray:
 def zeros(key: Any, shape: tuple, dtype: Any) -> np.ndarray:
     """Return zeros; read-only and without memory of their own when the key is None."""
     return filled(key, shape, 0, dtype)
+
+
+def initial_bias(key: Any, n: int, bias: bool, dtype: Any) -> dict[str, np.ndarray]:
+    """Return {"b": n zeros}, or {} without a bias."""
+    return {"b": zeros(key, (n,), dtype)} if bias else {}
 
 
 def filled(key: Any, shape: tuple, value: float, dtype: Any) -> np.ndarray:
