@@ -18,7 +18,7 @@ interpretation. ``gradcheck`` checks backward passes that you wrote. ``dir(autoc
 import importlib
 from typing import Any
 
-from autocnn import augment, data, keys, layers, models, ops, optim, trees
+from autocnn import augment, data, keys, layers, losses, models, ops, optim, trees
 from autocnn.inspection.summary import summary
 from autocnn.inspection.trace import trace
 from autocnn.training import evaluate, predict, train
@@ -41,6 +41,7 @@ __all__ = [
     "images",
     "keys",
     "layers",
+    "losses",
     "models",
     "ops",
     "optim",

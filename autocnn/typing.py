@@ -71,9 +71,18 @@ class Model(Protocol):
         """Return (y, state, backward), where backward(dy) returns (dx, dparams)."""
 
     def loss_and_grad(
-        self, params: Tree, state: Tree, batch: Any, key: Key | None = None, train: bool = True
+        self,
+        params: Tree,
+        state: Tree,
+        batch: Any,
+        key: Key | None = None,
+        train: bool = True,
+        loss: Any = ...,
     ) -> tuple[Any, Tree, Tree]:
-        """Return (loss, grads, state) for a batch (x, labels) or (x, labels, weights)."""
+        """Return (loss, grads, state) for a batch (x, labels) or (x, labels, weights).
+
+        loss: an ``ac.losses.Loss``; cross-entropy unless given.
+        """
 
 
 _HOMES = {

@@ -16,6 +16,7 @@ __all__ = [
     "check_choice",
     "check_methods",
     "check_start",
+    "check_targets",
     "even_subset",
     "limit_threads",
     "tiny_cnn_of",
@@ -44,6 +45,21 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise ValueError for an option whose value is not one of its choices."""
     if value not in choices:
         raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}; got {value!r}")
+
+
+def check_targets(
+    y: np.ndarray, class_weight: Any, monitor: str, patience: int | None, restore: str
+) -> None:
+    """Raise ValueError for options that need labels (N,) where the targets are not labels."""
+    if y.dtype.kind in "iu" and y.ndim == 1:
+        return
+    if class_weight is not None:
+        raise ValueError(f"class_weight needs integer labels (N,), got targets of {y.shape}")
+    if monitor == "val_acc" and (patience is not None or restore == "best"):
+        raise ValueError(
+            f"targets of shape {y.shape} are not labels and have no accuracy: pass "
+            "monitor='val_loss' beside patience= or restore='best'"
+        )
 
 
 def check_start(start: Any) -> None:

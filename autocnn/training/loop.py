@@ -10,6 +10,7 @@ from autocnn import optim
 from autocnn.deprecation import renamed_arguments
 from autocnn.inspection.diagnose import Diverged, explain_evaluation
 from autocnn.keys import as_key, child, rng
+from autocnn.losses import Loss, cross_entropy
 from autocnn.ops.arguments import whole
 from autocnn.training import arguments
 from autocnn.training.evaluation import evaluate
@@ -18,7 +19,6 @@ from autocnn.training.state import Run, TrainState, epochs_since_best
 from autocnn.training.step import ADVICE, train_batches
 from autocnn.trees import leaves, tree_map
 from reference import validate
-from reference.loss import cross_entropy
 
 __all__ = ["METRICS", "SNAPSHOTS", "train"]
 
@@ -49,6 +49,7 @@ def train(
     on_step: Callable[[TrainState], None] | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
     start: TrainState | None = None,
+    loss: Loss = cross_entropy,
 ) -> Run:
     """Train a network and return a ``Run``. Changes no argument.
 
@@ -91,6 +92,9 @@ def train(
     start: the ``TrainState`` of a run with the same arguments to go on from, in place of params
         and state. Default: None. ``epochs`` may be more than that run's: 5 epochs and 5 more give
         the bits of 10, if the optimizer is the same.
+    loss : what is minimised and recorded, ``ac.losses.cross_entropy`` (default) or
+        ``ac.losses.mse``. y_train and y_val are the targets that it takes; where they are not
+        labels, accuracies are NaN, and ``monitor`` must be "val_loss".
 
     Raises ValueError for data, trees or numbers that do not fit, and ``Diverged``, a ValueError,
     when the loss, the parameters or the state become infinite or NaN; it names the epoch, the step
@@ -107,7 +111,8 @@ def train(
     arguments.check_start(start)
     now = start or _before_training(model, params, state, optimizer, x.shape[1:])
     outputs = validate.call(model, now.params, now.state, x)
-    cross_entropy.check(y, len(x), outputs)
+    y = loss.check(y, len(x), outputs)
+    arguments.check_targets(y, class_weight, monitor, patience, restore)
     weights = example_weights(y, outputs[0], sample_weight, class_weight)
     x, y, weights = drop_zero_weights(x, y, weights)
     subset = arguments.even_subset(len(x), metric_subset)
@@ -117,8 +122,8 @@ def train(
 
     def end_epoch(now: TrainState, epoch: int) -> TrainState:
         values = (
-            *_metrics(model, now, x[subset], y[subset], "training", epoch),
-            *_metrics(model, now, x_val, y_val, "validation", epoch),
+            *_metrics(model, now, x[subset], y[subset], "training", epoch, loss),
+            *_metrics(model, now, x_val, y_val, "validation", epoch, loss),
         )
         now = _record(now, (epoch, *values), monitor if restore == "best" else None)
         if epoch in snapshots and (w := _first_convolution(now.params)) is not None:
@@ -140,7 +145,7 @@ def train(
             if patience is not None and epochs_since_best(now.history, monitor) >= patience:
                 break
             batches = _batches((x, y, weights), order, batch_size, epoch, now.step, seed, augment)
-            now = end_epoch(train_batches(model, optimizer, now, batches, on_step), epoch)
+            now = end_epoch(train_batches(model, optimizer, now, batches, on_step, loss), epoch)
     at = now if restore == "last" else now.best
     epoch = at.history["epoch"][-1]
     return Run(at.params, at.state, now.history, kept, at.opt_state, model, epoch, now)
@@ -194,16 +199,16 @@ def _batches(
 
 
 def _metrics(
-    model: Any, now: TrainState, x: np.ndarray, labels: np.ndarray, name: str, epoch: int
+    model: Any, now: TrainState, x: np.ndarray, y: np.ndarray, name: str, epoch: int, loss: Loss
 ) -> tuple[float, float]:
     """Loss and accuracy of images; ``Diverged`` when the loss is not finite."""
-    loss, accuracy = evaluate(model, now.params, now.state, x, labels)
-    if not np.isfinite(loss):
+    value, accuracy = evaluate(model, now.params, now.state, x, y, loss=loss)
+    if not np.isfinite(value):
         why = explain_evaluation(model, now.params, now.state, x)
         raise Diverged(
-            f"the {name} loss became {loss} at epoch {epoch}, step {now.step}: {why}; {ADVICE}"
+            f"the {name} loss became {value} at epoch {epoch}, step {now.step}: {why}; {ADVICE}"
         )
-    return loss, accuracy
+    return value, accuracy
 
 
 def _record(now: TrainState, values: tuple, monitor: str | None) -> TrainState:

@@ -38,6 +38,7 @@ import numpy as np
 
 from autocnn.deprecation import renamed_names
 from autocnn.keys import child
+from autocnn.losses import Loss, cross_entropy
 from autocnn.trees import leaves, tree_map, unflatten
 
 __all__ = ["Sharded", "World", "abort", "rank", "shard", "world"]
@@ -128,7 +129,13 @@ class Sharded:
         return getattr(self.model, name)
 
     def loss_and_grad(
-        self, params: Any, state: Any, batch: tuple, key: Any = None, train: bool = True
+        self,
+        params: Any,
+        state: Any,
+        batch: tuple,
+        key: Any = None,
+        train: bool = True,
+        loss: Loss = cross_entropy,
     ) -> tuple[float, Any, Any]:
         """Return (loss, grads, state) of the whole batch, the same bits on every rank."""
         comm, rank, size = self.world
@@ -138,7 +145,7 @@ class Sharded:
         # Of the images, or with weights of their sum.
         fraction = len(share[0]) / n if len(batch) == 2 else float(share[2].sum() / batch[2].sum())
         if fraction:
-            result = self.model.loss_and_grad(params, state, share, child(key, rank), train)
+            result = self.model.loss_and_grad(params, state, share, child(key, rank), train, loss)
         else:  # more ranks than images
             zero = leaves(params)[0][1].dtype.type(0)
             result = (zero, tree_map(np.zeros_like, params), state)

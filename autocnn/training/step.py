@@ -7,6 +7,7 @@ import numpy as np
 
 from autocnn.deprecation import renamed_names
 from autocnn.inspection.diagnose import Diverged, explain_loss, explain_update
+from autocnn.losses import Loss, cross_entropy
 from autocnn.optim import Optimizer
 from autocnn.training.sample_weight import drop_zero_weights
 from autocnn.training.state import TrainState
@@ -24,17 +25,25 @@ def step(
     opt_state: Any,
     batch: tuple,
     key: Any = None,
+    loss: Loss = cross_entropy,
 ) -> tuple[Any, Any, Any, float, Any]:
     """Take one step on a batch (x, labels) or (x, labels, weights).
+
+    loss: what is minimised; the batch's targets are what it takes in place of labels.
 
     Returns (params, state, opt_state, loss, grads): the trees after the step, the batch's mean loss
     before it, and its gradients. Where the loss is not finite, params and opt_state stay as they
     are. Changes no argument.
     """
-    loss, grads, state = model.loss_and_grad(params, state, batch, key)
-    if np.isfinite(loss):
+    value, grads, state = model.loss_and_grad(params, state, batch, key, **_other(loss))
+    if np.isfinite(value):
         params, opt_state = optimizer.update(params, grads, opt_state)
-    return params, state, opt_state, loss, grads
+    return params, state, opt_state, value, grads
+
+
+def _other(loss: Loss) -> dict[str, Loss]:
+    """The argument for a loss other than the default, which a model of your own need not take."""
+    return {} if loss is cross_entropy else {"loss": loss}
 
 
 def train_batches(
@@ -43,11 +52,12 @@ def train_batches(
     start: TrainState,
     batches: Iterable[tuple[str, tuple, Any]],
     on_step: Callable[[TrainState], None] | None = None,
+    loss: Loss = cross_entropy,
 ) -> TrainState:
     """Take one step for each (name, batch, key) and return the ``TrainState`` after the last.
 
     name: what an error calls the step, such as "epoch 1, step 5". on_step: called with the
-    ``TrainState`` after each step.
+    ``TrainState`` after each step. loss: what is minimised.
 
     Raises ``Diverged`` when the loss, the parameters or the state stop being finite; it names the
     step and the layer or leaf in which that began.
@@ -55,19 +65,19 @@ def train_batches(
     now, last, grads = start, None, None
     for name, batch, key in batches:
         try:
-            params, state, opt_state, loss, grads_now = step(
-                model, optimizer, now.params, now.state, now.opt_state, batch, key
+            params, state, opt_state, value, grads_now = step(
+                model, optimizer, now.params, now.state, now.opt_state, batch, key, loss
             )
         except ValueError as error:
-            cause = diagnose(model, now, grads, last, batch, key, name)
+            cause = diagnose(model, now, grads, last, batch, key, name, loss)
             if cause:
                 raise Diverged(f"{cause}; {ADVICE}") from error
             raise
-        if not np.isfinite(loss):
+        if not np.isfinite(value):
             cause = explain_loss(model, now.params, now.state, batch[0], True, key)
-            raise Diverged(f"the loss became {loss} at {name}: {cause}; {ADVICE}")
+            raise Diverged(f"the loss became {value} at {name}: {cause}; {ADVICE}")
         now = now._replace(
-            params=params, state=state, opt_state=opt_state, step=now.step + 1, loss=float(loss)
+            params=params, state=state, opt_state=opt_state, step=now.step + 1, loss=float(value)
         )
         last, grads = name, grads_now
         if on_step is not None:
@@ -86,6 +96,7 @@ def diagnose(
     batch: tuple,
     key: Any,
     name: str,
+    loss: Loss = cross_entropy,
 ) -> str | None:
     """Say where numbers stopped being finite, after the step ``name`` raised a ValueError.
 
@@ -99,7 +110,7 @@ def diagnose(
     if cause:
         return f"at {last}, {cause}"
     try:
-        _, grads, _ = model.loss_and_grad(now.params, now.state, batch, key)
+        _, grads, _ = model.loss_and_grad(now.params, now.state, batch, key, **_other(loss))
     except ValueError:
         return None
     cause = explain_update(now.params, now.state, grads)

@@ -130,3 +130,16 @@ def test_whole_networks_agree(dropout, patterns):
         assert_close(
             *(model.loss_and_grad(params, state, batch, train=False) for model in models), 1e-12
         )
+
+
+@pytest.mark.parametrize("word", ["tanh", "scaled_tanh", "sigmoid", "silu", "gelu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_numbers_neither_overflow_nor_warn(word, dtype, nn):
+    """autograd's own tanh divides by cosh(x)^2, which overflows beyond 355."""
+    layer = getattr(nn, word)()
+    x = np.array([[-8000.0, -400, -90, 0, 90, 400, 8000]], dtype)
+    y, _, backward = layer.vjp({}, {}, x)
+    dx, _ = backward(np.ones_like(y))
+    assert np.isfinite(y).all() and np.isfinite(dx).all()
+    expected = getattr(reference, word)().vjp({}, {}, x.astype("float64"))[2](np.ones(x.shape))[0]
+    np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-6)

@@ -14,6 +14,7 @@ IMAGES = {"x": (2, 4, 9, 8)}
 CONV = {**IMAGES, "weight": (6, 4, 3, 2), "bias": (6,)}
 GROUPS = {**IMAGES, "weight": (6, 2, 3, 2), "bias": (6,)}
 DEPTHWISE = {**IMAGES, "weight": (8, 1, 3, 3), "bias": (8,)}
+TRANSPOSED = {**IMAGES, "weight": (4, 6, 3, 2), "bias": (6,)}
 NORM = {**IMAGES, "running_mean": (4,), "running_var": (4,), "weight": (4,), "bias": (4,)}
 LOGITS = {"logits": (5, 7)}
 LABELS = np.array([3, 0, 6, 6, 2])
@@ -65,6 +66,25 @@ CASES = [
     ("linear", {"x": (5, 6), "weight": (4, 6), "bias": (4,)}, {}),
     ("linear", {"x": (2, 3, 6), "weight": (4, 6)}, {}),
     ("relu", IMAGES, {}),
+    ("tanh", IMAGES, {}),
+    ("sigmoid", IMAGES, {}),
+    ("silu", IMAGES, {}),
+    ("gelu", IMAGES, {}),
+    ("gelu", IMAGES, dict(approximate="tanh")),
+    ("leaky_relu", {"x": (3, 5)}, dict(negative_slope=0.2)),
+    ("relu6", {"x": (40, 5)}, {}),
+    (
+        "layer_norm",
+        {"x": (2, 3, 4), "weight": (3, 4), "bias": (3, 4)},
+        dict(normalized_shape=(3, 4)),
+    ),
+    ("layer_norm", {"x": (2, 3, 4), "weight": (4,)}, dict(normalized_shape=[4], eps=1e-2)),
+    ("group_norm", {"x": (2, 6, 3, 4), "weight": (6,), "bias": (6,)}, dict(num_groups=3)),
+    ("group_norm", {"x": (2, 6)}, dict(num_groups=2, eps=1e-2)),
+    ("conv_transpose2d", TRANSPOSED, {}),
+    ("conv_transpose2d", TRANSPOSED, dict(stride=(2, 3), padding=(1, 0), output_padding=(1, 2))),
+    ("conv_transpose2d", TRANSPOSED, dict(dilation=2, stride=3, output_padding=(2, 0))),
+    ("conv_transpose2d", {**TRANSPOSED, "bias": (12,)}, dict(groups=2, padding=1, stride=2)),
     ("softmax", {"x": (3, 4, 5)}, dict(dim=1)),
     ("softmax", {"x": (3, 4)}, dict(dim=-1)),
     ("log_softmax", {"x": (3, 4, 5)}, dict(dim=0)),

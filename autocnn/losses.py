@@ -1,0 +1,11 @@
+"""Losses for ``train``, ``evaluate`` and ``loss_and_grad``: values, not parts of a network.
+
+    run = ac.train(params, data, model=model, loss=ac.losses.mse)
+
+Each is declared once, in ``reference.loss``: its formula, from which autograd derives the
+gradient, and its derivative by hand. A loss of your own is a ``Loss`` too.
+"""
+
+from reference.loss import Loss, cross_entropy, mse
+
+__all__ = ["Loss", "cross_entropy", "mse"]
