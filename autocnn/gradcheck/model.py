@@ -30,7 +30,7 @@ from autocnn.gradcheck.taps import (
 )
 
 
-@dataclass
+@dataclass(repr=False)
 class ModelReport(Report):
     """A Report that prints as one table: a row a leaf, the digits to which each interpretation
     meets the numeric witness.
@@ -43,8 +43,6 @@ class ModelReport(Report):
         """The table, then causes and notes; long paths are cut in the middle on narrow
         terminals.
         """
-        lines = Report.text(self, width).splitlines()
-        head = [line for line in lines if not line.startswith("  ")]
         limit = max(20, min(60, (width or 100) - 16 - 11 * len(self.columns)))
         names = {n: f"{n} {leaf.shape}" for n, leaf in self.leaves.items()}
         wide = min(limit, max(map(len, names.values()), default=4))
@@ -53,32 +51,17 @@ class ModelReport(Report):
         ]
         for name, leaf in self.leaves.items():
             word = {"agree": "ok", "wrong": "FAIL", "unresolved": "????"}[leaf.verdict]
-            text = (
-                names[name]
-                if len(names[name]) <= wide
-                else names[name][: wide - 10] + "..." + names[name][-7:]
-            )
+            text = names[name]
+            if len(text) > wide:
+                text = text[: wide - 10] + "..." + text[-7:]
             cells = "".join(
                 f"{leaf.witnesses[c]:>11.1f}" if c in leaf.witnesses else f"{'-':>11}"
                 for c in self.columns
             )
             table.append(f"{word:<4}  {text:<{wide}}{cells}")
-        tail = [
-            line
-            for line in lines[len(head) :]
-            if line.lstrip().startswith(("cause", "note", "ruled", "reproduce"))
-        ]
         causes = [f"cause  {c.leaf or 'network'}: {c.code}: {c.message}" for c in self.causes]
         notes = [f"note   {n}" for n in self.notes]
-        return "\n".join(
-            [
-                *head[:1],
-                *table,
-                *causes,
-                *notes,
-                *(t.strip() for t in tail if t.lstrip().startswith("ruled")),
-            ]
-        )
+        return "\n".join([self.headline, *table, *causes, *notes])
 
 
 def check_model(
@@ -87,8 +70,8 @@ def check_model(
     """Check a network: `build` is a function that takes nn= (such as ac.models.tiny_cnn), or a
     model.
 
-    `shape` is one picture's (C, H, W) or (D,), `x` a batch (default: `batch` standard normal
-    pictures from `seed`). A builder is interpreted by autocnn.layers, reference and autocnn.fast; a
+    `shape` is one image's (C, H, W) or (D,), `x` a batch (default: `batch` standard normal
+    images from `seed`). A builder is interpreted by autocnn.layers, reference and autocnn.fast; a
     model is checked as it is and beside its own rebuilt in each vocabulary that has its words.
     Raises ValueError when nothing can be built or run.
     """

@@ -3,10 +3,10 @@ it again.
 """
 
 import shutil
-import textwrap
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from autocnn.gradcheck import report_html, report_text
 from autocnn.text import strict_json
 
 __all__ = ["CODES", "Cause", "Entry", "Leaf", "Report"]
@@ -98,7 +98,7 @@ class Leaf:
         return next(iter(self.witnesses.values()), None)
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """All that one check found. `ok` is the verdict, `str(report)` for people, `to_json()` for
     machines.
@@ -137,43 +137,22 @@ class Report:
     def __str__(self) -> str:
         return self.text()
 
+    __repr__ = __str__  # at the prompt, too
+
+    def _repr_html_(self) -> str:
+        return report_html.html(self)
+
+    @property
+    def headline(self) -> str:
+        """The first line: the verdict, and how many gradients were compared."""
+        return report_text.headline(self)
+
     def text(self, width: int | None = None) -> str:
         """The report as plain text, `width` columns wide (default: the terminal's, between 40
         and 120).
         """
         width = width or shutil.get_terminal_size((100, 24)).columns
-        width = max(40, min(width, 120))
-        lines = []
-        for leaf in self.leaves.values():
-            lines += _leaf_lines(leaf, [c for c in self.causes if c.leaf == leaf.name], width)
-        for cause in self.causes:
-            if cause.leaf not in self.leaves:
-                lines += _item("cause", f"{cause.code}: {cause.message}", width)
-        for note in self.notes:
-            lines += _item("note", note, width)
-        if not self.ok:
-            if self.ruled_out:
-                shown, more = self.ruled_out[:8], len(self.ruled_out) - 8
-                lines += _item(
-                    "ruled out", ", ".join(shown) + (f" and {more} more" if more > 0 else ""), width
-                )
-            if self.reproduce:
-                lines += _item("reproduce", _reproduce_text(self.reproduce), width)
-        head = f"{'OK' if self.ok else 'WRONG'}  {self.label}: {self._summary()} ({self.seconds:.2g} s)"
-        return "\n".join([*textwrap.wrap(head, width, subsequent_indent="    "), *lines])
-
-    def _summary(self) -> str:
-        count = {
-            v: sum(leaf.verdict == v for leaf in self.leaves.values())
-            for v in ("agree", "wrong", "unresolved")
-        }
-        words = {("agree", 1): "1 leaf agrees"}
-        parts = [
-            words.get((v, n), f"{n} {'leaf' if n == 1 else 'leaves'} {v}")
-            for v, n in count.items()
-            if n
-        ]
-        return ", ".join(parts) or "nothing to differentiate"
+        return report_text.text(self, max(40, min(width, 120)))
 
     def to_json(self, indent: int | None = 2) -> str:
         """The whole report as strict JSON (inf and nan become null)."""
@@ -191,49 +170,17 @@ class Report:
             },
             "causes": [cause._asdict() for cause in self.causes],
             "notes": self.notes,
+            "uncompared": self.uncompared,
+            "parameters": self.parameters,
             "ruled_out": self.ruled_out,
             "reproduce": self.reproduce,
         }
         return strict_json(data, indent)
 
-    def raise_if_wrong(self) -> "Report":
-        """Raise AssertionError with the report's text when it is not ok; otherwise return the
-        report.
+    def raise_if_wrong(self, warnings: bool = False) -> "Report":
+        """Raise AssertionError with the report's text when it is not ok, with `warnings` also when
+        it holds a warning; otherwise return the report.
         """
-        if not self.ok:
-            raise AssertionError("\n" + str(self))
+        if not self.ok or (warnings and self.warnings):
+            raise AssertionError(str(self))
         return self
-
-
-def _leaf_lines(leaf: Leaf, causes: list[Cause], width: int) -> list[str]:
-    word = {"agree": "ok", "wrong": "FAIL", "unresolved": "????"}[leaf.verdict]
-    seen = ", ".join(f"{name} {digits:.1f} digits" for name, digits in leaf.witnesses.items())
-    head = f"{word:<4}  {leaf.name} {leaf.shape}  " + (
-        f"yours against {seen}" if seen else "not compared"
-    )
-    lines = textwrap.wrap(head, width, initial_indent="  ", subsequent_indent=" " * 8)
-    for cause in causes:
-        residual = "" if cause.residual is None else f"  (residual {cause.residual:.0e})"
-        lines += _item("cause", f"{cause.code}: {cause.message}{residual}", width)
-    for entry in leaf.worst[:3]:
-        place = ", ".join(map(str, entry.index))
-        over = f"   {abs(entry.yours - entry.gradient):.2g} apart"
-        lines += _item(
-            "worst",
-            f"{leaf.name}[{place}]  yours {entry.yours:.6g}  gradient {entry.gradient:.6g}{over}",
-            width,
-        )
-    for note in leaf.notes:
-        lines += _item("note", note, width)
-    return lines
-
-
-def _item(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text, width, initial_indent=f"        {label:<10} ", subsequent_indent=" " * 19
-    )
-
-
-def _reproduce_text(what: dict[str, Any]) -> str:
-    shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in what.get("shapes", {}).items())
-    return f"seed={what.get('seed', 0)}" + (f"; still fails at {shapes}" if shapes else "")
