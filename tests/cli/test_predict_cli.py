@@ -189,14 +189,16 @@ def test_pictures_that_cannot_be_read_do_not_stop_the_others(trained, pictures, 
         folder
         == f"autocnn: {tmp_path} is a folder; name the images in it, such as {tmp_path}/*.png"
     )
-    assert unread.startswith(f"autocnn: {text} is not an image") and absent.endswith("none.png")
+    assert unread.startswith(f"autocnn: {text} is not an image that Pillow") and absent.endswith(
+        "none.png"
+    )
     result = autocnn("predict", trained["tiny-cnn"], text, same, "--json")
     about = json.loads(result.stdout)
     assert result.exit_code == 1 and [p["image"] for p in about["predictions"]] == [str(same)]
     assert about["failed"] == [
         {"image": str(text), "error": result.stderr.removeprefix("autocnn: ").strip()}
     ]
-    with pytest.raises(ValueError, match=r"text.png is no picture.*\nautocnn: there is no file"):
+    with pytest.raises(ValueError, match=r"text.png is not an image.*\nautocnn: there is no file"):
         autocnn("predict", trained["tiny-cnn"], text, tmp_path / "none.png")
 
 
