@@ -18,6 +18,7 @@ from autocnn.gradcheck.kernel import check_kernel
 from autocnn.gradcheck.kernel_report import KernelLeaf, KernelReport
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.report import CODES, Cause, Entry, Leaf, Report
+from autocnn.gradcheck.stress import StressReport, stress
 
 __all__ = [
     "CODES",
@@ -29,6 +30,7 @@ __all__ = [
     "Leaf",
     "Problem",
     "Report",
+    "StressReport",
     "check",
     "check_kernel",
     "check_layer",
@@ -37,6 +39,7 @@ __all__ = [
     "check_pair",
     "check_tape",
     "check_vjp",
+    "stress",
 ]
 
 # The checker itself is imported by the first check: the pytest plugin lives in this package and

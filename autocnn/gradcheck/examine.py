@@ -7,7 +7,9 @@ import numpy as np
 
 from autocnn.gradcheck import random_streams
 from autocnn.gradcheck.decide import decide, decide_absent, moved_off_defaults
+from autocnn.gradcheck.hints import blind_spots
 from autocnn.gradcheck.hygiene import Findings, inspect_backward
+from autocnn.gradcheck.layout_check import check_layouts
 from autocnn.gradcheck.localise import locate
 from autocnn.gradcheck.naming import explain
 from autocnn.gradcheck.order import exchanged
@@ -38,11 +40,14 @@ class _Progress:
 
 
 @np.errstate(all="ignore")  # inf and nan are looked for and reported, not warned about
-def examine(problem: Problem, seed: int = 0, surrogate: bool = False) -> Report:
+def examine(
+    problem: Problem, seed: int = 0, surrogate: bool = False, name_causes: bool = True
+) -> Report:
     """Check every leaf of a problem; the report is complete whatever is wrong with the backward
     pass.
 
-    `surrogate` says that gradients of flat functions are not meant to be their derivatives. Raises
+    `surrogate` says that gradients of flat functions are not meant to be their derivatives;
+    `name_causes=False` leaves wrong gradients without a cause, which is quicker. Raises
     CallError (a ValueError) when the function cannot be called at all, or returns nothing that has
     a gradient.
     """
@@ -50,7 +55,7 @@ def examine(problem: Problem, seed: int = 0, surrogate: bool = False) -> Report:
     memory = Memory(problem.functions)
     with random_streams.keep():
         try:
-            report = _examine(problem, memory, seed, surrogate)
+            report = _examine(problem, memory, seed, surrogate, name_causes)
         finally:
             if memory.changed():
                 memory.restore()
@@ -58,7 +63,9 @@ def examine(problem: Problem, seed: int = 0, surrogate: bool = False) -> Report:
     return report
 
 
-def _examine(problem: Problem, memory: Memory, seed: int, surrogate: bool) -> Report:
+def _examine(
+    problem: Problem, memory: Memory, seed: int, surrogate: bool, name_causes: bool
+) -> Report:
     rng = np.random.default_rng(seed)
     problem, first = observe(problem)
     found = inspect_backward(problem, first, memory, rng)
@@ -74,8 +81,12 @@ def _examine(problem: Problem, memory: Memory, seed: int, surrogate: bool) -> Re
     _decide_all(point, found, progress)
     if not progress.wrong:
         _decide_off_defaults(point, found, progress)
-    _look_for_exchanged(point, progress)
-    if progress.wrong:
+        _check_layouts(point, progress)
+    if name_causes:
+        _look_for_exchanged(point, progress)
+    hint = blind_spots(problem) if report.ok and name_causes else None
+    report.notes += [hint] if hint else []
+    if progress.wrong and name_causes:
         _say_why(point, progress, found.nonlinear, seed)
     _tidy(report)
     return report
@@ -170,6 +181,18 @@ def _decide_off_defaults(point: Point, found: Findings, progress: _Progress) -> 
         if cause:
             progress.report.causes.append(cause)
             progress.explained.add(name)
+
+
+def _check_layouts(point: Point, progress: _Progress) -> None:
+    """Leaves that agree must do so in other memory layouts of dy and the inputs."""
+    report = progress.report
+    names = [n for n in progress.decided if report.leaves[n].verdict == "agree"]
+    if not names or any(c.level == "error" for c in report.causes):
+        return
+    for cause in check_layouts(point.problem, names, progress.rng):
+        report.causes.append(cause)
+        if cause.level == "error":
+            report.leaves[cause.leaf].verdict = "wrong"
 
 
 def _look_for_exchanged(point: Point, progress: _Progress) -> None:

@@ -41,7 +41,7 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
         inputs = {}
         for name, value in arguments.items():
             if tensors[name]:
-                value = torch.tensor(np.asarray(value))
+                value = _tensor(value)
                 value.requires_grad_(value.dtype.is_floating_point)
             inputs[name] = value
         y = function(*inputs.values()) if custom else function(**inputs)
@@ -54,7 +54,10 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
             grads = torch.autograd.grad(
                 outputs,
                 list(leaves.values()),
-                [torch.tensor(np.asarray(d)) for d in parts],
+                [
+                    torch.zeros_like(o) if d is None else _tensor(d)
+                    for o, d in zip(outputs, parts, strict=True)
+                ],
                 retain_graph=True,
                 allow_unused=True,
             )
@@ -69,6 +72,18 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
     label = getattr(f, "__name__", "torch function")
     optional = frozenset(n for n in plain if n.lower() in TARGETS)
     return make_problem(label, call, plain, None, (), wrt, optional=optional)
+
+
+def _tensor(array: Any):
+    """A tensor of an array's values, strides included where they are not C order's."""
+    import torch
+
+    array = np.asarray(array)
+    if array.flags.c_contiguous or any(s < 0 for s in array.strides):
+        return torch.tensor(array)
+    if array.size and not any(array.strides):
+        return torch.tensor(array.flat[0]).expand(array.shape)
+    return torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
 
 
 def _jax(f: Any, arrays: dict[str, Any], wrt: Any) -> Problem:

@@ -248,7 +248,8 @@ def run(
     def flat_backward(dy: np.ndarray, what: str = "backward", look=None) -> dict[str, Any]:
         cotangent = rebuild(dy)
         if look:  # hygiene watches the very arrays that the user's code is handed
-            look(cotangent)
+            changed = look(cotangent)  # and may put others in their place
+            cotangent = cotangent if changed is None else changed
         with np.errstate(all="ignore"):
             grads = guarded(lambda: backward(cotangent), f"{problem.label}: {what}", arguments)
         return name_gradients(grads, problem.leaves, arguments, problem.label)

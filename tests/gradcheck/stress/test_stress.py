@@ -1,0 +1,82 @@
+"""24 mistakes and more that show at some settings only: each is found in under 30 s, with the place
+where it begins; right layers pass; `check` hints at settings that hide mistakes.
+"""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+from autocnn import gradcheck
+
+SPEC = importlib.util.spec_from_file_location(
+    "stress_layers", pathlib.Path(__file__).with_name("layers.py")
+)
+layers = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(layers)
+
+
+def test_there_are_enough():
+    assert len(layers.BUGS) >= 24
+
+
+@pytest.mark.parametrize("name", layers.BUGS)
+def test_each_is_found_with_where_it_begins(name):
+    f, given, words = layers.BUGS[name]
+    report = gradcheck.stress(f, **given)
+    assert not report.ok and report.seconds < 30
+    assert words in report.begins, report.begins
+    assert not report.report.ok  # the smallest case fails in `check` as well
+
+
+@pytest.mark.parametrize("name", layers.RIGHT)
+def test_right_layers_pass(name):
+    f, given = layers.RIGHT[name]
+    report = gradcheck.stress(f, **given, seconds=3, examples=60)
+    assert report.ok and report.cases > 3, str(report)
+    assert str(report).startswith("OK")
+
+
+def test_the_report_says_settings_and_shapes():
+    f, given, _ = layers.BUGS["pool assigns"]
+    report = gradcheck.stress(f, **given, seconds=10)
+    text = str(report)
+    assert "smallest failing case: k=2, stride=1" in text
+    assert "right at stride >= k" in text
+    with pytest.raises(AssertionError, match="smallest failing case"):
+        report.raise_if_wrong()
+
+
+def test_arguments_by_make():
+    def lookup(table, index):
+        def backward(dy):
+            d = np.zeros_like(table)
+            d[index] = dy
+            return {"table": d}
+
+        return table[index], backward
+
+    def make(rng, n, rows):
+        return {"table": rng.standard_normal((rows, 3)), "index": rng.integers(0, rows, n)}
+
+    report = gradcheck.stress(lookup, make=make, n=range(1, 6), rows=[1, 3, 9])
+    assert not report.ok and report.case == {"n": 2, "rows": 1}
+
+
+def test_nothing_to_vary():
+    with pytest.raises(ValueError, match="nothing to vary"):
+        gradcheck.stress(lambda x: x, x=np.ones(3))
+
+
+def pool(x, k=2, stride=2):
+    return layers.max_pool()(x, k, stride)
+
+
+def test_check_hints_at_settings_that_hide_mistakes():
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 8))
+    notes = gradcheck.check(pool, x=x).notes
+    assert any("do not overlap (stride >= k)" in n and "gradcheck.stress" in n for n in notes)
+    assert not any("stress" in n for n in gradcheck.check(pool, x=x, stride=1).notes)
+    notes = gradcheck.check(pool, x=x[:1], stride=1).notes
+    assert any("a first axis of length 1 in x" in n for n in notes)
