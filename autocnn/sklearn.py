@@ -27,7 +27,7 @@ from autocnn._sklearn_parts import (
     split_validation,
 )
 from autocnn.data.dataset import Dataset
-from autocnn.models.interpretations import engine as interpretation
+from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import whole
 from autocnn.runs.recipes import named_optimizer
 from autocnn.text import shape_text

@@ -12,7 +12,7 @@ from autocnn import experiments
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import report
 from autocnn.experiments.chapter import jobs
-from autocnn.models.interpretations import ENGINES
+from autocnn.models.interpretations import INTERPRETATIONS
 from autocnn.text import paragraphs, strict_json, table
 
 
@@ -58,9 +58,9 @@ def chapter(
       autocnn chapter --seeds 20
       autocnn chapter --json | jq .gradients
     """
-    if engine and engine not in (*ENGINES, "both"):
+    if engine and engine not in (*INTERPRETATIONS, "both"):
         raise ValueError(
-            f"there is no engine {engine!r}; use --engine {', '.join(ENGINES)} or both"
+            f"there is no engine {engine!r}; use --engine {', '.join(INTERPRETATIONS)} or both"
         )
     if seeds is not None and engine == "both":
         raise ValueError(

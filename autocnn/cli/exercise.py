@@ -8,7 +8,7 @@ from tqdm import tqdm
 from autocnn.cli.chapter import PROGRESS, progress
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import exercises, report
-from autocnn.models.interpretations import ENGINES
+from autocnn.models.interpretations import INTERPRETATIONS
 from autocnn.text import strict_json
 
 
@@ -19,7 +19,7 @@ def exercise(
         typer.Option(help="Repetitions of each network, over images and weights", max=MAX_COUNT),
     ] = 8,
     engine: Annotated[
-        str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")
+        str, typer.Option(help=f"What computes the gradients: {', '.join(INTERPRETATIONS)}")
     ] = "fast",
     workers: Annotated[
         int | None, typer.Option(help="Processes; default: one per core", max=1000)

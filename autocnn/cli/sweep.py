@@ -9,8 +9,7 @@ import typer
 
 from autocnn.cli.output import MAX_COUNT
 from autocnn.data import load
-from autocnn.models.interpretations import ENGINES
-from autocnn.models.interpretations import engine as interpretation
+from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.models.networks import NETWORKS
 from autocnn.models.networks import network as find_network
 from autocnn.sweeps import Sweep, pool
@@ -42,7 +41,7 @@ def sweep(
     batch_size: Annotated[int, typer.Option(help="Images per step")] = 18,
     rate: Annotated[float, typer.Option(help="Learning rate of plain SGD")] = 0.12,
     engine: Annotated[
-        str, typer.Option(help=f"What computes the gradients: {', '.join(ENGINES)}")
+        str, typer.Option(help=f"What computes the gradients: {', '.join(INTERPRETATIONS)}")
     ] = "fast",
     out: Annotated[
         str, typer.Option(help="Folder; default: sweeps/NETWORK-NAMES", metavar="FOLDER")

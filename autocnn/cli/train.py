@@ -10,7 +10,7 @@ from autocnn.cli import session, settings
 from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
 from autocnn.models import NETWORKS
-from autocnn.models.interpretations import ENGINES
+from autocnn.models.interpretations import INTERPRETATIONS
 from autocnn.ops.arguments import whole
 from autocnn.runs import RunConfig
 
@@ -72,7 +72,8 @@ def train(
         int, typer.Option(help="Seed of weights, shuffling, augmentation, dropout")
     ] = DEFAULTS["seed"],
     engine: Annotated[
-        str, typer.Option(help=f"Interpretation that computes gradients: {', '.join(ENGINES)}")
+        str,
+        typer.Option(help=f"Interpretation that computes gradients: {', '.join(INTERPRETATIONS)}"),
     ] = DEFAULTS["engine"],
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = DEFAULTS["dtype"],
     limit: Annotated[

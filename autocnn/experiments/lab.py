@@ -10,7 +10,7 @@ import numpy as np
 
 from autocnn import models
 from autocnn.data import Dataset, patterns
-from autocnn.models.interpretations import engine as interpretation
+from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import whole
 from autocnn.sweeps.pool import cores, run_all
 from autocnn.sweeps.trial import single_threaded

@@ -7,7 +7,6 @@ wrong, its layers are checked one by one on what they were fed, and the first br
 backward pass meets is named.
 """
 
-import importlib.util
 import inspect
 import math
 import time
@@ -125,33 +124,22 @@ def interpretations(build) -> dict[str, Any]:
     is given stays itself.
     """
     from autocnn import models
+    from autocnn.models.interpretations import interpretation
 
-    engines = {"autograd": "autocnn.layers", "reference": "reference", "fast": "autocnn.fast"}
-    engines = {
-        n: importlib.import_module(m) for n, m in engines.items() if importlib.util.find_spec(m)
-    }
-    built = {}
+    modules = {name: interpretation(name) for name in ("autograd", "reference", "fast")}
     if not callable(getattr(build, "forward", None)):
         if not callable(build):
             raise ValueError(
-                f"check_model needs a builder such as ac.models.tiny_cnn, or a model; got {type(build).__name__}"
+                "check_model needs a builder such as ac.models.tiny_cnn, or a model; got "
+                f"{type(build).__name__}"
             )
-        if "nn" in inspect.signature(build).parameters or any(
-            p.kind == p.VAR_KEYWORD for p in inspect.signature(build).parameters.values()
-        ):
-            return {name: build(nn=module) for name, module in engines.items()}
+        parameters = inspect.signature(build).parameters
+        if "nn" in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+            return {name: build(nn=module) for name, module in modules.items()}
         build = build()
-    home = type(build).__module__
-    own = next(
-        (
-            n
-            for n, m in engines.items()
-            if home.startswith(m.__name__.split(".layers")[0] + ".") and n != "fast"
-        ),
-        "yours",
-    )
-    built[f"{own}*" if own != "yours" else own] = build
-    for name, module in engines.items():
+    own = next((n for n, module in modules.items() if type(build) is module.Layer), "yours")
+    built = {f"{own}*" if own != "yours" else own: build}
+    for name, module in modules.items():
         if name == own:
             continue
         try:

@@ -12,6 +12,7 @@ from autocnn.gradcheck.point import LeafAt, Point, Witness, rms
 from autocnn.gradcheck.problem import Problem, guarded, make_problem
 from autocnn.gradcheck.report import Report
 from autocnn.gradcheck.witnesses import STEP, Slope, slope
+from autocnn.inspection.walk import Tap, parts_at_work
 from autocnn.keys import child
 
 MARGIN = 64
@@ -66,14 +67,14 @@ def leaf_at(tree, path: list[str]):
 
 
 def feeds(net: Network) -> list[np.ndarray]:
-    """What each part of a serial network is fed; a network that is no serial has one part."""
-    if net.model.name != "serial" or not net.model.parts:
-        return [net.x]
-    x, inputs = net.x, []
-    for i, part in enumerate(net.model.parts):
-        inputs.append(x)
-        x = part.forward(net.params[i], net.state[i], x, net.train, child(net.key, i))[0]
-    return inputs
+    """What each part of a serial network is fed; any other network counts as one part."""
+    inputs = [tap.x for tap in _at_work(net)] if net.model.name == "serial" else []
+    return inputs or [net.x]
+
+
+def _at_work(net: Network) -> list[Tap]:
+    """The parts of a network with what each is fed."""
+    return parts_at_work(net.model, net.params, net.state, net.x, net.train, net.key)
 
 
 def moved_output(net: Network, inputs: list[np.ndarray], path: str, step: np.ndarray) -> np.ndarray:
@@ -246,19 +247,7 @@ def broken_layer(net: Network, rng: np.random.Generator, path: str = "") -> Brok
 
 
 def _parts(net: Network):
-    """(name, part on its own input) of a serial or residual network."""
-    parts = net.model.parts
-    if net.model.name == "serial" and parts:
-        for i, (part, x) in enumerate(zip(parts, feeds(net), strict=True)):
-            yield (
-                str(i),
-                Network(part, net.params[i], net.state[i], x, net.train, child(net.key, i)),
-            )
-    elif net.model.name == "residual" and len(parts) == 2:
-        for i, (part, name) in enumerate(zip(parts, ("main", "shortcut"), strict=True)):
-            yield (
-                name,
-                Network(
-                    part, net.params[name], net.state[name], net.x, net.train, child(net.key, i)
-                ),
-            )
+    """(name, part on its own input) of a network that is made of parts."""
+    for tap in _at_work(net):
+        (step,) = tap.path
+        yield str(step), Network(tap.layer, tap.params, tap.state, tap.x, net.train, tap.key)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from reference.layer import Layer
 
-__all__ = ["Tap", "named_layers", "rebuild", "run_with_taps", "walk"]
+__all__ = ["Tap", "named_layers", "parts_at_work", "rebuild", "run_with_taps", "walk"]
 
 Path = tuple[Any, ...]
 
@@ -78,25 +78,42 @@ def run_with_taps(
     """
 
     def tapped(path, layer):
-        if layer.name == "serial":
-            return layer
-
-        def observe(params, state, x, key, y):
-            other = tap(Tap(path, layer, params, state, x, y, key))
-            return y if other is None else other
-
-        def forward(params, state, x, train, key):
-            y, after = layer.forward(params, state, x, train, key)
-            return observe(params, state, x, key, y), after
-
-        def backprop(params, state, x, train, key):
-            y, after, back = layer.pullback(params, state, x, train, key)
-            return observe(params, state, x, key, y), after, back
-
-        # A layer by hand is run with its backward pass, any other without it.
-        by_hand = layer.is_by_hand
-        return layer.replace(
-            forward=None if by_hand else forward, backprop=backprop if by_hand else None
-        )
+        return layer if layer.name == "serial" else _observed(path, layer, tap)
 
     return rebuild(model, tapped).forward(params, state, x, train, key)
+
+
+def parts_at_work(
+    model: Layer, params, state, x, train: bool = False, key: Any = None
+) -> list[Tap]:
+    """Run a layer of parts forward and return a ``Tap`` of each part, in the order they ran.
+
+    A layer without parts, or one that was not made by a word of a vocabulary, has none.
+    """
+    if not model.parts or model.word is None:
+        return []
+    found: list[Tap] = []
+    parts = [_observed((step,), part, found.append) for step, part in model.children()]
+    model.word(*parts, **model.options).forward(params, state, x, train, key)
+    return found
+
+
+def _observed(path, layer, tap):
+    """Return the layer with a forward pass that calls ``tap``."""
+
+    def observe(params, state, x, key, y):
+        other = tap(Tap(path, layer, params, state, x, y, key))
+        return y if other is None else other
+
+    def forward(params, state, x, train, key):
+        y, after = layer.forward(params, state, x, train, key)
+        return observe(params, state, x, key, y), after
+
+    def backprop(params, state, x, train, key):
+        y, after, back = layer.pullback(params, state, x, train, key)
+        return observe(params, state, x, key, y), after, back
+
+    # A layer by hand is run with its backward pass, any other without it.
+    if layer.is_by_hand:
+        return layer.replace(forward=None, backprop=backprop)
+    return layer.replace(forward=forward)

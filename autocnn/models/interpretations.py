@@ -1,16 +1,20 @@
-"""Engines: the interpretations of the vocabulary by name, imported when asked for."""
+"""The interpretations of the vocabulary by name: what ``--engine`` chooses on the command line."""
 
 import importlib
+from types import ModuleType
 
-__all__ = ["ENGINES", "engine"]
+__all__ = ["INTERPRETATIONS", "interpretation"]
 
-ENGINES = {"fast": "autocnn.fast", "autograd": "autocnn.layers", "reference": "reference"}
+INTERPRETATIONS = {"fast": "autocnn.fast", "autograd": "autocnn.layers", "reference": "reference"}
 
 
-def engine(name):
-    """Return the vocabulary that ``name`` stands for, a module with the words conv, relu,
-    serial, ...
+def interpretation(name: str) -> ModuleType:
+    """Return the module with the words (conv, relu, serial, ...) of an interpretation.
+
+    name: "fast", "autograd" or "reference"; ValueError for another.
     """
-    if name not in ENGINES:
-        raise ValueError(f"there is no engine {name!r}; the engines are {', '.join(ENGINES)}")
-    return importlib.import_module(ENGINES[name])
+    if name not in INTERPRETATIONS:
+        raise ValueError(
+            f"there is no engine {name!r}; the engines are {', '.join(INTERPRETATIONS)}"
+        )
+    return importlib.import_module(INTERPRETATIONS[name])

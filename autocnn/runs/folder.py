@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from autocnn import checkpoint
 from autocnn.deprecation import renamed_property
 from autocnn.files import atomic_write, lock_folder, remove_partial_writes
-from autocnn.models.interpretations import engine
+from autocnn.models.interpretations import interpretation
 from autocnn.runs.config import RunConfig
 from autocnn.training import TrainState
 from autocnn.trees import leaves, unflatten
@@ -155,7 +155,7 @@ def load(folder: str | os.PathLike, name: str = "best", nn: ModuleType | None = 
     config = read_config(folder)
     path = folder / f"{name}.safetensors"
     try:
-        model = config.build(engine("autograd") if nn is None else nn)
+        model = config.build(interpretation("autograd") if nn is None else nn)
         train_state = _read_train_state(path, config, model)
     except FileNotFoundError:
         raise ValueError(

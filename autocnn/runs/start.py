@@ -6,7 +6,7 @@ import numpy as np
 
 from autocnn.data import load, patterns
 from autocnn.data.dataset import Dataset
-from autocnn.models.interpretations import engine
+from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import whole
 from autocnn.optim import Optimizer
 from autocnn.runs.config import RunConfig
@@ -39,7 +39,7 @@ def initialize(config: RunConfig) -> tuple[Any, Optimizer, TrainState]:
 
     Raises ValueError for a setting that does not exist, or a network that does not fit the images.
     """
-    model = config.build(engine(config.engine))
+    model = config.build(interpretation(config.engine))
     if config.dtype not in ("float32", "float64"):
         raise ValueError(f"there is no dtype {config.dtype!r}; use --dtype float32 or float64")
     # Runs of different seeds share no random numbers: no other key's second number is the seed.

@@ -16,7 +16,7 @@ import warnings
 from tqdm import tqdm
 
 import autocnn as ac
-from autocnn.models.interpretations import engine
+from autocnn.models.interpretations import interpretation
 from autocnn.runs import preprocessing, recipes
 from autocnn.text import table
 
@@ -44,7 +44,7 @@ def accuracy(network, data_name, width=1.0, seed=0, nn=None, progress=False):
         x_train=preprocessing.prepare(data.x_train, inputs),
         x_val=preprocessing.prepare(data.x_val, inputs),
     )
-    model = ac.models.build(network, len(data.classes), width, nn or engine("fast"))
+    model = ac.models.build(network, len(data.classes), width, nn or interpretation("fast"))
     _, params, state = model.init((0, seed), data.x_train.shape[1:], "float32")
     run = ac.train(
         params,
@@ -128,7 +128,7 @@ def main():
     parser.add_argument("--engine", default="fast", help="fast, autograd or reference")
     parser.add_argument("--seeds", type=int, help="seeds a row instead of the row's own number")
     arguments = parser.parse_args()
-    nn, done = engine(arguments.engine), []
+    nn, done = interpretation(arguments.engine), []
     jobs = []
     for network, data, width, seeds, compared in ROWS:
         name = network if width == 1 else f"{network} --width {width:g}"

@@ -182,6 +182,16 @@ def test_a_broken_layer_inside_a_block():
     assert report.broken == "0.main.2" and report.causes[0].code == "sign"
 
 
+def test_a_broken_layer_inside_a_concat():
+    def build(nn):
+        relu = broken(nn.relu(), lambda dy: -dy) if nn is reference else nn.relu()
+        paths = nn.identity(), nn.serial(nn.conv(4, 3, padding=1), relu)
+        return nn.serial(nn.concat(*paths), nn.global_avg_pool(), nn.dense(3))
+
+    report = gradcheck.check_model(build, (2, 6, 6), batch=4)
+    assert report.broken == "0.1.1" and report.causes[0].code == "sign"
+
+
 def test_models_by_themselves():
     model = ac.models.tiny_mlp(nn=reference)
     assert set(gradcheck.check_model(model, (1, 4, 4)).columns) >= {"reference*", "autograd"}

@@ -10,7 +10,7 @@ from autocnn import models
 from autocnn.experiments.lab import Job, Lab
 from autocnn.experiments.result import Figure, Row, Section
 from autocnn.inspection.summary import summary
-from autocnn.models.interpretations import engine as interpretation
+from autocnn.models.interpretations import interpretation
 from autocnn.plots import chapter as plots
 from autocnn.sweeps.trial import single_threaded
 from autocnn.trees import leaves, max_relative_difference, tree_map
