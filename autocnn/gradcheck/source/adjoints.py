@@ -14,11 +14,12 @@ __all__ = ["Adjoints", "Match"]
 
 class Match(NamedTuple):
     """What a value of the backward pass was found to be. `strong` when it is the cotangent of one
-    value or one use, in its own shape."""
+    value or one use, in its own shape; `partial` when it is that of some of a value's uses only."""
 
     strong: bool
     what: str
     label: str = ""
+    partial: bool = False
 
 
 def direction(shape: tuple[int, ...], second: bool = False) -> np.ndarray:
@@ -57,6 +58,11 @@ class Adjoints:
         site = self.session.sites.all[event.site]
         return site.kind == "part" and isinstance(site.node, ast.Name | ast.Attribute)
 
+    def _one_of_many(self, event: Event) -> bool:
+        """True for one use among several of the same value."""
+        group = self.groups[event.identity]
+        return self._is_use(event) and sum(self._is_use(e) for e in group) > 1
+
     def along(self, event: Event, k: int, u: np.ndarray, key: tuple) -> float:
         """<true cotangent of the k-th array of an event, u>."""
         key = event.site, event.turn, k, *key
@@ -86,6 +92,15 @@ class Adjoints:
         except FAILURES:
             return float("nan")
 
+    def named(self, gradient: str) -> bool:
+        """True where the forward pass has a variable whose gradient this name would be."""
+        return any(
+            names_fit(gradient, label)
+            for e in self.events
+            if self.session.sites.all[e.site].kind in ("value", "argument")
+            and (label := self.labels[e[:2]])
+        )
+
     def match(self, value: np.ndarray, name: str, most: int = 60) -> Match | None:
         """The cotangent that equals `value`: strong matches first, names that fit first."""
         if not value.size or not np.any(value):
@@ -94,25 +109,37 @@ class Adjoints:
         u = direction(value.shape)
         same = sorted(
             (
-                (not names_fit(name, self.labels[e[:2]]), -n, k, e)
+                (not names_fit(name, self.labels[e[:2]]), self._is_use(e), -n, k, e)
                 for n, e in enumerate(self.events)
                 for k, a in enumerate(e.arrays)
                 if a.shape == value.shape
             ),
-            key=lambda item: item[:3],
+            key=lambda item: item[:4],
         )
         want = float(np.sum(value * u))
         size = float(np.linalg.norm(value) * np.linalg.norm(u))
-        for _, _, k, event in same:
-            if self.runs > limit or self.session.left() < 0.7 * self.session.budget:
+        asked = False
+        for unfit, _, _, k, event in same:
+            if self._exhausted(limit):
                 break
+            if unfit and not asked:  # the numbers that the name promises, laid out otherwise
+                asked = True
+                found = self._reshaped(value, name, limit, size, fit=True)
+                if found is not None:
+                    return found
             if self._equal(self.along(event, k, u, ("same",)), want, size):
                 second = direction(value.shape, True)
                 again = self.along(event, k, second, ("again",))
                 if self._equal(again, float(np.sum(value * second)), size):
                     label = self.labels[event[:2]]
-                    return Match(True, f"the cotangent of {label}", label)
+                    return Match(
+                        True, f"the cotangent of {label}", label, self._one_of_many(event)
+                    )
         return self._partial(value, want, u, size) or self._reshaped(value, name, limit, size)
+
+    def _exhausted(self, limit: int) -> bool:
+        session = self.session
+        return self.runs > limit or session.left() < 0.7 * session.budget
 
     def _equal(self, a: float, b: float, size: float) -> bool:
         return abs(a - b) <= 10 * self.session.tolerance * size
@@ -133,7 +160,8 @@ class Adjoints:
                 for some in itertools.combinations(parts, count):
                     if self._equal(sum(some), want, size):
                         label = self.labels[uses[0][:2]]
-                        return Match(True, f"the cotangent of {count} uses of {label}", label)
+                        what = f"the cotangent of {count} uses of {label}"
+                        return Match(True, what, label, count < len(uses))
         by_site: dict[int, list[float]] = {}
         for event in self.events:
             part = self.known.get((event.site, event.turn, 0, "same"))
@@ -143,18 +171,25 @@ class Adjoints:
             for sums in (np.cumsum(parts), np.cumsum(parts[::-1])):
                 if len(parts) > 1 and any(self._equal(s, want, size) for s in sums[1:]):
                     label = self.labels[site, 0]
-                    return Match(True, f"the cotangent of {label}, summed over passes", label)
+                    what = f"the cotangent of {label}, summed over passes"
+                    return Match(True, what, label)
         return None
 
-    def _reshaped(self, value, name: str, limit: int, size: float) -> Match | None:
-        """The cotangent of something in another layout, or summed over axes."""
+    def _reshaped(
+        self, value: np.ndarray, name: str, limit: int, size: float, fit: bool = False
+    ) -> Match | None:
+        """The cotangent of something in another layout, or summed over axes. With `fit`, of what
+        the name promises, in another layout only."""
         for event in sorted(self.events, key=lambda e: not names_fit(name, self.labels[e[:2]])):
-            if self.runs > limit or self.session.left() < 0.7 * self.session.budget:
+            label = self.labels[event[:2]]
+            if self._exhausted(limit) or (fit and not names_fit(name, label)):
                 return None
             array = event.arrays[0]
             if len(event.arrays) != 1 or array.shape == value.shape:
                 continue
             for key, there, back in layouts(value.shape, array.shape):
+                if fit and key[0] == "sum":
+                    continue
                 u = direction(array.shape)
                 if there is not None:
                     u = there(direction(value.shape))
@@ -164,8 +199,7 @@ class Adjoints:
                     else np.sum(back(value) * u)
                 )
                 if self._equal(self.along(event, 0, u, key), want, size):
-                    label = self.labels[event[:2]]
-                    return Match(False, f"the cotangent of {label} in another layout", label)
+                    return Match(fit, f"the cotangent of {label} in another layout", label)
         return None
 
 

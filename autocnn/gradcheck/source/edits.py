@@ -89,13 +89,13 @@ def _harvests(node: ast.expr, value: Any, scope: Scope) -> Iterator[Candidate]:
     term, as a factor, or in the node's place."""
     shape = np.shape(value)
     for cost, found, there in harvested(scope):
-        if not _broadcasts(there, shape):
+        if not _broadcasts(there, shape) and shape:
             continue
         yield cost, _bin(node, ast.Add, found)
         yield cost, _bin(node, ast.Sub, found)
         yield cost, _bin(node, ast.Mult, found)
         yield cost + 0.2, _bin(node, ast.Div, found)
-        if np.shape(there) == shape:
+        if np.shape(there) == shape or not shape:
             yield cost + 0.1, found
 
 
@@ -198,11 +198,13 @@ def _own(node: ast.expr) -> Iterator[Candidate]:
         for cost, op in _OPS.get(type(node.op), ()):
             yield cost, _bin(node.left, op, node.right)
         if isinstance(node.op, ast.Sub | ast.Div | ast.MatMult | ast.Pow):
-            yield 1.1, ast.BinOp(node.right, node.op, node.left)
+            yield 1.2, ast.BinOp(node.right, node.op, node.left)
         drop = 1.1 if isinstance(node.op, ast.Mult | ast.Div | ast.Add | ast.Sub) else 1.6
         yield drop, node.left
         if not isinstance(node.op, ast.Div | ast.Pow):
             yield drop, negated(node.right) if isinstance(node.op, ast.Sub) else node.right
+            if isinstance(node.op, ast.Sub):
+                yield drop + 0.1, node.right
         yield from _regrouped(node)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Not | ast.Invert):
         yield 1.0, node.operand
@@ -485,8 +487,9 @@ def _exchanges(node: ast.expr, value: Any, scope: Scope) -> Iterator[Candidate]:
             yield (1.0 if simple else 1.9) + 0.2 * atom.rank, atom.node
     if simple:
         for atom in scope.atoms:
-            if np.shape(atom.value) != shape and np.ndim(atom.value) == len(shape):
-                yield 1.5 + 0.2 * atom.rank, atom.node
+            if np.shape(atom.value) != shape:
+                far = 0.0 if np.ndim(atom.value) == len(shape) else 0.1
+                yield 1.5 + far + 0.2 * atom.rank, atom.node
 
 
 def _derived_exchanges(node: ast.expr, value: Any, scope: Scope) -> Iterator[Candidate]:
@@ -558,7 +561,9 @@ def _factors(node: ast.expr, value: Any, scope: Scope) -> Iterator[Candidate]:
         ]
     for cost, new, there in options:
         if not _broadcasts(there, shape):
-            continue
+            if shape:
+                continue
+            cost += 0.1  # a number that should have been an array
         if hasattr(there, "dtype") and str(there.dtype).endswith("bool"):
             yield cost, _bin(node, ast.Mult, new)
             continue
@@ -600,18 +605,27 @@ def term_edits(scope: Scope, shape: tuple[int, ...]) -> Iterator[tuple[float, as
     for cost, node, there in derived(scope):
         if np.shape(there) == shape:
             yield 1.2 + cost, node, there
-    for a, b in itertools.combinations_with_replacement(singles, 2):
-        try:
-            product = a.value * b.value
-        except Exception:
-            continue
-        if np.shape(product) == shape:
-            yield 2.2 + 0.2 * (a.rank + b.rank), _bin(a.node, ast.Mult, b.node), product
+    for cost, node, there in products(scope, shape):
+        yield cost, node, there
     for a, b in itertools.permutations(scope.atoms, 2):
         if a.rank > 0.3 or b.rank > 0.3 or np.ndim(a.value) < 2 or np.ndim(b.value) < 2:
             continue
         for left, right in ((a.node, b.node), (a.node, _t(b.node)), (_t(a.node), b.node)):
             yield 2.4, _bin(left, ast.MatMult, right), None
+
+
+def products(scope: Scope, shape: tuple[int, ...]) -> Iterator[tuple[float, ast.expr, Any]]:
+    """Products of two or three variables that have this shape."""
+    singles = [a for a in scope.atoms if _broadcasts(a.value, shape)]
+    near = [a for a in singles if a.rank <= 0.3][:14]
+    for count, group in ((2, singles), (3, near)):
+        for some in itertools.combinations_with_replacement(group, count):
+            node, value = some[0].node, some[0].value
+            for a in some[1:]:
+                node = _bin(node, ast.Mult, a.node)
+                value = value * a.value
+            if np.shape(value) == shape:
+                yield 1.2 + 0.5 * count + 0.1 * sum(a.rank for a in some), node, value
 
 
 def _t(node: ast.expr) -> ast.expr:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from autocnn.gradcheck.lift import _BUILTINS, _lift_value
+import numpy as np
+
+from autocnn.gradcheck.lift import _BUILTINS, _REPLACED, _lift_value
 from autocnn.gradcheck.source.code import Unit, find_unit, is_own
 
 __all__ = ["Instrumenter", "Site", "Sites", "compile_function", "redirected"]
@@ -179,6 +181,8 @@ class Instrumenter:
                 if inner is function.__func__
                 else types.MethodType(inner, function.__self__)
             )
+        if self.lifted and kind is types.BuiltinMethodType:
+            return _analytic(function)
         call = vars(kind).get("__call__")
         if type(call) is types.FunctionType and is_own(call):
             return types.MethodType(self._copy(call), function)
@@ -238,6 +242,14 @@ class Instrumenter:
             names.setdefault("input", _refuse)
             self.names[id(original)] = names
         return self.names[id(original)]
+
+
+def _analytic(method: Any) -> Any:
+    """A method of a complex array that would drop its imaginary part, as one that keeps it."""
+    array, name = getattr(method, "__self__", None), method.__name__
+    if isinstance(array, np.ndarray) and array.dtype.kind == "c" and name in ("var", "std"):
+        return lambda *rest, **named: _REPLACED[name](array, *rest, **named)
+    return method
 
 
 def _nothing(*_: Any, **__: Any) -> None:

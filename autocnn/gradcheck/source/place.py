@@ -186,6 +186,7 @@ class _Search:
             if self._least(suspects) == float("inf"):
                 for s in unknown:
                     self._run_edits(s, 0, same=True)
+                self._discrete(suspects, 1)
         for stage in (1, 2):
             if self._least(suspects) < float("inf"):
                 return
@@ -264,13 +265,13 @@ class _Search:
         suspects += found
         self._statement_edits(found)
 
-    def _discrete(self, suspects: list[Suspect]) -> None:
+    def _discrete(self, suspects: list[Suspect], stage: int = 0) -> None:
         """Masks, indices and slices: each is edited and run."""
         for site in self.recording.discrete:
             where = self.recording.site(site)
             suspect = Suspect(where.statement, [site], Judged(site))
             suspects.append(suspect)
-            self._run_edits(suspect, 0, same=True)
+            self._run_edits(suspect, stage, same=True)
 
     def _conclude(self, suspects: list[Suspect]) -> Finding:
         order = {id(s): k for k, s in enumerate(suspects)}
@@ -286,7 +287,7 @@ class _Search:
                 for e in self.recording.by_site.get(t, ())
                 for a in e.arrays
             ) and any(t in self.recording.by_site for t in s.sites)
-            known = {3: 1.0, 2: 1.0, 1: 0.15}.get(s.judged.strength, 0.0)
+            known = {3: 1.0, 2: 1.0, 1.5: 0.4, 1.2: 0.3, 1: 0.15}.get(s.judged.strength, 0.0)
             return known + 0.5 * (passed_on or (empty and not s.found)) - 0.4 * s.judged.idle
 
         def rank(s: Suspect) -> tuple:
@@ -294,7 +295,7 @@ class _Search:
             if s.found:
                 near = s.cost + doubt(s) <= least + 0.1
                 return (0, not near, 0.0 if near else s.cost + doubt(s), 0, order[id(s)])
-            return (1, able, doubt(s) >= 0.5, doubt(s), order[id(s)])
+            return (1, able, doubt(s) >= 0.5, doubt(s) >= 0.35, order[id(s)])
 
         least = min((s.cost + doubt(s) for s in suspects if s.found), default=0.0)
         blamed = [s for s in suspects if s.found or s.possible]

@@ -35,6 +35,7 @@ class Recording:
     repeatable: bool
     influence: dict[int, set[int]] = field(default_factory=dict)
     leaves: dict[int, set[str]] = field(default_factory=dict)
+    known: dict[tuple, list] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.forward = [e for e in self.forward if e.arrays]

@@ -60,15 +60,16 @@ def repair(recording: Recording, site: int, most: int = 700) -> Repair:
     values = {e[:2]: [np.array(a, dtype=float) for a in e.arrays] for e in events}
     residual = _residual(recording, recording.seen)
     first = float(np.linalg.norm(residual))
-    rank = 0
+    rank, never = 0, Repair(None, {})
     for _ in range(NEWTON):
-        jacobian = _jacobian(recording, events, values, residual)
+        jacobian, linear = _jacobian(recording, events, values, residual)
         if jacobian is None:
             return Repair(None, {})
+        never = Repair(False if linear else None, {})
         step, _, rank, _ = np.linalg.lstsq(jacobian, residual, rcond=1e-11)
         left = float(np.linalg.norm(residual - jacobian @ step))
         if left > 0.5 * float(np.linalg.norm(residual)) and left > 1e-6 * first:
-            return Repair(False, {})
+            return never
         length, now = 1.0, float(np.linalg.norm(residual))
         while True:
             nearer = _plus(events, values, length * step)
@@ -84,8 +85,8 @@ def repair(recording: Recording, site: int, most: int = 700) -> Repair:
             return Repair(True, values, rank == unknowns, jacobian)
         residual = _residual(recording, seen)
         if left > 1e-6 * first and float(np.linalg.norm(residual)) > 0.9 * first:
-            return Repair(False, {})
-    return Repair(False, {})
+            return never
+    return never
 
 
 def _residual(recording: Recording, seen: dict) -> np.ndarray:
@@ -117,7 +118,7 @@ def _plus(events: list[Event], values, step: np.ndarray) -> dict[Key, list[np.nd
     return new
 
 
-def _jacobian(recording, events, values, residual: np.ndarray) -> np.ndarray | None:
+def _jacobian(recording, events, values, residual: np.ndarray):
     """d(seen) / d(values), by differences of the length of the values themselves where backward
     is linear in them, else by short ones."""
     total = sum(size(e.arrays) for e in events)
@@ -132,7 +133,7 @@ def _jacobian(recording, events, values, residual: np.ndarray) -> np.ndarray | N
     probe = unit * rng.standard_normal(total)
     middle, right, left = -residual, at(probe), at(-probe)
     if right is None or left is None:
-        return None
+        return None, False
     bend = np.abs(right + left - 2 * middle)
     linear = np.all(bend <= 1e-9 * (np.abs(right) + np.abs(left) + np.abs(middle)).max())
     columns = []
@@ -141,12 +142,12 @@ def _jacobian(recording, events, values, residual: np.ndarray) -> np.ndarray | N
         step[k] = unit if linear else 1e-5 * unit
         there = at(step)
         if there is None:
-            return None
+            return None, False
         if linear:
             columns.append((there - middle) / step[k])
         else:
             here = at(-step)
             if here is None:
-                return None
+                return None, False
             columns.append((there - here) / (2 * step[k]))
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1), bool(linear)

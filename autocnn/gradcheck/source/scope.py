@@ -68,6 +68,11 @@ class Scope:
         } | {a.arg for a in ast.walk(self.unit.node) if isinstance(a, ast.arg)}
         texts = {t: 0.0 for t in inside} | {t: 0.5 for t in around - inside}
         texts |= {t: 0.3 for t in stored if t not in texts}
+        for name, value in self.names.items():
+            if isinstance(value, dict) and name in stored | {t.split(".")[0] for t in inside}:
+                for key in list(value)[:24]:
+                    if isinstance(key, str):
+                        texts.setdefault(f"{name}[{key!r}]", 0.3)
         if "self" in self.names:
             for key in getattr(self.names["self"], "__dict__", {}):
                 texts.setdefault(f"self.{key}", 0.4)

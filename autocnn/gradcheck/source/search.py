@@ -166,8 +166,13 @@ def _terms(root: ast.expr, scope: Scope, evaluate: Evaluator):
     for cost, term, there in edits.term_edits(scope, tuple(np.shape(value))):
         try:
             there = evaluate(term) if there is None else there
-            for op, both in ((ast.Add, value + there), (ast.Sub, value - there)):
+            for op, both in (
+                (ast.Add, value + there),
+                (ast.Sub, value - there),
+                (ast.Mult, value * there),
+            ):
                 yield cost, root, ast.BinOp(root, op(), term), both
+            yield cost + 0.2, root, term, there
         except ANY:
             continue
 

@@ -12,18 +12,21 @@ from autocnn.gradcheck.source.values import close
 
 __all__ = ["Judged", "judge"]
 
+TURNS = 24  # of a loop that are looked at
+
 
 @dataclass(eq=False)
 class Judged:
     """One site of the backward pass: what its values match, and whether that proves it right.
 
-    `strength` is 3 for a proof (a cotangent in its own shape that no input already was), 2 where a
-    later proven value depends on it, 1 for a weaker sign, 0 for none, -1 where it is known to be
+    `strength` is 3 for a proof (the cotangent that the variable's name says, in its own shape, or
+    the forward value of that name), 2 where a later proven value depends on it, 1.5 where it is a
+    new cotangent of something else, 1 for a weaker sign, 0 for none, -1 where it is known to be
     wrong (a returned gradient).
     """
 
     site: int
-    strength: int = 0
+    strength: float = 0
     match: Match | None = None
     reason: str = ""
     idle: bool = False  # it leaves its variable as it was
@@ -41,10 +44,11 @@ def judge(recording: Recording, adjoints: Adjoints) -> dict[int, Judged]:
         proven = [
             t
             for t in recording.influence[site]
-            if found[t].strength == 3 and _after(recording, site, t)
+            if found[t].strength in (1.5, 3) and _after(recording, site, t)
         ]
-        if judged.strength in (0, 1) and proven:
-            judged.strength = 2
+        sure = any(found[t].strength >= 3 for t in proven)
+        if proven and 0 <= judged.strength < (2 if sure else 1.2):
+            judged.strength = 2 if sure else 1.2
             judged.reason = "what follows from it is right"
     return found
 
@@ -60,11 +64,17 @@ def _judge_site(recording: Recording, adjoints: Adjoints, judged: Judged) -> Non
     site = recording.site(judged.site)
     events = recording.by_site[judged.site]
     strengths, match = [], None
-    for event in events[:: max(1, len(events) // 4)]:
-        worth = 3
+    some = events[:: max(1, len(events) // TURNS)]
+    for event in [*some, *events[-1:]]:
+        worth = 3.0
         for array in event.arrays:
             if not array.size or not np.any(array):
                 worth = min(worth, 1)
+                continue
+            label = _forward_value(recording, array, site.target)
+            if label is not None:
+                judged.reason = f"the value of {label}"
+                worth = min(worth, 3 if label == _last_name(site.target) else 1)
                 continue
             one = adjoints.match(array, site.target)
             match = match or one
@@ -75,14 +85,44 @@ def _judge_site(recording: Recording, adjoints: Adjoints, judged: Judged) -> Non
             else:
                 before = _seen_before(recording, event, array)
                 judged.idle |= before is not None and before == site.target != ""
-                if judged.idle or (before is not None and not names_fit(site.target, one.label)):
+                fits = names_fit(site.target, one.label)
+                if not fits and adjoints.named(site.target):
+                    worth = 0  # it is not the cotangent that its name promises
+                    break
+                if judged.idle or one.partial or (before is not None and not fits):
                     worth = min(worth, 1)
+                elif not fits:
+                    worth = min(worth, 1.5)
         strengths.append(worth)
         if worth == 0:
             break
     judged.strength, judged.match = min(strengths, default=0), match
     if match is not None and judged.strength:
         judged.reason = match.what
+
+
+def _last_name(target: str) -> str:
+    return target.split(".")[-1].split("[")[-1].strip("'\"]")
+
+
+def _forward_value(recording: Recording, array: np.ndarray, target: str) -> str | None:
+    """The name of the forward value that equals `array`, the target's own name if that is one."""
+    if array.size < 2:
+        return None
+    if not recording.known:
+        for event in recording.forward:
+            for a in event.arrays:
+                if a.size > 1:
+                    recording.known.setdefault(a.shape, []).append((a, event.site))
+    found = None
+    for a, number in recording.known.get(array.shape, ()):
+        if np.array_equal(a, array):
+            site = recording.site(number)
+            name = _last_name(site.target or (ast.unparse(site.node) if isinstance(site.node, ast.expr) else ""))
+            if name == _last_name(target):
+                return name
+            found = found or name
+    return found
 
 
 def _seen_before(recording: Recording, event: Any, array: np.ndarray) -> str | None:
