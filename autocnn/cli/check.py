@@ -29,6 +29,13 @@ def check(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the arrays and of the directions.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not look for the wrong statement in the source.")
+    ] = False,
+    fix_diff: Annotated[
+        Path | None,
+        typer.Option(help="Write the verified edit here, as a patch for git apply."),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Write a figure of the worst leaf here (.png, .svg, .pdf).")
     ] = None,
@@ -54,15 +61,25 @@ def check(
         with contextlib.redirect_stdout(
             sys.stderr
         ):  # what the file prints; stdout carries the report alone
-            report = _run(target, shape or [], seed)
+            report = _run(target, shape or [], seed, quick)
         if plot:
             _draw(report, plot)
     except ValueError as error:
         lines = str(error).splitlines()
         typer.echo(f"autocnn check: {lines[0] if lines else type(error).__name__}", err=True)
         raise typer.Exit(2) from error
-    typer.echo(report.to_json() if json else str(report))
+    if fix_diff and report.fix:
+        fix_diff.write_text(report.fix.diff, newline="")
+    elif fix_diff:
+        typer.echo(f"autocnn check: there is no verified edit, {fix_diff} is not written", err=True)
+    typer.echo(report.to_json() if json else _shown(report))
     raise typer.Exit(0 if report.ok else 1)
+
+
+def _shown(report: gradcheck.Report) -> str:
+    """The report, then the source around the wrong statement and the edit as a diff."""
+    parts = [str(report), report.excerpt(), report.fix.diff if report.fix else ""]
+    return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
 
 def _must_be_drawable(path: Path) -> None:
@@ -78,7 +95,7 @@ def _draw(report: gradcheck.Report, path: Path) -> None:
     overview(report).savefig(path)
 
 
-def _run(target: str, shapes: list[str], seed: int) -> gradcheck.Report:
+def _run(target: str, shapes: list[str], seed: int, quick: bool) -> gradcheck.Report:
     path, colon, name = target.rpartition(":")
     if not colon or not name.isidentifier():
         raise ValueError(f"{target!r} is not FILE.py:NAME, for example layers.py:conv")
@@ -88,13 +105,13 @@ def _run(target: str, shapes: list[str], seed: int) -> gradcheck.Report:
     if not given:
         given = _default_arrays(module, name, found[0], seed)
     if kind == "object":
-        return _check_object(found[0], name, given, seed)
+        return _check_object(found[0], name, given, seed, quick)
     _must_fit(found[0], name, given, target)
     if kind == "pair":
-        return gradcheck.check_pair(*found, seed=seed, **given)
+        return gradcheck.check_pair(*found, seed=seed, quick=quick, **given)
     if kind == "vjp":
-        return gradcheck.check_vjp(*found, *_ordered(found[0], given), seed=seed)
-    return gradcheck.check(found[0], seed=seed, **given)
+        return gradcheck.check_vjp(*found, *_ordered(found[0], given), seed=seed, quick=quick)
+    return gradcheck.check(found[0], seed=seed, quick=quick, **given)
 
 
 def _load(path: Path):
@@ -243,7 +260,9 @@ def _ordered(function, given: dict[str, Any]) -> list[Any]:
     return [given[n] for n in names if n in given]
 
 
-def _check_object(value, name: str, given: dict[str, Any], seed: int) -> gradcheck.Report:
+def _check_object(
+    value, name: str, given: dict[str, Any], seed: int, quick: bool
+) -> gradcheck.Report:
     """A class is constructed without arguments, or by the `layer` entry of NAME_inputs."""
     layer = given.pop("layer", None)
     if layer is None and inspect.isclass(value):
@@ -257,4 +276,4 @@ def _check_object(value, name: str, given: dict[str, Any], seed: int) -> gradche
     first = next((n for n in ("x", "inputs", "input", *given) if n in given), None)
     if first is None:
         raise ValueError(f"{name}.forward needs an array: --shape x=3,4")
-    return gradcheck.check_object(layer, given.pop(first), seed=seed, **given)
+    return gradcheck.check_object(layer, given.pop(first), seed=seed, quick=quick, **given)

@@ -55,6 +55,7 @@ def check(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    quick: bool = False,
     **arrays: Any,
 ) -> Report:
     """Check f(**arrays) -> (y, backward), where backward(dy) -> {name: gradient} (or a tuple, or
@@ -76,7 +77,7 @@ def check(
     problem = framework_problem(f, arrays, wrt)
     if problem is None and inspect.ismethod(f) and not isinstance(f.__self__, type):
         problem = _method_problem(f, arrays, wrt)
-    return examine(problem or adapters.closure(f, arrays, wrt), seed, surrogate)
+    return examine(problem or adapters.closure(f, arrays, wrt), seed, surrogate, quick)
 
 
 def _method_problem(f: Callable, arrays: dict[str, Any], wrt: Names) -> Problem | None:
@@ -126,6 +127,7 @@ def check_pair(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    quick: bool = False,
     **arrays: Any,
 ) -> Report:
     """Check forward(**arrays) -> (y, cache) with backward(dy, cache) -> gradients (tuple in
@@ -140,7 +142,7 @@ def check_pair(
     if positional:
         call = "check_pair(forward, backward, x=..., w=...)"
         raise ValueError(f"check_pair takes arrays by name: {call}")
-    return examine(adapters.pair(forward, backward, arrays, wrt), seed, surrogate)
+    return examine(adapters.pair(forward, backward, arrays, wrt), seed, surrogate, quick)
 
 
 def check_vjp(
@@ -151,6 +153,7 @@ def check_vjp(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    quick: bool = False,
 ) -> Report:
     """Check fun(*args) -> y with vjp(dy, *args) -> gradients of the float arguments, in order.
 
@@ -159,7 +162,7 @@ def check_vjp(
     from autocnn.gradcheck import adapters
     from autocnn.gradcheck.examine import examine
 
-    return examine(adapters.vjp(fun, vjp, args, wrt), seed, surrogate)
+    return examine(adapters.vjp(fun, vjp, args, wrt), seed, surrogate, quick)
 
 
 def check_object(
@@ -170,6 +173,7 @@ def check_object(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    quick: bool = False,
     **others: Any,
 ) -> Report:
     """Check layer.forward(x, *more, **others) -> y with layer.backward(dy) -> dx, and the
@@ -184,7 +188,7 @@ def check_object(
     from autocnn.gradcheck.examine import examine
 
     inputs = more if x is None else (x, *more)
-    return examine(adapters.instance(layer, inputs, others, wrt), seed, surrogate)
+    return examine(adapters.instance(layer, inputs, others, wrt), seed, surrogate, quick)
 
 
 def check_tape(
@@ -195,6 +199,7 @@ def check_tape(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    quick: bool = False,
     **arrays: Any,
 ) -> Report:
     """Check a function of a tape's nodes: y = f(x=wrap(x)); y.backward() fills wrap(x).grad.
@@ -205,7 +210,7 @@ def check_tape(
     from autocnn.gradcheck import adapters
     from autocnn.gradcheck.examine import examine
 
-    return examine(adapters.tape(f, wrap, arrays, wrt), seed, surrogate)
+    return examine(adapters.tape(f, wrap, arrays, wrt), seed, surrogate, quick)
 
 
 def check_layer(layer: Any, shape: tuple[int, ...], /, **options: Any) -> Report:

@@ -17,6 +17,7 @@ from autocnn.gradcheck.outputs import argument_of
 from autocnn.gradcheck.point import LeafAt, Point
 from autocnn.gradcheck.problem import CallError, Problem, observe
 from autocnn.gradcheck.report import Cause, Leaf, Report
+from autocnn.gradcheck.source.attach import attach
 from autocnn.gradcheck.state import Memory
 from autocnn.gradcheck.verdict import probe
 from autocnn.gradcheck.witnesses import choose
@@ -41,13 +42,18 @@ class _Progress:
 
 @np.errstate(all="ignore")  # inf and nan are looked for and reported, not warned about
 def examine(
-    problem: Problem, seed: int = 0, surrogate: bool = False, name_causes: bool = True
+    problem: Problem,
+    seed: int = 0,
+    surrogate: bool = False,
+    quick: bool = False,
+    name_causes: bool = True,
 ) -> Report:
     """Check every leaf of a problem; the report is complete whatever is wrong with the backward
     pass.
 
     `surrogate` says that gradients of flat functions are not meant to be their derivatives;
-    `name_causes=False` leaves wrong gradients without a cause, which is quicker. Raises
+    `quick` leaves out the search for the wrong statement; `name_causes=False` leaves wrong
+    gradients without a cause and a statement, which is quicker still. Raises
     CallError (a ValueError) when the function cannot be called at all, or returns nothing that has
     a gradient.
     """
@@ -55,7 +61,7 @@ def examine(
     memory = Memory(problem.functions)
     with random_streams.keep():
         try:
-            report = _examine(problem, memory, seed, surrogate, name_causes)
+            report = _examine(problem, memory, seed, surrogate, quick, name_causes)
         finally:
             if memory.changed():
                 memory.restore()
@@ -64,7 +70,7 @@ def examine(
 
 
 def _examine(
-    problem: Problem, memory: Memory, seed: int, surrogate: bool, name_causes: bool
+    problem: Problem, memory: Memory, seed: int, surrogate: bool, quick: bool, name_causes: bool
 ) -> Report:
     rng = np.random.default_rng(seed)
     problem, first = observe(problem)
@@ -88,6 +94,8 @@ def _examine(
     report.notes += [hint] if hint else []
     if progress.wrong and name_causes:
         _say_why(point, progress, found.nonlinear, seed)
+        if not quick:
+            attach(report, problem, seed)
     _tidy(report)
     return report
 

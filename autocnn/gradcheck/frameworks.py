@@ -8,6 +8,7 @@ import numpy as np
 
 from autocnn.gradcheck.adapters.arguments import TARGETS
 from autocnn.gradcheck.problem import Problem, make_problem
+from autocnn.gradcheck.source.frameworks import jax_build, torch_build
 
 __all__ = ["framework_problem"]
 
@@ -71,7 +72,9 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
 
     label = getattr(f, "__name__", "torch function")
     optional = frozenset(n for n in plain if n.lower() in TARGETS)
-    return make_problem(label, call, plain, None, (), wrt, optional=optional)
+    tensor_names = {n for n, is_tensor in tensors.items() if is_tensor}
+    build = torch_build(f, tensor_names) if custom else None
+    return make_problem(label, call, plain, None, (), wrt, optional=optional, build=build)
 
 
 def _tensor(array: Any):
@@ -110,4 +113,5 @@ def _jax(f: Any, arrays: dict[str, Any], wrt: Any) -> Problem:
 
         return np.array(y), backward, dict
 
-    return make_problem(getattr(f, "__name__", "jax function"), call, plain, None, (), wrt)
+    label = getattr(f, "__name__", "jax function")
+    return make_problem(label, call, plain, None, (), wrt, build=jax_build(f))

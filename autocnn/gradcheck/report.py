@@ -3,10 +3,12 @@ it again.
 """
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from autocnn.gradcheck import report_html, report_text
+from autocnn.gradcheck.source.found import Fix, Place, Step
+from autocnn.gradcheck.source.show import excerpt
 from autocnn.text import strict_json
 
 __all__ = ["CODES", "Cause", "Entry", "Leaf", "Report"]
@@ -116,6 +118,12 @@ class Report:
     arrays: dict[str, tuple] = field(default_factory=dict, repr=False)
     #: float arrays of the object, closure or module that were found and not compared
     uncompared: list[str] = field(default_factory=list)
+    #: the statement that is wrong and the verified edit, where they were found; see
+    #: autocnn.gradcheck.source
+    place: Place | None = None
+    fix: Fix | None = None
+    #: every statement of the backward pass with its verdict
+    trail: list[Step] = field(default_factory=list)
     parameters: int = 0  # how many of the leaves were found in an object
     problem: Any = field(default=None, repr=False)
 
@@ -174,6 +182,9 @@ class Report:
             "parameters": self.parameters,
             "ruled_out": self.ruled_out,
             "reproduce": self.reproduce,
+            "place": self.place and asdict(self.place),
+            "fix": self.fix and asdict(self.fix),
+            "trail": [asdict(step) for step in self.trail],
         }
         return strict_json(data, indent)
 
@@ -182,5 +193,9 @@ class Report:
         it holds a warning; otherwise return the report.
         """
         if not self.ok or (warnings and self.warnings):
-            raise AssertionError(str(self))
+            raise AssertionError("\n\n".join(filter(None, (str(self), self.excerpt()))))
         return self
+
+    def excerpt(self) -> str:
+        """The source around the wrong statement, right statements ticked; empty without a place."""
+        return excerpt(self.place, self.trail, self.fix) if self.place else ""

@@ -9,6 +9,7 @@ from autocnn.gradcheck.report_text import (
     listed_notes,
     reproduce_text,
 )
+from autocnn.gradcheck.source.show import html_excerpt
 
 if TYPE_CHECKING:
     from autocnn.gradcheck.report import Report
@@ -28,6 +29,7 @@ def html(report: "Report") -> str:
         f'<div style="color:inherit;font-size:13px;line-height:1.45;border-left:4px solid '
         f'{_COLOURS[verdict]};padding:2px 0 2px 12px">',
         f'<div><b style="color:{_COLOURS[verdict]}">{escape(word)}</b> {escape(rest)}</div>',
+        html_excerpt(report.place, report.trail, report.fix),
         '<table style="border-collapse:collapse;border:0;margin:4px 0;color:inherit">',
     ]
     ranks = {"wrong": 0, "unresolved": 1, "agree": 2}

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from autocnn.gradcheck.source.show import place_lines
+
 if TYPE_CHECKING:
     from autocnn.gradcheck.report import Cause, Leaf, Report
 
@@ -83,6 +85,8 @@ def _which(report: "Report", agree: list[str]) -> str:
 def text(report: "Report", width: int) -> str:
     """The whole report, `width` columns wide."""
     lines = textwrap.wrap(headline(report), width, subsequent_indent="    ")
+    for line in place_lines(report.place, report.fix, len(report.leaves)):
+        lines += textwrap.wrap(line, width, subsequent_indent=" " * 12) or [line]
     shared = listed_notes(report)
     leaves = list(report.leaves.values())
     for leaf in [x for x in leaves if x.verdict == "wrong"]:

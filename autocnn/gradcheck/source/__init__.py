@@ -7,6 +7,6 @@ Candidate edits of the statements that remain are run, and shown only when every
 four points (`search`, `tryout`). The author's objects, modules and files are left as they are.
 """
 
-from autocnn.gradcheck.source.place import Finding, Fix, Place, Step, find_place
+from autocnn.gradcheck.source.found import Finding, Fix, Place, Step
 
-__all__ = ["Finding", "Fix", "Place", "Step", "find_place"]
+__all__ = ["Finding", "Fix", "Place", "Step"]

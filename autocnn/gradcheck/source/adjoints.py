@@ -132,9 +132,7 @@ class Adjoints:
                 again = self.along(event, k, second, ("again",))
                 if self._equal(again, float(np.sum(value * second)), size):
                     label = self.labels[event[:2]]
-                    return Match(
-                        True, f"the cotangent of {label}", label, self._one_of_many(event)
-                    )
+                    return Match(True, f"the cotangent of {label}", label, self._one_of_many(event))
         return self._partial(value, want, u, size) or self._reshaped(value, name, limit, size)
 
     def _exhausted(self, limit: int) -> bool:

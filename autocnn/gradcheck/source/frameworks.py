@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.lift import _PROXY
-from autocnn.gradcheck.problem import CallError, make_problem
-from autocnn.gradcheck.source.program import Program
+from autocnn.gradcheck.problem import CallError
 
-__all__ = ["jax", "jax_on_numpy", "torch"]
+__all__ = ["jax_build", "torch_build"]
 
 
 class _Context:
@@ -31,11 +30,9 @@ class _Context:
     mark_dirty = mark_non_differentiable = set_materialize_grads = save_for_forward = _nothing
 
 
-def torch(function: Any, **arrays: Any) -> Program:
-    """A torch.autograd.Function, its arguments in order."""
+def torch_build(function: Any, tensors: set[str]) -> Callable:
+    """`build` of a torch.autograd.Function; `tensors` are the arguments that become tensors."""
     library = sys.modules["torch"]
-    tensors = {n for n, a in arrays.items() if isinstance(a, library.Tensor | np.ndarray)}
-    plain = {n: a.detach().numpy() if hasattr(a, "detach") else a for n, a in arrays.items()}
     split = function.setup_context is not library.autograd.Function.setup_context
 
     def build(transform: Callable) -> Callable:
@@ -66,13 +63,15 @@ def torch(function: Any, **arrays: Any) -> Program:
 
         return call
 
-    return Program(make_problem(function.__name__, build(_same), plain), build)
+    return build
 
 
-def jax(function: Any, **arrays: Any) -> Program:
-    """A jax.custom_vjp function without static arguments."""
-    forward, backward = function.fwd, function.bwd
-    plain = {n: np.array(a) if hasattr(a, "at") else a for n, a in arrays.items()}
+def jax_build(function: Any) -> Callable | None:
+    """`build` of a jax.custom_vjp function without static arguments, run on NumPy; None for
+    another function."""
+    forward, backward = getattr(function, "fwd", None), getattr(function, "bwd", None)
+    if forward is None or backward is None or getattr(function, "nondiff_argnums", ()):
+        return None
 
     def build(transform: Callable) -> Callable:
         def call(arguments: dict[str, Any]) -> tuple:
@@ -86,11 +85,8 @@ def jax(function: Any, **arrays: Any) -> Program:
 
         return call
 
-    return Program(make_problem(function.__name__, build(_same), plain), build, jax_on_numpy())
-
-
-def _same(function: Any) -> Any:
-    return function
+    build.modules = jax_on_numpy()
+    return build
 
 
 def jax_on_numpy() -> dict[int, Any]:

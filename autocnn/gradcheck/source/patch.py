@@ -4,12 +4,13 @@ written."""
 import ast
 import difflib
 import io
+import pathlib
 import tokenize
 from typing import Any, NamedTuple
 
 from autocnn.gradcheck.source.code import Page
 
-__all__ = ["Patch", "diff", "exchange", "one_line", "patch_expression", "patch_text"]
+__all__ = ["Patch", "diff", "exchange", "one_line", "patch_expression", "patch_text", "shown_path"]
 
 
 class Patch(NamedTuple):
@@ -161,12 +162,30 @@ def one_line(text: str) -> str:
     return " ".join(row.strip() for row in rows if row.strip())
 
 
+def shown_path(filename: str) -> str:
+    """A file's path as a patch names it: from the working folder where the file lies below it."""
+    path = pathlib.Path(filename)
+    try:
+        return path.resolve().relative_to(pathlib.Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return path.name
+
+
 def diff(page: Page, text: str, name: str) -> str:
-    """A unified diff that `git apply` takes."""
-    old = page.text.splitlines(keepends=True)
-    new = text.splitlines(keepends=True)
-    lines = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}")
-    out = []
-    for line in lines:
-        out.append(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n")
-    return "".join(out)
+    """A unified diff that `git apply` takes, with the ends of lines that the file has."""
+    try:
+        raw = pathlib.Path(page.name).read_bytes()
+    except OSError:
+        raw = page.text.encode()
+    end = "\r\n" if b"\r\n" in raw else "\n"
+    bare = not raw.endswith(b"\n") and text.endswith("\n")
+    old, new = (
+        [row + end for row in (t[:-1] if bare else t).removesuffix("\n").split("\n")]
+        for t in (page.text, text)
+    )
+    if bare:
+        old[-1], new[-1] = old[-1].removesuffix(end), new[-1].removesuffix(end)
+    rows = []
+    for row in difflib.unified_diff(old, new, f"a/{name}", f"b/{name}"):
+        rows.append(row if row.endswith("\n") else row + "\n\\ No newline at end of file\n")
+    return "".join(rows)

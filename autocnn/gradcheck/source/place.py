@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.source.adjoints import Adjoints
-from autocnn.gradcheck.source.patch import diff, one_line
+from autocnn.gradcheck.source.found import Finding, Fix, Place, Step
+from autocnn.gradcheck.source.patch import diff, one_line, shown_path
 from autocnn.gradcheck.source.program import Program
 from autocnn.gradcheck.source.recording import Recording, record
 from autocnn.gradcheck.source.repair import Repair, repair
@@ -20,59 +21,7 @@ from autocnn.gradcheck.source.statements import parents_of, statement_edits
 from autocnn.gradcheck.source.trail import Judged, judge
 from autocnn.gradcheck.source.tryout import Trials
 
-__all__ = ["Finding", "Fix", "Place", "Step", "find_place"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One statement of the backward pass. `verdict` is "right", "wrong", "follows" (from a wrong
-    one) or "not compared"; `reason` says how that is known."""
-
-    file: str
-    line: int
-    text: str
-    variable: str
-    verdict: str
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Fix:
-    """A verified edit: `before` and `after` are the statement's text, one line each; `diff` is a
-    patch of the file. `others` are further edits that would do."""
-
-    file: str
-    line: int
-    before: str
-    after: str
-    diff: str = ""
-    points: int = 4
-    others: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Place:
-    """The statement that is wrong: its file, line, text and variable. `suspects` are the other
-    statements that could be to blame, best first; `columns` frame the wrong expression."""
-
-    file: str
-    line: int
-    text: str
-    variable: str
-    why: str
-    suspects: tuple[Step, ...] = ()
-    columns: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the source says about a wrong backward pass; `note` where it says nothing."""
-
-    place: Place | None = None
-    fix: Fix | None = None
-    trail: tuple[Step, ...] = ()
-    note: str = ""
-    seconds: float = 0.0
+__all__ = ["find_place"]
 
 
 @dataclass(eq=False)
@@ -353,11 +302,10 @@ class _Search:
             if f.patch.text != best.patch.text
         )
         page = best.site.unit.page
-        name = page.name.rsplit("/", 1)[-1]
         shown = tuple(dict.fromkeys(f"line {line}: {after}" for _, line, after in others))
         return Fix(
             page.name, best.patch.line, best.patch.before, best.patch.after,
-            diff(page, best.patch.text, name), 1 + len(self.trials.other_points()), shown[:3],
+            diff(page, best.patch.text, shown_path(page.name)), 1 + len(self.trials.other_points()), shown[:3],
         )  # fmt: skip
 
     def _step(self, statement: Any, where: Any, verdict: str, reason: str) -> Step:

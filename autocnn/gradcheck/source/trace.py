@@ -84,6 +84,8 @@ class Tracer:
         """Called with the array that a statement has written into."""
         new = self.tap(site, value)
         if new is not value and isinstance(value, np.ndarray):
+            if np.iscomplexobj(new) and not np.iscomplexobj(value):
+                raise TypeError("a buffer of real numbers cannot hold an imaginary step")
             value[...] = new
             return value
         if new is not value and hasattr(value, "copy_"):

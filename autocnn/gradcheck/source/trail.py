@@ -118,7 +118,9 @@ def _forward_value(recording: Recording, array: np.ndarray, target: str) -> str 
     for a, number in recording.known.get(array.shape, ()):
         if np.array_equal(a, array):
             site = recording.site(number)
-            name = _last_name(site.target or (ast.unparse(site.node) if isinstance(site.node, ast.expr) else ""))
+            name = _last_name(
+                site.target or (ast.unparse(site.node) if isinstance(site.node, ast.expr) else "")
+            )
             if name == _last_name(target):
                 return name
             found = found or name

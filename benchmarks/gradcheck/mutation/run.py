@@ -21,8 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.source import frameworks, program
-from autocnn.gradcheck.source.place import Finding, find_place
+from autocnn.gradcheck import adapters
+from autocnn.gradcheck.frameworks import framework_problem
+from autocnn.gradcheck.source.attach import program_of
+from autocnn.gradcheck.source.found import Finding
+from autocnn.gradcheck.source.place import find_place
+from autocnn.gradcheck.source.program import Program
 from benchmarks.gradcheck.mutation.mutator import Mutant, mutants
 
 HERE = pathlib.Path(__file__).parent / "layers"
@@ -90,18 +94,21 @@ def load(name: str, path: pathlib.Path) -> Any:
     return module
 
 
-def build(kind: str, functions: tuple, arrays: dict[str, Any]) -> program.Program:
+def build(kind: str, functions: tuple, arrays: dict[str, Any]) -> Program:
     """The program of a case."""
     if kind == "object":
         others = dict(arrays)
-        return program.instance(functions[0](), others.pop("x"), **others)
-    if kind == "vjp":
-        return program.vjp(*functions, *arrays.values())
-    home = frameworks if kind in ("torch", "jax") else program
-    return getattr(home, kind)(*functions, **arrays)
+        problem = adapters.instance(functions[0](), (others.pop("x"),), others)
+    elif kind == "vjp":
+        problem = adapters.vjp(*functions, tuple(arrays.values()))
+    elif kind == "pair":
+        problem = adapters.pair(*functions, arrays)
+    else:
+        problem = framework_problem(functions[0], arrays) or adapters.closure(functions[0], arrays)
+    return program_of(problem)
 
 
-def gradients(made: program.Program) -> dict[str, np.ndarray]:
+def gradients(made: Program) -> dict[str, np.ndarray]:
     """The gradients at the case's own values for a fixed cotangent."""
     from autocnn.gradcheck.problem import run
 

@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from autocnn.gradcheck.source import find_place, program
+from autocnn.gradcheck.source import program
+from autocnn.gradcheck.source.place import find_place
 
 
 def line_of(function, text):
