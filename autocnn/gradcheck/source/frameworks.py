@@ -70,7 +70,7 @@ def jax_build(function: Any) -> Callable | None:
     """`build` of a jax.custom_vjp function without static arguments, run on NumPy; None for
     another function."""
     forward, backward = getattr(function, "fwd", None), getattr(function, "bwd", None)
-    if forward is None or backward is None or getattr(function, "nondiff_argnums", ()):
+    if forward is None or backward is None or getattr(function, "nondiff_argnums", None):
         return None
 
     def build(transform: Callable) -> Callable:
@@ -85,7 +85,7 @@ def jax_build(function: Any) -> Callable | None:
 
         return call
 
-    build.modules = jax_on_numpy()
+    setattr(build, "modules", jax_on_numpy())  # noqa: B010 - functions have no such field
     return build
 
 

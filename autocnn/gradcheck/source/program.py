@@ -42,4 +42,5 @@ def instance(layer: Any, x: np.ndarray, **others: Any) -> Program:
 
 
 def _program(problem: Problem) -> Program:
+    assert problem.build is not None
     return Program(problem, problem.build)
