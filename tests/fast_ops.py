@@ -17,7 +17,9 @@ from autocnn.ops import __all__  # noqa: F401
 
 @lru_cache(maxsize=256)
 def _word(word, *arguments):
-    """Return the forward function of a word with these arguments; kept, since a network's ops are few."""
+    """Return the forward function of a word with these arguments; kept, since a network's ops are
+    few.
+    """
     return getattr(words, word)(*arguments).forward
 
 
@@ -107,7 +109,9 @@ def linear(x, weight, bias=None):
 def batch_norm(
     x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
 ):
-    """Normalise each channel by the batch's statistics or the running ones: ``autocnn.ops.batch_norm``."""
+    """Normalise each channel by the batch's statistics or the running ones:
+    ``autocnn.ops.batch_norm``.
+    """
     return batch_norm_and_statistics(
         x, running_mean, running_var, weight, bias, training, momentum, eps
     )[0]
@@ -128,7 +132,9 @@ def batch_norm_and_statistics(
 
 
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
-    """Divide each number by its neighbours' strength across channels: ``autocnn.ops.local_response_norm``."""
+    """Divide each number by its neighbours' strength across channels:
+    ``autocnn.ops.local_response_norm``.
+    """
     if len(x.shape) < 2:
         return plain.local_response_norm(x, size, alpha, beta, k)
     return _word("local_response_norm", size, alpha, beta, k)({}, {}, x, False, None)[0]

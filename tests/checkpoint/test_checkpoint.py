@@ -293,7 +293,7 @@ def test_every_wrong_tensor_is_named(tmp_path):
 
 
 # --- torch itself
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def twin(name, width, classes):
@@ -445,7 +445,7 @@ def test_weights_of_torch_give_the_logits_and_gradients_of_torch(name, size, nn,
 
 
 def close(a, b, name, least=0.0):
-    """Compare to nine digits; ``least`` is the smallest scale, for gradients that vanish exactly."""
+    """Compare to nine digits; ``least`` is the smallest scale, for gradients that vanish."""
     assert np.abs(a - b).max() <= 1e-9 * max(np.abs(b).max(), least), name
 
 

@@ -129,9 +129,10 @@ def test_the_best_parameters_are_used_unless_the_last_are_asked_for(trained, pic
         return before, after
 
     same = pictures[0] / "same.png"
-    assert found("predict", same)[0]["predictions"] == json.loads(
-        autocnn("predict", trained["tiny-cnn"], same, "--json").stdout
-    )["predictions"]  # fmt: skip
+    assert (
+        found("predict", same)[0]["predictions"]
+        == json.loads(autocnn("predict", trained["tiny-cnn"], same, "--json").stdout)["predictions"]
+    )
     found("trace", same)
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
@@ -335,13 +336,21 @@ def test_summary():
     assert about["shape"] == [3, 224, 224]
     assert about["total"] == {"parameters": 25557032, "multiply_adds": 4089184256}
     assert about["layers"][0] == {
-        "layer": "conv1", "output_shape": [64, 112, 112], "parameters": 9408, "multiply_adds": 118013952,
-    }  # fmt: skip
+        "layer": "conv1",
+        "output_shape": [64, 112, 112],
+        "parameters": 9408,
+        "multiply_adds": 118013952,
+    }
     text = autocnn("summary", "vgg16", "--shape", "3,224,224").stdout
     assert "138,357,544" in text and text.startswith("vgg16, images of 3x224x224\n\nlayer")
     for name, parameters in {
-        "tiny-cnn": 114, "tiny-mlp": 1227, "lenet5": 61706, "lenet5-1998": 60000, "alexnet": 60965224, "alexnet-2014": 61100840,
-    }.items():  # fmt: skip
+        "tiny-cnn": 114,
+        "tiny-mlp": 1227,
+        "lenet5": 61706,
+        "lenet5-1998": 60000,
+        "alexnet": 60965224,
+        "alexnet-2014": 61100840,
+    }.items():
         assert (
             json.loads(autocnn("summary", name, "--json").stdout)["total"]["parameters"]
             == parameters

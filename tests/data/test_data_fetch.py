@@ -214,7 +214,8 @@ def test_when_nothing_works_it_says_what_was_tried(cache):
         "fashion-mnist could not be fetched. Tried:",
         "  scikit-learn (fetch_openml 'Fashion-MNIST'): Name or service not known",
         "  apt-get download dataset-fashion-mnist: apt-get is not installed",
-        f"To do it by hand, put {', '.join(FILES)} (or .gz) into {cache / 'fashion-mnist'}, or set AUTOCNN_DATA "
+        f"To do it by hand, put {', '.join(FILES)} (or .gz) into {cache / 'fashion-mnist'}, "
+        "or set AUTOCNN_DATA "
         "to their folder.",
     ]
 
@@ -286,7 +287,8 @@ def test_the_listing_as_json(cache):
     about = json.loads(terminal("list", "--json").stdout)
     assert about == json.loads(terminal("--json").stdout)
     found = {row["name"]: row for row in about["data"]}
-    assert [found["mnist"][k] for k in ("found", "training", "validation", "shape", "classes", "folder")] == [
+    keys = ("found", "training", "validation", "shape", "classes", "folder")
+    assert [found["mnist"][key] for key in keys] == [
         True, 12, 10, [1, 28, 28], 10, str(cache / "mnist"),
     ]  # fmt: skip
     assert (

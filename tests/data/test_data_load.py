@@ -317,7 +317,8 @@ def test_digits_without_scikit_learn(monkeypatch):
 
 
 def test_importing_the_data_loads_no_optional_library():
-    code = "import sys, autocnn.data; print({'sklearn', 'pandas', 'typer', 'pickle5', 'torch'} & set(sys.modules))"
+    absent = {"sklearn", "pandas", "typer", "pickle5", "torch"}
+    code = f"import sys, autocnn.data; print({absent!r} & set(sys.modules))"
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, env=os.environ

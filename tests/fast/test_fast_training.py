@@ -75,9 +75,11 @@ def test_bad_settings_are_named(variable, value, says):
 
 def test_settings_are_read_from_the_environment():
     code = (
-        "from autocnn import fast; import sys, numpy; from threadpoolctl import threadpool_info; assert fast.threads() == 1;"
+        "from autocnn import fast; import sys, numpy; from threadpoolctl import threadpool_info;"
+        "assert fast.threads() == 1;"
         "print({i['num_threads'] for i in threadpool_info() if i['user_api'] == 'blas'});"
-        "m = fast.conv(2, 3); m.apply(m.init(0, (1, 400, 400))[1], {}, numpy.ones((1, 1, 400, 400))); print('numba' in sys.modules)"
+        "m = fast.conv(2, 3); _, params, _ = m.init(0, (1, 400, 400));"
+        "m.apply(params, {}, numpy.ones((1, 1, 400, 400))); print('numba' in sys.modules)"
     )
     env = os.environ | {"AUTOCNN_THREADS": "1", "AUTOCNN_KERNELS": "numpy"}
     done = subprocess.run(
@@ -87,7 +89,8 @@ def test_settings_are_read_from_the_environment():
 
 
 def test_importing_the_vocabulary_loads_neither_numba_nor_torch():
-    code = "import sys, autocnn.fast; print(sorted({'numba', 'torch', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    absent = {"numba", "torch", "scipy", "matplotlib"}
+    code = f"import sys, autocnn.fast; print(sorted({absent!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -143,7 +146,8 @@ from autocnn import fast
 fast.threads(2)
 model = ac.models.lenet5(nn=fast)
 _, params, state = model.init(0, (1, 28, 28), "float32")
-x, labels = np.random.default_rng(0).normal(size=(32, 1, 28, 28)).astype("float32"), np.arange(32) % 10
+x = np.random.default_rng(0).normal(size=(32, 1, 28, 28)).astype("float32")
+labels = np.arange(32) % 10
 def loss():
     return float(model.loss_and_grad(params, state, (x, labels))[0])
 first = loss()
@@ -177,7 +181,9 @@ def test_two_callers_at_a_time_get_the_same_bits():
         NETWORK
         + """
 found = []
-callers = [threading.Thread(target=lambda: found.extend(loss() for _ in range(20))) for _ in range(3)]
+def call():
+    found.extend(loss() for _ in range(20))
+callers = [threading.Thread(target=call) for _ in range(3)]
 for caller in callers:
     caller.start()
 for caller in callers:
@@ -306,7 +312,7 @@ def test_who_works_alone_has_one_thread_and_others_keep_theirs(two_threads):
 
 def test_without_numbas_compiler_numpy_computes():
     pytest.importorskip("numba")
-    code = "from autocnn import fast; import autocnn as ac; print(ac.fast.kernels.kernels_for(2**20).__name__)"
+    code = "from autocnn.fast import kernels; print(kernels.kernels_for(2**20).__name__)"
     done = python(code, NUMBA_DISABLE_JIT="1", AUTOCNN_KERNELS=None)
     assert (done.stdout, done.stderr) == ("autocnn.fast.kernels.numpy\n", "")
     done = python(code, NUMBA_DISABLE_JIT="1", AUTOCNN_KERNELS="numba")

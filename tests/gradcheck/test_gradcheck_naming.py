@@ -289,7 +289,13 @@ def absolute_error_without_sign(x, t):
 CONV = {"x": (3, 2, 9), "w": (5, 2, 4)}
 CASES = [
     ("assign", conv1d, CONV, {"wrong": "assign"}, {"overwritten"}),
-    ("stride", conv1d, CONV, {"wrong": "stride", "stride": 2}, {"permuted", "shifted", "wrong-operand"}),
+    (
+        "stride",
+        conv1d,
+        CONV,
+        {"wrong": "stride", "stride": 2},
+        {"permuted", "shifted", "wrong-operand"},
+    ),
     ("kernel flipped", conv1d, CONV, {"wrong": "flipped"}, {"wrong-operand", "flipped"}),
     ("last filter only", conv1d, CONV, {"wrong": "filters"}, {"partial"}),
     ("last window lost", conv1d, CONV, {"wrong": "edge"}, {"partial"}),
@@ -298,7 +304,13 @@ CASES = [
     ("minus", conv1d, CONV, {"wrong": "minus"}, {"sign"}),
     ("over channels", conv1d, CONV, {"wrong": "C"}, {"scale"}),
     ("group 0", grouped, {"x": (4, 6), "w": (9, 2)}, {}, {"group", "wrong-operand"}),
-    ("softplus", elementwise(softplus, lambda x: 1 / (1 + np.exp(x))), {"x": (5, 7)}, {}, {"wrong-operand"}),
+    (
+        "softplus",
+        elementwise(softplus, lambda x: 1 / (1 + np.exp(x))),
+        {"x": (5, 7)},
+        {},
+        {"wrong-operand"},
+    ),
     ("leaky", elementwise(leaky, lambda x: np.where(x > 0, 1, 0.01)), {"x": (5, 7)}, {}, {"mask"}),
     ("arctan", elementwise(np.arctan, lambda x: 1 + x * x), {"x": (5, 7)}, {}, {"wrong-operand"}),
     ("cos sign", elementwise(np.cos, np.sin), {"x": (5, 7)}, {}, {"sign"}),
@@ -309,9 +321,21 @@ CASES = [
     ("upsample", upsampled, {"x": (3, 5)}, {}, {"partial"}),
     ("bptt", recurrent_without_time, {"x": (5, 3, 4), "w": (4, 4)}, {}, {"missing-path"}),
     ("residual alpha", scaled_residual, {"x": (5, 4), "w": (4, 4)}, {}, {"scale"}),
-    ("layer norm scale", layer_norm_without_scale, {"x": (5, 7), "scale": (7,)}, {}, {"axis-scale"}),
+    (
+        "layer norm scale",
+        layer_norm_without_scale,
+        {"x": (5, 7), "scale": (7,)},
+        {},
+        {"axis-scale"},
+    ),
     ("norm", norm_not_divided, {"x": (5, 4)}, {}, {"axis-scale"}),
-    ("attention v", attention_values_not_transposed, {"p": (5, 5), "v": (5, 3)}, {}, {"transposed", "wrong-operand"}),
+    (
+        "attention v",
+        attention_values_not_transposed,
+        {"p": (5, 5), "v": (5, 3)},
+        {},
+        {"transposed", "wrong-operand"},
+    ),
     ("fortran", fortran_order, {"x": (4, 3, 5), "w": (15, 2)}, {}, {"permuted"}),
     ("prelu", prelu_slope_everywhere, {"x": (6, 4), "a": (4,)}, {}, {"mask"}),
     ("weights", weighted_loss, {"z": (5, 4), "weights": (5,)}, {}, {"axis-scale"}),
@@ -323,13 +347,37 @@ CASES = [
     ("satisfied rows", hinge_rows, {"a": (9, 4), "b": (9, 4), "w": (4,)}, {}, {"mask"}),
     ("a sum's term", two_terms, {"x": (5, 4)}, {}, {"missing-path"}),
     ("carry", highway_carry_missing, {"x": (5, 4), "w": (4, 4), "g": (5, 4)}, {}, {"missing-path"}),
-    ("slope inside", wrong_slope_before_a_product, {"x": (5, 4), "w": (4, 3)}, {}, {"wrong-operand"}),
+    (
+        "slope inside",
+        wrong_slope_before_a_product,
+        {"x": (5, 4), "w": (4, 3)},
+        {},
+        {"wrong-operand"},
+    ),
     ("reshape", reshaped_for_transposed, {"a": (3, 4, 5), "b": (3, 5, 4)}, {}, {"wrong-operand"}),
     ("stale matrix", stale_matrix, {"x": (5, 4), "w": (4, 3)}, {}, {"wrong-operand"}),
-    ("hidden slope", perceptron, {"x": (5, 4), "w": (4, 3), "v": (3, 2)}, {"wrong": "slope"}, {"wrong-operand"}),
-    ("hidden operand", perceptron, {"x": (5, 4), "w": (4, 3), "v": (3, 2)}, {"wrong": "operand"}, {"wrong-operand"}),
-    ("sign forgotten", absolute_error_without_sign, {"x": (5, 4), "t": (5, 4)}, {}, {"wrong-operand"}),
-]  # fmt: skip
+    (
+        "hidden slope",
+        perceptron,
+        {"x": (5, 4), "w": (4, 3), "v": (3, 2)},
+        {"wrong": "slope"},
+        {"wrong-operand"},
+    ),
+    (
+        "hidden operand",
+        perceptron,
+        {"x": (5, 4), "w": (4, 3), "v": (3, 2)},
+        {"wrong": "operand"},
+        {"wrong-operand"},
+    ),
+    (
+        "sign forgotten",
+        absolute_error_without_sign,
+        {"x": (5, 4), "t": (5, 4)},
+        {},
+        {"wrong-operand"},
+    ),
+]
 
 
 @pytest.mark.parametrize(

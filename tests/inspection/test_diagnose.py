@@ -163,7 +163,8 @@ def test_training_names_step_and_layer(patterns, nn):
 
     words = told(lambda: ac.train(params, patterns, model=model, epochs=3, augment=spoil))
     assert re.match(
-        r"the loss became (nan|inf) at epoch 2, step 13: layer 0 \(conv\) is the first whose output",
+        r"the loss became (nan|inf) at epoch 2, step 13: "
+        r"layer 0 \(conv\) is the first whose output",
         words,
     )
 
@@ -201,7 +202,8 @@ def test_parameters_that_overflow_by_the_update(patterns, nn):
     huge = optim.sgd(lambda step: 1e39 if step == 4 else 0.1)
     words = told(lambda: ac.train(params, patterns, model=model, optimizer=huge, epochs=1))
     assert re.match(
-        r"at epoch 1, step 5, params leaf '0.w' became -?inf: its gradient was finite, the update overflowed",
+        r"at epoch 1, step 5, params leaf '0.w' became -?inf: "
+        r"its gradient was finite, the update overflowed",
         words,
     )
     last = optim.sgd(
@@ -243,7 +245,8 @@ def test_gradients_that_are_not_finite(tiny, patterns, clipped):
     optimizer = optim.clip_by_global_norm(optim.sgd(0.1), 5.0) if clipped else optim.sgd(0.1)
     words = told(lambda: ac.train(tiny[1], patterns, model=model, optimizer=optimizer, epochs=2))
     assert words.startswith(
-        "at epoch 1, step 7, the gradient of params leaf '4.w' became nan, the first in the backward"
+        "at epoch 1, step 7, the gradient of params leaf '4.w' became nan, "
+        "the first in the backward"
     )
 
 

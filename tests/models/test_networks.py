@@ -208,11 +208,14 @@ def test_densenet121_is_the_published_one(nn):
 DENSE = "flatten dense relu dropout dense relu dropout dense"
 ORDER = {  # what shapes cannot show: the order of the layers
     "lenet5": "conv relu max_pool conv relu max_pool flatten dense relu dense relu dense",
-    "lenet5_1998": "conv scaled_tanh subsample scaled_tanh table_conv scaled_tanh subsample scaled_tanh conv scaled_tanh "
+    "lenet5_1998": "conv scaled_tanh subsample scaled_tanh "
+    "table_conv scaled_tanh subsample scaled_tanh conv scaled_tanh "
     "flatten dense scaled_tanh rbf",
-    "alexnet": "conv relu local_response_norm max_pool conv relu local_response_norm max_pool conv relu conv relu conv relu "
+    "alexnet": "conv relu local_response_norm max_pool conv relu local_response_norm max_pool "
+    "conv relu conv relu conv relu "
     f"max_pool {DENSE}",
-    "alexnet_2014": "conv relu max_pool conv relu max_pool conv relu conv relu conv relu max_pool flatten dropout dense relu "
+    "alexnet_2014": "conv relu max_pool conv relu max_pool conv relu conv relu conv relu max_pool "
+    "flatten dropout dense relu "
     "dropout dense relu dense",
     "vgg16": 2 * (2 * "conv relu " + "max_pool ") + 3 * (3 * "conv relu " + "max_pool ") + DENSE,
 }

@@ -33,7 +33,7 @@ def listed() -> list[str]:
 
 
 def functions(module):
-    """Yield (name, function, whether it is a method) for all that the module defines and exports."""
+    """Yield (name, function, whether it is a method) for all that the module exports."""
     exported = getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")])
     for name in exported:
         value = vars(module).get(name)

@@ -366,7 +366,8 @@ def test_the_command_reports_what_failed(command, tmp_path):
         (("tiny-gnn", "--grid", "filters=1"), "no network 'tiny-gnn'"),
         (
             ("tiny-cnn", "--grid", "filter=1:8"),
-            "autocnn: tiny-cnn has no option 'filter'; did you mean 'filters'? Its options: classes, filters",
+            "autocnn: tiny-cnn has no option 'filter'; did you mean 'filters'? "
+            "Its options: classes, filters",
         ),
         (
             ("tiny-cnn", "--grid", "widht=1:8"),
