@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from autocnn import models
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 
 __all__ = [
     "build_network",
@@ -57,7 +57,7 @@ def shape_of_row(d: int, given: Shape | None) -> Shape:
     if given is None:
         side = math.isqrt(d)
         return (1, side, side) if side * side == d else (1, 1, d)
-    shape = tuple(whole(n, "image_shape: each size") for n in given)
+    shape = tuple(integer(n, "image_shape: each size") for n in given)
     if len(shape) not in (2, 3) or math.prod(shape) != d:
         raise ValueError(
             f"image_shape={given} must be (H, W) or (C, H, W) and make up the {d} numbers of a row"

@@ -28,7 +28,7 @@ from autocnn._sklearn_parts import (
 )
 from autocnn.data.dataset import Dataset
 from autocnn.models.interpretations import interpretation
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.runs.recipes import named_optimizer
 from autocnn.text import shape_text
 from autocnn.training.sample_weight import example_weights
@@ -120,7 +120,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         Returns self. ValueError for bad data or settings.
         """
         x, y, weight = self._validate_first(X, y, None, sample_weight)
-        batch_size = whole(self.batch_size, "batch_size")
+        batch_size = integer(self.batch_size, "batch_size")
         model, params, state = self._init_network(x.dtype)
         kept, held_out = self._split(y)
         n = len(kept) if weight is None else np.count_nonzero(weight[kept])
@@ -129,10 +129,10 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
                 "early_stopping held out every sample whose weight is above 0: fewer weights of 0, "
                 "or without it"
             )
-        steps = -(-n // batch_size) * whole(self.epochs, "epochs")
+        steps = -(-n // batch_size) * integer(self.epochs, "epochs")
         stopping = {}
         if self.early_stopping:
-            patience = whole(self.n_iter_no_change, "n_iter_no_change")
+            patience = integer(self.n_iter_no_change, "n_iter_no_change")
             stopping = {"patience": patience, "restore": "best"}
         run = training.train(
             params,
@@ -185,7 +185,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             model, params, state = self._init_network(x.dtype)
         optimizer = self._make_optimizer()
         opt_state = getattr(self, "_opt_state", None) or optimizer.init(params)
-        batch_size = whole(self.batch_size, "batch_size")
+        batch_size = integer(self.batch_size, "batch_size")
         self.params_, self.state_, self._opt_state = train_one_pass(
             model, params, state, optimizer, opt_state, (x, y, weight), batch_size, self._seed
         )

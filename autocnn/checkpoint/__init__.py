@@ -3,7 +3,7 @@
 Nothing is pickled, so a file from elsewhere cannot run code.
 """
 
+from autocnn.checkpoint.checkpoint import Checkpoint, load, save
 from autocnn.checkpoint.torchvision import load_torch, save_torch, torch_names
-from autocnn.checkpoint.whole import Checkpoint, load, save
 
 __all__ = ["Checkpoint", "load", "load_torch", "save", "save_torch", "torch_names"]

@@ -11,7 +11,7 @@ import typer
 import autocnn
 from autocnn import runs
 from autocnn.data.dataset import Dataset
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.runs import RunConfig, recipes
 from autocnn.training.sample_weight import example_weights
 
@@ -77,7 +77,7 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
         shape=shape,
         inputs=recipes.inputs(network, shape),
         recipe=recipe,
-        steps_per_epoch=-(-len(data.x_train) // whole(recipe.batch_size, "batch_size")),
+        steps_per_epoch=-(-len(data.x_train) // integer(recipe.batch_size, "batch_size")),
         **general,
     )
     return config, data
@@ -95,7 +95,7 @@ def _recipe(known: recipes.Recipe, options: dict[str, Any]) -> recipes.Recipe:
         changes["shift"] = (known.shift or 1) if options["shift"] else 0
     recipe = known._replace(**changes)
     if recipe.patience is not None:
-        whole(recipe.patience, "--patience")
+        integer(recipe.patience, "--patience")
     return recipe
 
 
@@ -117,7 +117,7 @@ def check_options(
                 f"{_option(name, value)}; leave that away to go on with it, or name another folder "
                 f"to begin another run: --run {other_folder}"
             )
-    epochs = whole(options.get("epochs", recipe.epochs), "epochs")
+    epochs = integer(options.get("epochs", recipe.epochs), "epochs")
     if epochs < recipe.epochs:
         raise ValueError(
             f"{folder} holds a run of {recipe.epochs} epochs, not {epochs}; to stop it after epoch "

@@ -11,7 +11,7 @@ from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
 from autocnn.models import NETWORKS
 from autocnn.models.interpretations import INTERPRETATIONS
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.runs import RunConfig
 
 __all__ = ["train"]
@@ -176,7 +176,7 @@ def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bo
 
 def _check_until(until: int | None, config: RunConfig) -> None:
     epochs = config.recipe.epochs
-    if until is not None and whole(until, "--until") > epochs:
+    if until is not None and integer(until, "--until") > epochs:
         raise ValueError(
             f"--until {until} is beyond the end of the run, which is after epoch {epochs}; see "
             "--epochs"

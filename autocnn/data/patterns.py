@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.data.dataset import Dataset
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.text import did_you_mean
 
 __all__ = ["CLASSES", "MIN_SIZE", "clean", "patterns"]
@@ -58,10 +58,10 @@ def patterns(
     ValueError for an unknown or repeated class, a count below 1, a size below 4 (where shifted
     images of two classes coincide) or a negative seed.
     """
-    train_per_class = whole(train_per_class, "patterns: train_per_class")
-    val_per_class = whole(val_per_class, "patterns: val_per_class")
-    size = whole(size, "patterns: size", least=MIN_SIZE)
-    seed = whole(seed, "patterns: seed", least=0)
+    train_per_class = integer(train_per_class, "patterns: train_per_class")
+    val_per_class = integer(val_per_class, "patterns: val_per_class")
+    size = integer(size, "patterns: size", least=MIN_SIZE)
+    seed = integer(seed, "patterns: seed", least=0)
     classes = _check_classes(classes)
     per_class = train_per_class + val_per_class
 

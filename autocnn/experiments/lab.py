@@ -11,7 +11,7 @@ import numpy as np
 from autocnn import models
 from autocnn.data import Dataset, patterns
 from autocnn.models.interpretations import interpretation
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.sweeps.pool import cores, run_all
 from autocnn.sweeps.trial import single_threaded
 from autocnn.training import train
@@ -157,8 +157,8 @@ class Lab:
         if engine != "both":
             interpretation(engine)
         self.engine = engine
-        self.trials = None if trials is None else whole(trials, "seeds", least=2)
-        self.workers = cores() if workers is None else whole(workers, "workers")
+        self.trials = None if trials is None else integer(trials, "seeds", least=2)
+        self.workers = cores() if workers is None else integer(workers, "workers")
         self.executor, self.epochs, self.on_result = executor, epochs, on_result
         self._results: dict[Job, Any] = {}
 

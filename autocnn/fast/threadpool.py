@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 
 __all__ = ["num_threads", "refresh", "single_threaded", "single_threaded_blas", "threads"]
 
@@ -37,7 +37,7 @@ def threads(n: int | None = None) -> int:
         if n is None and _count is None:
             n = _from_environment()
         if n is not None:
-            n = whole(n, "threads")
+            n = integer(n, "threads")
             _blas.cache_clear()
             _set_blas(_blas(), n)
             _count = n

@@ -3,9 +3,7 @@
 from reference import arguments
 from reference.arguments import integer, pair, real
 
-__all__ = ["integer", "pair", "real", "whole", "window_shape"]
-
-whole = integer
+__all__ = ["integer", "pair", "real", "window_shape"]
 
 
 def window_shape(

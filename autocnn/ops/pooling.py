@@ -6,7 +6,7 @@ import autograd.numpy as np
 import numpy as onp
 
 from autocnn.autodiff import getval
-from autocnn.ops.arguments import pair, whole, window_shape
+from autocnn.ops.arguments import integer, pair, window_shape
 from autocnn.ops.spatial import pad2d
 from autocnn.ops.windows import windows
 
@@ -64,7 +64,7 @@ def avg_pool2d(
     size = x.shape[2:]
     total = np.sum(windows(pad2d(x, _edges(size, k, s, p, (1, 1), out)), k, s), axis=(0, 1))
     if divisor_override is not None:
-        return total / whole(divisor_override, "avg_pool2d: divisor_override")
+        return total / integer(divisor_override, "avg_pool2d: divisor_override")
     rows, columns = (
         _cells_counted(*axis, count_include_pad) for axis in zip(size, k, s, p, out, strict=True)
     )

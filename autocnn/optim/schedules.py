@@ -6,7 +6,7 @@ import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 
 __all__ = ["Schedule", "check_non_negative", "cosine", "piecewise_constant", "warmup_constant"]
 
@@ -31,7 +31,7 @@ def cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) -> Schedu
     [0.05, 0.1, 0.1, 0.0933, 0.075, 0.05, 0.025, 0.0067, 0.0]
     """
     check_non_negative(**{"the peak rate": peak, "the end rate": end})
-    steps, warmup = whole(steps, "cosine: steps"), whole(warmup, "cosine: warmup", least=0)
+    steps, warmup = integer(steps, "cosine: steps"), integer(warmup, "cosine: warmup", least=0)
     if warmup >= steps:
         raise ValueError(
             f"cosine: warmup={warmup} must be less than steps={steps}, such as warmup={steps // 10}"
@@ -62,7 +62,7 @@ def warmup_constant(peak: float, warmup: int = 0) -> Schedule:
     [0.05, 0.1, 0.1, 0.1]
     """
     check_non_negative(**{"the peak rate": peak})
-    warmup = whole(warmup, "warmup_constant: warmup", least=0)
+    warmup = integer(warmup, "warmup_constant: warmup", least=0)
     return lambda step: peak * (step + 1) / warmup if step < warmup else peak
 
 
@@ -83,7 +83,7 @@ def piecewise_constant(rates: Mapping[int, float]) -> Schedule:
             f"got {rates!r}"
         )
     for start in starts:
-        step = whole(start, "piecewise_constant: a step", least=0)
+        step = integer(start, "piecewise_constant: a step", least=0)
         check_non_negative(**{f"rate from step {step}": rates[start]})
     return lambda step: rates[starts[bisect.bisect_right(starts, step) - 1]]
 

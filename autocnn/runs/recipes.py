@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from autocnn import augment, optim
 from autocnn.deprecation import renamed_names
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.runs.preprocessing import Inputs
 
 __all__ = [
@@ -115,7 +115,7 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> optim.Optimizer:
     With the cosine schedule, the warmup takes at most a fifth of the run. ValueError when a number
     of the recipe makes no sense.
     """
-    steps = whole(recipe.epochs, "epochs") * steps_per_epoch
+    steps = integer(recipe.epochs, "epochs") * steps_per_epoch
     warmup = recipe.warmup * steps_per_epoch
     if recipe.schedule == "cosine":
         rate = optim.cosine(recipe.rate, steps, int(min(warmup, steps / 5)))

@@ -7,7 +7,7 @@ import numpy as np
 from autocnn.data import load, patterns
 from autocnn.data.dataset import Dataset
 from autocnn.models.interpretations import interpretation
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.optim import Optimizer
 from autocnn.runs.config import RunConfig
 from autocnn.training import TrainState
@@ -25,7 +25,7 @@ def load_data(name: str, limit: int | None = None) -> Dataset:
     data = patterns() if name == "patterns" else load(name)
     if limit is None:
         return data
-    n = whole(limit, "--limit")
+    n = integer(limit, "--limit")
     return data._replace(
         x_train=data.x_train[:n],
         y_train=data.y_train[:n],

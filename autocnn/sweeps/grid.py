@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.sweeps.store import json_line
 from autocnn.sweeps.trial import METRICS, TRAINING
 from autocnn.text import did_you_mean
@@ -43,8 +43,8 @@ def check_seeds(seeds: Any) -> list[int]:
     """Return the seeds 0, 1, ... for a number of seeds, or a list of given seeds; ValueError if
     there are none, or one occurs twice.
     """
-    given = seeds if np.iterable(seeds) else range(whole(seeds, "seeds"))
-    result = [whole(seed, "a seed", least=0) for seed in given]
+    given = seeds if np.iterable(seeds) else range(integer(seeds, "seeds"))
+    result = [integer(seed, "a seed", least=0) for seed in given]
     if not result or len(set(result)) < len(result):
         raise ValueError(
             f"seeds must be a number of seeds, or different seeds such as range(20); got {seeds!r}"

@@ -25,7 +25,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 
 __all__ = ["MAX_DEATHS", "cores", "dask", "run_all"]
 
@@ -97,7 +97,7 @@ def run_all(
                 len(arguments),
                 error,
             )
-    workers = cores() if workers is None else whole(workers, "workers")
+    workers = cores() if workers is None else integer(workers, "workers")
     while left:
         # When a worker dies, nothing says which trial it ran. Each of the trials that were running
         # is then run alone, until the one that kills workers is found.

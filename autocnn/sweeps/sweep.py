@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from autocnn import optim
 from autocnn.data import Dataset, load
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.sweeps.grid import check_seeds, grid_points
 from autocnn.sweeps.identity import NeedsName, data_name, function_name
 from autocnn.sweeps.pool import run_all
@@ -148,11 +148,11 @@ def sweep(
 
 def _check_training(epochs: Any, batch_size: Any, rate: Any, workers: Any) -> None:
     """Report bad arguments at once, not in every trial."""
-    whole(epochs, "epochs")
-    whole(batch_size, "batch_size")
+    integer(epochs, "epochs")
+    integer(batch_size, "batch_size")
     optim.sgd(rate)
     if workers is not None:
-        whole(workers, "workers")
+        integer(workers, "workers")
 
 
 def _check_data(data: Any) -> Data:

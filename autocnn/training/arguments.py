@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from autocnn import models
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.training.state import Run, TrainState
 from autocnn.trees import count, leaves
 from reference import validate
@@ -115,7 +115,7 @@ def tiny_cnn_of(params: Any) -> Any:
 
 def even_subset(n: int, size: int | None) -> slice | np.ndarray:
     """Return indices of ``size`` of n images, evenly spread; all of them for None."""
-    if size is None or whole(size, "metric_subset") >= n:
+    if size is None or integer(size, "metric_subset") >= n:
         return slice(None)
     return np.arange(size) * n // size
 

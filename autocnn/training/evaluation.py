@@ -6,7 +6,7 @@ import numpy as np
 
 from autocnn.losses import Loss, cross_entropy
 from autocnn.ops import softmax
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 
 __all__ = ["evaluate", "predict"]
 
@@ -31,7 +31,7 @@ def evaluate(
     """
     x, labels = np.asarray(x), np.asarray(labels)
     total, correct = 0.0, 0.0
-    for start in range(0, max(len(x), 1), whole(batch_size, "batch_size")):
+    for start in range(0, max(len(x), 1), integer(batch_size, "batch_size")):
         batch, y = x[start : start + batch_size], labels[start : start + batch_size]
         outputs, _ = model.apply(params, state, batch)
         y = loss.check(y, len(batch), outputs.shape[1:])
@@ -53,7 +53,7 @@ def predict(
     x: images (N, C, H, W), computed ``batch_size`` at a time. Raises ValueError for trees or images
     that do not fit the network.
     """
-    starts = range(0, max(len(x), 1), whole(batch_size, "batch_size"))
+    starts = range(0, max(len(x), 1), integer(batch_size, "batch_size"))
     return np.concatenate(
         [softmax(model.apply(params, state, x[start : start + batch_size])[0]) for start in starts]
     )

@@ -11,7 +11,7 @@ from autocnn.deprecation import renamed_arguments
 from autocnn.inspection.diagnose import Diverged, explain_evaluation
 from autocnn.keys import as_key, child, rng
 from autocnn.losses import Loss, cross_entropy
-from autocnn.ops.arguments import whole
+from autocnn.ops.arguments import integer
 from autocnn.training import arguments
 from autocnn.training.evaluation import evaluate
 from autocnn.training.sample_weight import drop_zero_weights, example_weights
@@ -100,8 +100,8 @@ def train(
     when the loss, the parameters or the state become infinite or NaN; it names the epoch, the step
     (the first is 1), and the layer or leaf in which that began.
     """
-    epochs, batch_size = whole(epochs, "epochs"), whole(batch_size, "batch_size")
-    patience = None if patience is None else whole(patience, "patience")
+    epochs, batch_size = integer(epochs, "epochs"), integer(batch_size, "batch_size")
+    patience = None if patience is None else integer(patience, "patience")
     arguments.check_choice("monitor", monitor, ("val_acc", "val_loss"))
     arguments.check_choice("restore", restore, ("last", "best"))
     arguments.check_methods(model, optimizer)
