@@ -251,6 +251,7 @@ def test_one_failing_trial_is_reported_and_the_rest_finish(tmp_path):
     assert again.calls == 3
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path):
     build = functools.partial(dies, tmp_path / "marker")
     out, grid = tmp_path / "trials.jsonl", {"filters": [1, 2, 13, 3]}

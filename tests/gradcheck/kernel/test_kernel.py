@@ -92,7 +92,9 @@ def test_a_torch_function_needs_no_reference():
     assert cause.code == "scale" and "1 / 3" in cause.message
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bf16", "fp16"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", *(pytest.param(half, marks=pytest.mark.slow) for half in ("bf16", "fp16"))]
+)
 def test_jax_custom_rules(dtype):
     jax = pytest.importorskip("jax")
 
