@@ -109,6 +109,7 @@ def _with_option(setup: Setup, option: str, value: Any) -> Setup:
 
 
 def wrong_operand(setup: Setup, points: list[Point], slack: float) -> Cause | None:
+    """Name an operand of the gradient's products that was another one, or None."""
     p = points[0]
 
     def gradient(q: Point, build) -> np.ndarray | None:

@@ -39,4 +39,5 @@ class Point(NamedTuple):
 
 
 def fits_all(points: list[Point], h: Callable[[Point], Any], slack: float) -> bool:
+    """Whether the hypothesis h explains the difference at every point."""
     return all(p.fits(h(p), slack) for p in points)

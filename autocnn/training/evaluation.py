@@ -22,7 +22,8 @@ def evaluate(
 ) -> tuple[float, float]:
     """Return (loss, accuracy) of a network in evaluation mode, as floats.
 
-    x: images (N, C, H, W), computed ``batch_size`` at a time. labels: (N,) of ints in [0, K), or
+    model, params, state: a network of any interpretation and its trees. x: images (N, C, H, W),
+    computed ``batch_size`` at a time. labels: (N,) of ints in [0, K), or
     the targets that ``loss`` takes. loss: whose mean over the images is returned; cross-entropy
     unless given. The accuracy is the share of images whose largest output is that of their label;
     NaN for targets that are not labels.
