@@ -14,6 +14,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from autocnn.gradcheck.kernel import check_kernel
 from autocnn.gradcheck.kernel_report import KernelLeaf, KernelReport
 from autocnn.gradcheck.problem import CallError, Problem
@@ -56,6 +58,8 @@ def check(
     wrt: Names = None,
     surrogate: bool = False,
     quick: bool = False,
+    order: int = 1,
+    mode: str = "reverse",
     **arrays: Any,
 ) -> Report:
     """Check f(**arrays) -> (y, backward), where backward(dy) -> {name: gradient} (or a tuple, or
@@ -66,14 +70,22 @@ def check(
     or those that `wrt` names; integer arrays, numbers and anything else are passed through.
     float32 arrays are checked in float64 first, then in float32. A function of torch tensors or
     jax arrays that returns y alone is checked against the library's own gradient, as is a
-    torch.autograd.Function. Raises ValueError (a CallError) when f cannot be called or returns
-    nothing that has a gradient; what is wrong with backward is in the report.
+    torch.autograd.Function; these also take complex arguments, order=2 (the derivative of the
+    gradient) and mode="forward" or "both" (the rules of forward mode). Raises ValueError (a
+    CallError) when f cannot be called or returns nothing that has a gradient; what is wrong with
+    backward is in the report.
     """
     from autocnn.gradcheck import adapters
     from autocnn.gradcheck.examine import examine
     from autocnn.gradcheck.frameworks import framework_problem
 
     _need_names(f, positional, arrays)
+    complex_names = [n for n, a in arrays.items() if "complex" in str(getattr(a, "dtype", ""))]
+    in_framework = any(not isinstance(arrays[n], np.ndarray) for n in complex_names)
+    if order != 1 or mode != "reverse" or in_framework:
+        from autocnn.gradcheck.orders import check_orders
+
+        return check_orders(f, arrays, order, mode, wrt, seed)
     problem = framework_problem(f, arrays, wrt)
     if problem is None and inspect.ismethod(f) and not isinstance(f.__self__, type):
         problem = _method_problem(f, arrays, wrt)

@@ -36,7 +36,10 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
         n: isinstance(a, torch.Tensor) or (custom and isinstance(a, np.ndarray))
         for n, a in arrays.items()
     }
-    plain = {n: a.detach().numpy() if isinstance(a, torch.Tensor) else a for n, a in arrays.items()}
+    plain = {
+        n: a.detach().resolve_neg().numpy() if isinstance(a, torch.Tensor) else a
+        for n, a in arrays.items()
+    }
 
     def call(arguments):
         inputs = {}
@@ -63,11 +66,11 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
                 allow_unused=True,
             )
             return {
-                n: None if g is None else g.detach().numpy().copy()
+                n: None if g is None else g.detach().resolve_neg().numpy().copy()
                 for n, g in zip(leaves, grads, strict=True)
             }
 
-        flat = tuple(o.detach().numpy().copy() for o in outputs)
+        flat = tuple(o.detach().resolve_neg().numpy().copy() for o in outputs)
         return flat[0] if len(flat) == 1 else flat, backward, dict
 
     label = getattr(f, "__name__", "torch function")

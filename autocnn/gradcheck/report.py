@@ -46,6 +46,7 @@ CODES = {
     "eps": "right but for a small constant: an eps, or a rounded number",
     "raises": "backward raises an exception",
     "uncompared": "a float array was found that no gradient was compared for",
+    "conjugate": "a conj() is missing, or one too many",
     "layout": "another memory layout of dy or an input gives another gradient",
     "precision": "digits are lost: a narrow accumulator, or cancellation",
     "forward": "the forward passes of target and reference differ",

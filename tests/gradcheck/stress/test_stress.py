@@ -21,7 +21,10 @@ def test_there_are_enough():
     assert len(layers.BUGS) >= 24
 
 
-@pytest.mark.parametrize("name", layers.BUGS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if k % 6 else []) for k, n in enumerate(layers.BUGS)],
+)
 def test_each_is_found_with_where_it_begins(name):
     f, given, words = layers.BUGS[name]
     report = gradcheck.stress(f, **given)
@@ -30,7 +33,13 @@ def test_each_is_found_with_where_it_begins(name):
     assert not report.report.ok  # the smallest case fails in `check` as well
 
 
-@pytest.mark.parametrize("name", layers.RIGHT)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] if k % 4 else [])
+        for k, n in enumerate(layers.RIGHT)
+    ],
+)
 def test_right_layers_pass(name):
     f, given = layers.RIGHT[name]
     report = gradcheck.stress(f, **given, seconds=3, examples=60)

@@ -1,0 +1,115 @@
+"""Second order, forward mode and complex arguments: planted mistakes are caught and named, torch's
+own functions pass, and jax rules are taken as well.
+"""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+from autocnn import gradcheck
+
+torch = pytest.importorskip("torch")
+
+
+def _load(name):
+    path = pathlib.Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"orders_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+rules, operations = _load("rules"), _load("operations").operations()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_there_are_enough():
+    assert len(rules.PLANTED) >= 30 and len(operations) >= 100
+    assert any(is_complex for _, _, is_complex in operations)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] if k % 5 else [])
+        for k, n in enumerate(rules.PLANTED)
+    ],
+)
+def test_planted_mistakes_are_caught_and_named(name):
+    f, arrays, options, words = rules.PLANTED[name]
+    report = gradcheck.check(f, **arrays, **options)
+    assert not report.ok
+    text = " ".join(str(report).split())
+    assert any(w in text for w in words), text
+
+
+@pytest.mark.parametrize(
+    ("name", "f", "is_complex"),
+    [
+        pytest.param(*case, id=case[0], marks=[pytest.mark.slow] if k % 10 else [])
+        for k, case in enumerate(operations)
+    ],
+)
+def test_functions_of_torch_pass_at_both_orders(name, f, is_complex):
+    generator = torch.Generator().manual_seed(3)
+    count = f.__code__.co_argcount - len(f.__defaults__ or ())
+    dtype = torch.complex128 if is_complex else torch.float64
+    arrays = {n: torch.randn(3, 4, dtype=dtype, generator=generator) for n in "xw"[:count]}
+    report = gradcheck.check(f, order=2, **arrays)
+    assert report.ok, str(report)
+    assert any("second order" in n for n in report.leaves)
+
+
+def test_right_rules_pass_in_all_modes():
+    x, w = rules.real(5), rules.real(5, seed=2)
+    right = rules.function(
+        lambda x, w: x * w,
+        lambda dy, x, w: (dy * w.conj(), dy * x.conj()),
+        jvp=lambda x, w, tx, tw: tx * w + x * tw,
+    )
+    report = gradcheck.check(right, x=x, w=w, order=2, mode="both")
+    assert report.ok and len(report.leaves) == 7
+    report = gradcheck.check(right, x=rules.cplx(4), w=rules.cplx(1, 4)[0])
+    assert report.ok and list(report.leaves) == ["x.real", "x.imag", "w.real", "w.imag"]
+
+
+def test_jax_forward_and_second_order():
+    jax = pytest.importorskip("jax")
+
+    def make(factor):
+        @jax.custom_jvp
+        def f(x):
+            return jax.numpy.sin(x)
+
+        @f.defjvp
+        def _(primals, tangents):
+            return f(*primals), factor * jax.numpy.cos(primals[0]) * tangents[0]
+
+        return lambda x: f(x)
+
+    x = jax.numpy.asarray(np.random.default_rng(0).standard_normal(4))
+    assert gradcheck.check(make(1.0), x=x, order=2, mode="both").ok
+    report = gradcheck.check(make(2.0), x=x, mode="forward")
+    assert [c.code for c in report.causes] == ["scale"]
+
+
+def test_errors_are_one_line():
+    x = np.ones(3)
+    for options, words in (
+        ({"order": 2}, "needs? a function of torch"),
+        ({"order": 3}, "order is 1 or 2"),
+        ({"mode": "sideways"}, "mode is"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            gradcheck.check(lambda x: x, x=x, **options)
+    with pytest.raises(ValueError, match="at most 2000"):
+        gradcheck.check(lambda x: x * 2, x=torch.ones(3000, dtype=torch.float64), mode="forward")
