@@ -1,5 +1,5 @@
-"""Second derivatives, forward mode and complex arguments of torch and jax functions, each brought to
-a function that `check` takes.
+"""Second derivatives, forward mode and complex arguments of torch and jax functions, each brought
+to a function that `check` takes.
 
 A second derivative is the first derivative of the gradient; a forward-mode rule, applied to each
 unit tangent, gives a gradient as a backward rule does; a complex argument is two real ones.

@@ -17,7 +17,7 @@ def cplx(*shape):
 
 
 def function(forward, backward, save=None, jvp=None):
-    """A torch.autograd.Function of (forward(*args), backward(dy, *saved), jvp(*saved, *tangents))."""
+    """A torch.autograd.Function: forward(*args), backward(dy, *saved), jvp(*saved, *tangents)."""
 
     class Rule(torch.autograd.Function):
         @staticmethod
