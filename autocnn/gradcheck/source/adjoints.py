@@ -92,10 +92,11 @@ class Adjoints:
         except FAILURES:
             return float("nan")
 
-    def named(self, gradient: str) -> bool:
-        """True where the forward pass has a variable whose gradient this name would be."""
-        return any(
-            names_fit(gradient, label)
+    def named(self, gradient: str, shape: tuple[int, ...] | None = None) -> bool:
+        """True where the forward pass has a variable (of this shape) whose gradient the name would
+        be."""
+        return "[" not in gradient and any(
+            names_fit(gradient, label) and shape in (None, e.arrays[0].shape)
             for e in self.events
             if self.session.sites.all[e.site].kind in ("value", "argument")
             and (label := self.labels[e[:2]])

@@ -7,6 +7,7 @@ whether an edit is right: that takes a run.
 
 import ast
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -561,9 +562,9 @@ def _factors(node: ast.expr, value: Any, scope: Scope) -> Iterator[Candidate]:
         ]
     for cost, new, there in options:
         if not _broadcasts(there, shape):
-            if shape:
+            if shape and not _broadcasts(value, np.shape(there)):
                 continue
-            cost += 0.1  # a number that should have been an array
+            cost += 0.1  # a number, or an axis of length one, that should have been longer
         if hasattr(there, "dtype") and str(there.dtype).endswith("bool"):
             yield cost, _bin(node, ast.Mult, new)
             continue
@@ -581,6 +582,11 @@ def _wrappers(node: ast.expr, value: Any, scope: Scope) -> Iterator[Candidate]:
         for name in ("sqrt", "exp", "log", "abs", "tanh"):
             f = ast.Attribute(ast.Name(scope.numpy, ast.Load()), name, ast.Load())
             yield 2.2, ast.Call(f, [node], [])
+    for atom in scope.atoms if len(shape) and not hasattr(value, "detach") else ():
+        other = np.shape(atom.value)
+        if other != shape and math.prod(other) == math.prod(shape) and atom.rank <= 0.5:
+            target = ast.Attribute(atom.node, "shape", ast.Load())
+            yield 1.4, ast.Call(ast.Attribute(node, "reshape", ast.Load()), [target], [])
     if len(shape) >= 3:
         swap = ast.Attribute(node, "swapaxes", ast.Load())
         yield 1.3, ast.Call(swap, [ast.Constant(1), ast.Constant(2)], [])

@@ -128,7 +128,7 @@ class _Search:
             self._value_edits(s, 0)
         for s in suspects[:]:
             if not s.possible and s.judged.strength < 2:
-                self._run_edits(s, 0, same=False)
+                self._run_edits(s, 0, same=bool(able) and s.possible is None)
         if self._least(suspects) > 1.15:
             self._control(suspects)
             self._discrete(suspects)
@@ -136,6 +136,11 @@ class _Search:
                 for s in unknown:
                     self._run_edits(s, 0, same=True)
                 self._discrete(suspects, 1)
+        broken = self._broken(suspects)
+        if broken is not None and not broken.found:
+            self._value_edits(broken, 1)
+            if not broken.possible:
+                self._run_edits(broken, 1, same=False)
         for stage in (1, 2):
             if self._least(suspects) < float("inf"):
                 return
@@ -144,6 +149,15 @@ class _Search:
             if self._least(suspects) == float("inf"):
                 for s in unknown if stage == 1 or not able else ():
                     self._run_edits(s, stage, same=True)
+
+    def _broken(self, suspects: list[Suspect]) -> Suspect | None:
+        """The first suspect whose name promises another value, unless one before it is open."""
+        for s in suspects:
+            if s.judged.broken and s.judged.strength < 1:
+                return s
+            if s.possible and s.judged.strength < 1.5:
+                return None
+        return None
 
     def _least(self, suspects: list[Suspect]) -> float:
         return min((s.cost for s in suspects), default=float("inf"))
@@ -225,6 +239,8 @@ class _Search:
     def _conclude(self, suspects: list[Suspect]) -> Finding:
         order = {id(s): k for k, s in enumerate(suspects)}
 
+        broken = self._broken(suspects)
+
         def doubt(s: Suspect) -> float:
             where = self.recording.site(s.sites[0])
             passed_on = isinstance(where.statement, ast.Return) and isinstance(
@@ -237,14 +253,16 @@ class _Search:
                 for a in e.arrays
             ) and any(t in self.recording.by_site for t in s.sites)
             known = {3: 1.0, 2: 1.0, 1.5: 0.4, 1.2: 0.3, 1: 0.15}.get(s.judged.strength, 0.0)
-            return known + 0.5 * (passed_on or (empty and not s.found)) - 0.4 * s.judged.idle
+            copied = isinstance(where.statement, ast.Assign) and isinstance(where.node, ast.Name)
+            known += 0.5 * (passed_on or (empty and not s.found))
+            return known - 0.4 * s.judged.idle - 0.2 * copied - 0.5 * (s is broken)
 
         def rank(s: Suspect) -> tuple:
             able = 0 if s.possible else 1 if s.possible is None else 2
             if s.found:
                 near = s.cost + doubt(s) <= least + 0.1
                 return (0, not near, 0.0 if near else s.cost + doubt(s), 0, order[id(s)])
-            return (1, able, doubt(s) >= 0.5, doubt(s) >= 0.35, order[id(s)])
+            return (1, able, doubt(s) >= 0.5, doubt(s) >= 0.35, doubt(s) > -0.15, order[id(s)])
 
         least = min((s.cost + doubt(s) for s in suspects if s.found), default=0.0)
         blamed = [s for s in suspects if s.found or s.possible]
@@ -264,9 +282,23 @@ class _Search:
             if s.statement is not first.statement
             and (not first.found or s.cost < first.cost + 0.6 or first.cost > 2.0)
         ]
+        if not first.found:
+            others += self._feeders(first, suspects)
         trail = self._trail(first)
         place = self._place(first, others[:4], trail)
         return Finding(place, self._fix(first, suspects), trail)
+
+    def _feeders(self, first: Suspect, suspects: list[Suspect]) -> list[Suspect]:
+        """Unproven statements on which a blamed one depends, the nearest first."""
+        mine = set(first.sites)
+        found = [
+            s
+            for s in suspects
+            if s is not first
+            and s.judged.strength < 1.5
+            and any(mine & self.recording.influence.get(site, set()) for site in s.sites)
+        ]
+        return found[::-1]
 
     def _place(self, s: Suspect, others: list[Suspect], trail: tuple[Step, ...]) -> Place:
         where = self.recording.site(s.sites[0])

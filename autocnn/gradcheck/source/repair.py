@@ -34,8 +34,10 @@ class Repair(NamedTuple):
         size = float(np.max(np.abs(old))) + float(np.max(np.abs(new))) if new.size else 0.0
         if not np.isfinite(size):
             return False
-        if self.unique or self.jacobian is None:
-            return bool(np.max(np.abs(new - old)) <= 1e-6 * size) if new.size else True
+        if not new.size or np.max(np.abs(new - old)) <= 1e-6 * size:
+            return True
+        if self.jacobian is None:
+            return False
         start = 0
         for key, group in self.values.items():
             if key == (site, turn):

@@ -68,6 +68,12 @@ class Scope:
         } | {a.arg for a in ast.walk(self.unit.node) if isinstance(a, ast.arg)}
         texts = {t: 0.0 for t in inside} | {t: 0.5 for t in around - inside}
         texts |= {t: 0.3 for t in stored if t not in texts}
+        for node in ast.walk(self.function):
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+                for index in _beside(node.slice):
+                    text = f"{ast.unparse(node.value)}[{index}]"
+                    if _chain(node.value):
+                        texts.setdefault(text, 0.3)
         for name, value in self.names.items():
             if isinstance(value, dict) and name in stored | {t.split(".")[0] for t in inside}:
                 for key in list(value)[:24]:
@@ -128,6 +134,15 @@ def _chain(node: ast.AST) -> bool:
             and isinstance(node.slice, ast.Constant | ast.Name)
         )
     return False
+
+
+def _beside(index: ast.expr) -> list[str]:
+    """An index that varies, and those one before and after it."""
+    if isinstance(index, ast.BinOp) and isinstance(index.right, ast.Constant):
+        index = index.left
+    if not isinstance(index, ast.Name):
+        return []
+    return [index.id, f"{index.id} + 1", f"{index.id} - 1"]
 
 
 def _is_number(value: Any) -> bool:

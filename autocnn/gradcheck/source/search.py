@@ -264,7 +264,9 @@ def _run_is_right(recording: Recording, site: Site, expression: ast.expr) -> boo
         outer |= names
 
     def look(number: int, turn: int, value: Any, frame: Any) -> Any:
-        return eval(code, {**frame.f_globals, **outer, **frame.f_locals})
+        new = eval(code, {**frame.f_globals, **outer, **frame.f_locals})
+        # a copy: the value may be an array of the cache, and later statements may write into it
+        return new.copy() if isinstance(new, np.ndarray) else new
 
     try:
         out = recording.rerun()

@@ -126,12 +126,12 @@ class Session:
                     return
             self.exact = True
 
-    def point(self, values: dict[str, np.ndarray], few: bool = False) -> Point:
+    def point(self, values: dict[str, np.ndarray], few: bool = False, seed: int = 7) -> Point:
         """The true derivatives at some values. `few` directions suffice to verify an edit."""
         y = self.forward(values).flat
         if not np.all(np.isfinite(y)):
             raise CallError("not finite")
-        dy = np.random.default_rng(7).standard_normal(y.size)
+        dy = np.random.default_rng(seed).standard_normal(y.size)
         if not self.shapes:
             self.choose_method(values, dy)
         total = sum(values[n].size for n in self.leaves)

@@ -30,6 +30,7 @@ class Judged:
     match: Match | None = None
     reason: str = ""
     idle: bool = False  # it leaves its variable as it was
+    broken: bool = False  # its name promises a cotangent that its value is not
 
 
 def judge(recording: Recording, adjoints: Adjoints) -> dict[int, Judged]:
@@ -74,20 +75,23 @@ def _judge_site(recording: Recording, adjoints: Adjoints, judged: Judged) -> Non
             label = _forward_value(recording, array, site.target)
             if label is not None:
                 judged.reason = f"the value of {label}"
-                worth = min(worth, 3 if label == _last_name(site.target) else 1)
+                own = label == _last_name(site.target)
+                judged.broken = not own and adjoints.named(site.target)
+                worth = min(worth, 3 if own else 0 if judged.broken else 1)
                 continue
             one = adjoints.match(array, site.target)
             match = match or one
             if one is None:
                 worth = 0
+                judged.broken = adjoints.named(site.target, array.shape)
             elif not one.strong:
                 worth = min(worth, 1)
             else:
                 before = _seen_before(recording, event, array)
                 judged.idle |= before is not None and before == site.target != ""
                 fits = names_fit(site.target, one.label)
-                if not fits and adjoints.named(site.target):
-                    worth = 0  # it is not the cotangent that its name promises
+                if not fits and adjoints.named(site.target, array.shape):
+                    worth, judged.broken = 0, True
                     break
                 if judged.idle or one.partial or (before is not None and not fits):
                     worth = min(worth, 1)
@@ -149,6 +153,10 @@ def _returned(recording: Recording, found: dict[int, Judged]) -> None:
         for site, judged in found.items():
             last = recording.by_site[site][-1]
             if len(last.arrays) == 1 and close(last.arrays[0], gradient, 1e-12):
+                match = judged.match
+                whole = match is not None and not match.partial and match.label != name
+                if judged.strength == 3 and whole:
+                    continue
                 judged.strength = min(judged.strength, 0)
                 judged.reason = f"the gradient of {name} is wrong"
                 if isinstance(recording.site(site).statement, ast.Return):

@@ -118,7 +118,8 @@ def other_points(session: Session, point: Point) -> list[Point]:
     found: list[Point] = []
     for attempt in range(12):
         try:
-            found.append(session.point(session.elsewhere(point.values, attempt), few=True))
+            values = session.elsewhere(point.values, attempt)
+            found.append(session.point(values, few=True, seed=8 + attempt))
         except FAILURES:
             continue
         if len(found) == OTHERS:
