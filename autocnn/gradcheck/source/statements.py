@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from autocnn.gradcheck.source.code import Unit
-from autocnn.gradcheck.source.edits import expression_edits, index_edits
+from autocnn.gradcheck.source.edits import expression_edits
 from autocnn.gradcheck.source.patch import Patch, patch_expression, patch_text
+from autocnn.gradcheck.source.slips import index_edits
 
 __all__ = ["parents_of", "statement_edits"]
 

@@ -6,16 +6,12 @@ import time
 from typing import Any
 
 from autocnn.gradcheck.source.code import Page, Unit, _functions
-from autocnn.gradcheck.source.instrument import (
-    Instrumenter,
-    Sites,
-    compile_function,
-    redirected,
-)
+from autocnn.gradcheck.source.instrument import Instrumenter, Sites, compile_function
 from autocnn.gradcheck.source.recording import Recording
 from autocnn.gradcheck.source.scope import Scope
 from autocnn.gradcheck.source.session import FAILURES, Point, Session
 from autocnn.gradcheck.source.trace import Tracer
+from autocnn.gradcheck.source.written import redirected
 
 __all__ = ["Trials"]
 
