@@ -65,6 +65,8 @@ def examine(
         finally:
             if memory.changed():
                 memory.restore()
+            for restore in problem.restore:  # generators are left as they were found
+                restore()
     report.seconds = time.perf_counter() - start
     return report
 

@@ -155,9 +155,14 @@ class Conclusion:
         page = best.site.unit.page
         shown = tuple(dict.fromkeys(f"line {line}: {after}" for _, line, after in others))
         return Fix(
-            page.name, best.patch.line, best.patch.before, best.patch.after,
-            diff(page, best.patch.text, shown_path(page.name)), 1 + len(self.trials.other_points()), shown[:3],
-        )  # fmt: skip
+            page.name,
+            best.patch.line,
+            best.patch.before,
+            best.patch.after,
+            diff(page, best.patch.text, shown_path(page.name)),
+            1 + len(self.trials.other_points()),
+            shown[:3],
+        )
 
     def _step(self, statement: Any, where: Any, verdict: str, reason: str) -> Step:
         return Step(

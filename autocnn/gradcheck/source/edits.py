@@ -76,7 +76,7 @@ def _numeric(value: Any) -> bool:
     return (
         isinstance(value, float | np.floating)
         or (type(value) is int)
-        or (hasattr(value, "dtype") and hasattr(value, "shape"))
+        or (hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple))
     )
 
 
