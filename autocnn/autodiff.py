@@ -1,12 +1,14 @@
-"""Reverse mode over trees: autograd's tape and derivative tables, driven leaf by leaf.
+"""Reverse-mode differentiation of functions of trees, with autograd's tape and derivatives.
 
-autograd differentiates a container by boxing it whole and unpacking it inside the trace. Boxing
-each array directly instead saves a quarter of a small network's step. Two weaknesses of autograd
-end here as well: its trace stack is one global counter, so threads take turns; and an exception
-inside a traced function would leave that counter one too high.
+autograd differentiates a container as one box, which it unpacks inside the trace. Boxing each
+array by itself instead saves a quarter of a small network's training step. This module also works
+around two weaknesses of autograd: its trace stack is one global counter, so a lock lets one thread
+trace at a time; and an exception in a traced function would leave the counter one too high.
 """
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from autograd.builtins import DictBox, SequenceBox
@@ -15,19 +17,22 @@ from autograd.tracer import getval, isbox, new_box, trace_stack
 from autograd.util import toposort
 
 from autocnn.trees import tree_map
+from autocnn.typing import Array, Tree
 
 __all__ = ["getval", "opened", "vjp"]
 
 _turn = threading.RLock()
 
 
-def vjp(f, *trees):
+def vjp(
+    f: Callable[..., tuple[Array, Any]], *trees: Tree
+) -> tuple[Array, Any, Callable[[Array], tuple[Tree, ...]]]:
     """Evaluate ``y, aux = f(*trees)`` and return ``(y, aux, backward)``.
 
-    ``y`` is an array; ``backward(dy)``, with dy of y's shape, returns a tuple with one tree of
-    gradients for each of ``trees``: sum_j dy_j * d y_j / d leaf. ``aux`` is whatever else f
-    computes; no gradient flows through it. Leaves that do not influence y get zeros. The trees may
-    hold boxes of an enclosing trace: derivatives of any order nest.
+    y is an array. backward(dy), with dy of y's shape, returns a tuple of one gradient tree for
+    each of ``trees``: sum_j dy_j * d y_j / d leaf. Leaves that do not influence y get zeros. aux is
+    anything else that f computes; no gradient flows through it. Calls nest: inside an outer
+    ``vjp`` or ``autograd.grad`` they give derivatives of higher order.
     """
     with _turn:
         level = trace_stack.top = trace_stack.top + 1
@@ -53,11 +58,11 @@ def vjp(f, *trees):
     return value, aux, backward
 
 
-def opened(tree):
-    """Return a tree of traced leaves for one that is traced as a whole, which is how
-    ``autograd.grad`` takes a tree.
+def opened(tree: Tree) -> Tree:
+    """Turn a container that autograd traces as one box, as ``autograd.grad`` does, into a plain
+    container of traced leaves.
     """
-    if trace_stack.top < 0:  # nobody is differentiating
+    if trace_stack.top < 0:  # no trace is active
         return tree
     if isinstance(tree, (dict, DictBox)):
         return {key: opened(tree[key]) for key in tree}
@@ -68,7 +73,7 @@ def opened(tree):
 
 
 def _backward_pass(end, dy):
-    """Return {root: gradient}. autograd's own pass returns one root's gradient only."""
+    """Return {root: gradient}. autograd's own backward pass returns the gradient of one root."""
     pending, found = {end: (dy, False)}, {}
     for node in toposort(end):
         total = pending.pop(node)

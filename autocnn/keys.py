@@ -1,6 +1,6 @@
-"""Keys: all randomness is a pure function of a key, an int seed or a tuple of ints.
+"""Random keys: every random number is a pure function of a key, an int or a tuple of ints.
 
-Both gradient paths draw the same numbers, so the functions stand once, in ``reference.keys``.
+All interpretations draw the same numbers: the functions are those of ``reference.keys``.
 """
 
 from reference.keys import as_key, child, layer_key, rng

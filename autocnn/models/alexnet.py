@@ -1,27 +1,41 @@
-"""AlexNet: Krizhevsky et al. 2012 exactly, and its one-tower successor of 2014."""
+"""AlexNet: the network of Krizhevsky et al. 2012, and its successor of 2014 without groups."""
+
+from types import ModuleType
 
 from autocnn import layers
 from autocnn.models.width import scaled
+from reference.layer import Layer
 
 __all__ = ["alexnet"]
 
 
-def alexnet(classes=1000, width=1.0, towers=2, dropout=0.5, stem=None, nn=layers):
-    """Build AlexNet. ``towers=2``, for images (3, 227, 227): 60,965,224 parameters; feature maps of
-    55, 27, 13, 6.
+def alexnet(
+    classes: int = 1000,
+    width: float = 1.0,
+    towers: int = 2,
+    dropout: float = 0.5,
+    stem: int | None = None,
+    nn: ModuleType = layers,
+) -> Layer:
+    """Build AlexNet, of 2012 (``towers=2``) or of 2014 (``towers=1``).
 
+    ``towers=2``, for images (3, 227, 227): 60,965,224 parameters; feature maps of 55, 27, 13, 6.
     Krizhevsky, Sutskever and Hinton 2012, ImageNet classification with deep convolutional neural
-    networks, section 3. Two towers, on a graphics card each, are two groups in convolutions 2, 4
-    and 5. (The paper says 224x224; its 55x55 maps need 227.) Their response normalisation does not
-    divide alpha = 1e-4 by n = 5, so that ours is 5e-4.
+    networks, section 3. Its two towers, one for each graphics card, are two groups in convolutions
+    2, 4 and 5. (The paper says 224x224; its 55x55 maps need 227.) Its local response normalisation
+    does not divide alpha = 1e-4 by n = 5, as ``local_response_norm`` does: alpha here is 5e-4.
 
-    ``towers=1``, for images (3, 224, 224): 61,100,840 parameters, no groups and no response
-    normalisation, the network of Krizhevsky 2014, One weird trick for parallelizing convolutional
-    neural networks, that torchvision ships.
+    ``towers=1``, for images (3, 224, 224): 61,100,840 parameters, without groups and without
+    response normalisation. Krizhevsky 2014, One weird trick for parallelizing convolutional neural
+    networks; this is the network that torchvision ships.
 
-    ``width`` or ``stem`` scales it: see ``models.width``. Initial weights follow this project's rule N(0, 2 /
-    fan_in) with biases 0; the paper drew N(0, 0.01^2) and set the biases of convolutions 2, 4, 5
-    and the hidden dense layers to 1.
+    width, stem: scale the channels; see ``models.width``.
+    dropout: the dropout probability before (2014) or after (2012) the two hidden dense layers.
+    nn: the interpretation: ``autocnn.layers``, ``autocnn.fast`` or ``reference``.
+
+    Initial weights are drawn from N(0, 2 / fan_in) with biases 0, as everywhere in this package;
+    the paper draws from N(0, 0.01^2) and sets the biases of convolutions 2, 4, 5 and of the hidden
+    dense layers to 1. Raises ValueError for other numbers of towers.
     """
     if towers not in (1, 2):
         raise ValueError(f"alexnet: towers is 2 (2012) or 1 (2014); got {towers!r}")

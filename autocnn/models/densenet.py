@@ -1,7 +1,10 @@
 """DenseNet-121: every layer of a block sees the outputs of all layers before it."""
 
+from types import ModuleType
+
 from autocnn import layers
 from autocnn.models.width import scaled
+from reference.layer import Layer
 
 __all__ = ["densenet121"]
 
@@ -9,7 +12,9 @@ BLOCKS = (6, 12, 24, 16)  # layers of each dense block
 GROWTH = 32  # channels that each layer adds
 
 
-def densenet121(classes=1000, width=1.0, stem=None, nn=layers):
+def densenet121(
+    classes: int = 1000, width: float = 1.0, stem: int | None = None, nn: ModuleType = layers
+) -> Layer:
     """Build DenseNet-121, for images (3, 224, 224): 7,978,856 parameters in 364 leaves.
 
     Feature maps of 112, 56, 28, 14, 7. Huang, Liu, van der Maaten and Weinberger 2017, Densely

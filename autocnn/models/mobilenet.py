@@ -1,7 +1,10 @@
 """MobileNetV2: inverted bottlenecks, whose 3x3 convolutions see one channel each."""
 
+from types import ModuleType
+
 from autocnn import layers
 from autocnn.models.width import scaled
+from reference.layer import Layer
 
 __all__ = ["mobilenet_v2"]
 
@@ -12,7 +15,13 @@ STAGES = (
 )  # fmt: skip
 
 
-def mobilenet_v2(classes=1000, width=1.0, dropout=0.2, stem=None, nn=layers):
+def mobilenet_v2(
+    classes: int = 1000,
+    width: float = 1.0,
+    dropout: float = 0.2,
+    stem: int | None = None,
+    nn: ModuleType = layers,
+) -> Layer:
     """Build MobileNetV2, for images (3, 224, 224): 3,504,872 parameters in 158 leaves.
 
     Feature maps of 112, 56, 28, 14, 7. Sandler, Howard, Zhu, Zhmoginov and Chen 2018, MobileNetV2:

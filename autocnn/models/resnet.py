@@ -1,29 +1,31 @@
-"""ResNet-50: sixteen bottleneck blocks in four stages, each block added to its shortcut."""
+"""ResNet-50: sixteen bottleneck blocks in four stages, each with a shortcut connection."""
+
+from types import ModuleType
 
 from autocnn import layers
 from autocnn.models.width import scaled
+from reference.layer import Layer
 
 __all__ = ["resnet50"]
 
-STAGES = (
-    (64, 3),
-    (128, 4),
-    (256, 6),
-    (512, 3),
-)  # channels of the 3x3 convolution, blocks; each stage ends at four times that
+# Channels of the 3x3 convolutions and number of blocks of each stage; a block has four times as
+# many output channels.
+STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 
 
-def resnet50(classes=1000, width=1.0, stem=None, nn=layers):
-    """Build ResNet-50, for images (3, 224, 224): 25,557,032 parameters in 161 leaves; feature maps
-    of 112, 56, 28, 14, 7.
+def resnet50(
+    classes: int = 1000, width: float = 1.0, stem: int | None = None, nn: ModuleType = layers
+) -> Layer:
+    """Build ResNet-50, for images (3, 224, 224): 25,557,032 parameters in 161 leaves.
 
-    He, Zhang, Ren and Sun 2016, Deep residual learning for image recognition, Table 1. A stage's
-    first block strides in its 3x3 convolution, where the paper strides in the first 1x1: the
-    variant known as v1.5, which torchvision ships. Any image size will do, since the last feature
-    map is averaged. ``width`` or ``stem`` scales it: see ``models.width``.
+    Feature maps of 112, 56, 28, 14, 7. He, Zhang, Ren and Sun 2016, Deep residual learning for
+    image recognition, Table 1, in the variant v1.5 that torchvision ships: the first block of a
+    stage has its stride in the 3x3 convolution, where the paper has it in the first 1x1. Images of
+    any size are accepted, since the last feature map is averaged. The 50 layers are the 49
+    convolutions of the main path and the dense layer; four shortcuts have a convolution too.
 
-    The 50 layers are the main path's 49 convolutions and the dense layer; 4 of the shortcuts are
-    convolutions too.
+    width, stem: scale the channels; see ``models.width``.
+    nn: the interpretation: ``autocnn.layers``, ``autocnn.fast`` or ``reference``.
     """
     channels = scaled(width, stem, 64)
 
@@ -38,9 +40,13 @@ def resnet50(classes=1000, width=1.0, stem=None, nn=layers):
     def stage(c, blocks, stride):
         return nn.serial(block(c, stride, project=True), *(block(c) for _ in range(blocks - 1)))
 
+    stages = [
+        stage(channels(c), blocks, stride=1 if i == 0 else 2)
+        for i, (c, blocks) in enumerate(STAGES)
+    ]
     return nn.serial(
         *conv(channels(64), 7, 2), nn.relu(), nn.max_pool(3, 2, padding=1),
-        *(stage(channels(c), blocks, stride=1 if i == 0 else 2) for i, (c, blocks) in enumerate(STAGES)),
+        *stages,
         nn.global_avg_pool(),
         nn.dense(classes),
     )  # fmt: skip

@@ -1,27 +1,34 @@
 """VGG-16: thirteen 3x3 convolutions and three dense layers."""
 
+from types import ModuleType
+
 from autocnn import layers
 from autocnn.models.width import scaled
+from reference.layer import Layer
 
 __all__ = ["vgg16"]
 
-BLOCKS = (
-    (64, 2),
-    (128, 2),
-    (256, 3),
-    (512, 3),
-    (512, 3),
-)  # channels, convolutions; a 2x2 max-pool ends each block
+# Channels and number of convolutions of each block, which ends with a 2x2 max-pooling.
+BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
-def vgg16(classes=1000, width=1.0, dropout=0.5, stem=None, nn=layers):
-    """Build VGG-16, for images (3, 224, 224): 138,357,544 parameters; the blocks end at 112, 56,
-    28, 14, 7.
+def vgg16(
+    classes: int = 1000,
+    width: float = 1.0,
+    dropout: float = 0.5,
+    stem: int | None = None,
+    nn: ModuleType = layers,
+) -> Layer:
+    """Build VGG-16, for images (3, 224, 224): 138,357,544 parameters.
 
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition,
-    configuration D. Other image sizes change what the first dense layer sees, hence its parameters
-    (torchvision averages to 7x7 first, which at 224 is the identity). ``width`` or ``stem`` scales it: see
-    ``models.width``.
+    The blocks end with feature maps of 112, 56, 28, 14, 7. Simonyan and Zisserman 2015, Very deep
+    convolutional networks for large-scale image recognition, configuration D. For images of another
+    size the first dense layer has another number of inputs (torchvision averages to 7x7 first,
+    which at 224 is the identity).
+
+    width, stem: scale the channels; see ``models.width``.
+    dropout: the dropout probability after the two hidden dense layers.
+    nn: the interpretation: ``autocnn.layers``, ``autocnn.fast`` or ``reference``.
     """
     channels = scaled(width, stem, 64)
 

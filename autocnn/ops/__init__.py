@@ -1,5 +1,8 @@
-"""Ops: pure functions of arrays that autograd can differentiate, in the names and arguments of
-torch.nn.functional.
+"""Ops: pure functions of arrays that autograd differentiates, to any order.
+
+Names, arguments and results are those of torch.nn.functional. Every array may be a NumPy array or
+one that autograd traces. Float32 input gives float32 output. Shapes and options that do not fit
+raise one ValueError.
 """
 
 from autocnn.ops import loss, norm, pointwise, pooling, spatial

@@ -1,14 +1,14 @@
-"""Normalisation: by the batch's statistics, and by neighbouring channels; names and arguments of
-torch.nn.functional.
-"""
+"""Normalisation, in the names and arguments of torch.nn.functional."""
 
 import math
+from typing import Any
 
 import autograd.numpy as np
 import numpy as onp
 
 from autocnn.autodiff import getval
 from autocnn.ops.arguments import integer
+from autocnn.typing import Array
 
 __all__ = [
     "batch_norm",
@@ -20,16 +20,23 @@ __all__ = [
 
 
 def batch_norm(
-    x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
-    """Normalise each channel: y = (x - mean) / sqrt(var + eps) * weight + bias, for x (N, C) or (N,
-    C, ...) and the rest (C,).
+    x: Array,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Array:
+    """Normalise each channel: y = (x - mean) / sqrt(var + eps) * weight + bias.
 
-    In training mean and var are those of the batch (var divided by the number n of values a
-    channel), in evaluation the running ones. Unlike torch's, this function is pure:
-    ``batch_norm_and_statistics`` takes the same arguments and returns the new running statistics
-    too. Raises ValueError in training when a channel has one value only.
+    x is (N, C) or (N, C, ...), the other arrays are (C,). In training, mean and var are the
+    batch's, var being divided by the number of values in a channel; in evaluation they are
+    running_mean and running_var. Unlike torch's, this function changes none of its arguments:
+    ``batch_norm_and_statistics`` takes the same ones and also returns the new running statistics.
 
+    Raises ValueError for shapes that do not fit, and in training for channels of one value.
     Ioffe and Szegedy 2015, Batch normalization, algorithms 1 and 2.
     """
     return batch_norm_and_statistics(
@@ -38,14 +45,21 @@ def batch_norm(
 
 
 def batch_norm_and_statistics(
-    x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
-    """Return (y, running_mean, running_var): ``batch_norm`` and the running statistics that it
-    leaves behind.
+    x: Array,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Array, Any, Any]:
+    """Return (y, running_mean, running_var): the output and the new running statistics.
 
-    In training running <- (1 - momentum) running + momentum batch, with the batch's variance times
-    n / (n - 1), unbiased; in evaluation they stay. They are constants: no gradient flows through
-    them. None stays None.
+    Arguments and errors are those of ``batch_norm``. In training, running <- (1 - momentum)
+    running + momentum batch, where the batch's variance is the unbiased one, multiplied by
+    n / (n - 1); in evaluation the statistics are returned unchanged. No gradient flows through
+    them. A statistic that is None stays None.
     """
     _check_batch_norm(
         x, training, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
@@ -59,14 +73,13 @@ def batch_norm_and_statistics(
         if running_mean is not None:
             running_mean = (1 - momentum) * getval(running_mean) + momentum * getval(mean)
         if running_var is not None:
-            running_var = (1 - momentum) * getval(running_var) + momentum * (n / (n - 1)) * getval(
-                var
-            )
+            unbiased = (n / (n - 1)) * getval(var)
+            running_var = (1 - momentum) * getval(running_var) + momentum * unbiased
     else:
         centred, var = x - np.reshape(running_mean, column), running_var
     scale = 1 / np.sqrt(var + eps)
-    # One product with one scale a channel: of the arrays as large as x, the tape keeps ``centred``
-    # alone.
+    # Scale and weight are combined first, so that ``centred`` is the only array of x's size that
+    # the tape keeps.
     y = centred * np.reshape(scale if weight is None else scale * weight, column)
     return y if bias is None else y + np.reshape(bias, column), running_mean, running_var
 
@@ -77,7 +90,8 @@ def _check_batch_norm(x, training, **channels):
     for name, a in channels.items():
         if a is not None and a.shape != (x.shape[1],):
             raise ValueError(
-                f"batch_norm: {name} must be ({x.shape[1]},), one for each channel of x {x.shape}; got {a.shape}"
+                f"batch_norm: {name} must be ({x.shape[1]},), one for each channel of x {x.shape}; "
+                f"got {a.shape}"
             )
     if not training and (channels["running_mean"] is None or channels["running_var"] is None):
         raise ValueError(
@@ -85,17 +99,20 @@ def _check_batch_norm(x, training, **channels):
         )
     if training and math.prod(x.shape) == x.shape[1]:
         raise ValueError(
-            f"batch_norm: in training a channel needs more than one value to have a variance, got x {x.shape}; use a larger "
-            "batch or larger images"
+            "batch_norm: in training a channel needs more than one value to have a variance, "
+            f"got x {x.shape}; use a larger batch or larger images"
         )
 
 
-def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+def layer_norm(
+    x: Array, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Array:
     """Normalise over the last axes: y = (x - mean) / sqrt(var + eps) * weight + bias.
 
-    normalized_shape: an int or the shape of the axes over which each mean and variance (divided
-    by their number of entries) is taken; weight and bias have that shape. Ba, Kiros and Hinton
-    2016, Layer normalization.
+    normalized_shape: the shape of the last axes, over which mean and variance are taken (an int
+        for one axis). weight and bias have this shape too.
+
+    Raises ValueError for shapes that do not fit. Ba, Kiros and Hinton 2016, Layer normalization.
     """
     shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else [normalized_shape]
     shape = tuple(shape)
@@ -109,11 +126,14 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     return y if bias is None else y + bias
 
 
-def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm(
+    x: Array, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Array:
     """Normalise each example over each of ``num_groups`` groups of neighbouring channels.
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias for x (N, C, ...), weight and bias (C,). Wu
-    and He 2018, Group normalization.
+    y = (x - mean) / sqrt(var + eps) * weight + bias for x (N, C, ...), weight and bias (C,).
+    Raises ValueError for shapes that do not fit and groups that do not divide C. Wu and He 2018,
+    Group normalization.
     """
     if len(x.shape) < 2 or x.shape[1] % integer(num_groups, "group_norm: num_groups"):
         raise ValueError(f"group_norm: {num_groups} groups must divide the channels of x {x.shape}")
@@ -134,25 +154,26 @@ def _standardised(x, axes, eps):
     return centred / np.sqrt(np.sum(centred * centred, axis=axes, keepdims=True) / n + eps)
 
 
-def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
-    """Divide each number by its neighbours' strength across channels: y_c = x_c / (k + alpha / size
-    * sum x_c'^2)^beta.
+def local_response_norm(
+    x: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Array:
+    """Normalise across channels: y_c = x_c / (k + alpha / size * sum_{c'} x_c'^2)^beta.
 
-    The sum goes over ``size`` channels c' around c, from c - size // 2 to c + (size - 1) // 2, cut
-    at the edges. x is (N, C, ...). Krizhevsky et al. 2012, section 3.3, write alpha without the
-    division by ``size``, which is torch's: their k = 2, n = 5, alpha = 1e-4, beta = 0.75 is
+    x is (N, C, ...). The sum runs over the channels c' from c - size // 2 to c + (size - 1) // 2
+    that exist. Raises ValueError for other shapes and for a ``size`` below 1.
+
+    Krizhevsky et al. 2012, section 3.3, do not divide alpha by ``size``, as torch does: their
+    k = 2, n = 5, alpha = 1e-4, beta = 0.75 is
     ``local_response_norm(x, 5, alpha=5e-4, beta=0.75, k=2)``.
     """
     if len(x.shape) < 2:
         raise ValueError(f"local_response_norm needs x (N, C, ...); got {x.shape}")
     size = integer(size, "local_response_norm: size")
     c = onp.arange(x.shape[1])
-    away = c - c[:, None]
-    near = ((-(size // 2) <= away) & (away <= (size - 1) // 2)).astype(
-        getval(x).dtype
-    )  # the band matrix (C, C')
-    strength = np.swapaxes(
-        np.tensordot(near, x * x, axes=([1], [1])), 0, 1
-    )  # (C, C') . (N, C', ...) -> (N, C, ...)
+    offset = c - c[:, None]
+    # The band matrix (C, C') of the channels that each sum takes.
+    near = ((-(size // 2) <= offset) & (offset <= (size - 1) // 2)).astype(getval(x).dtype)
+    # (C, C') . (N, C', ...) -> (C, N, ...) -> (N, C, ...)
+    squares = np.swapaxes(np.tensordot(near, x * x, axes=([1], [1])), 0, 1)
     # exp and log instead of a power, whose derivative in autograd turns float32 into float64.
-    return x * np.exp(-beta * np.log(k + alpha / size * strength))
+    return x * np.exp(-beta * np.log(k + alpha / size * squares))

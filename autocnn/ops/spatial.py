@@ -1,18 +1,21 @@
 """Convolution over images (N, C, H, W), in the names and arguments of torch.nn.functional."""
 
+from typing import Any
+
 import autograd.numpy as np
 
-from autocnn.ops.arguments import pair, window_shape
+from autocnn.ops.arguments import Pair, pair, window_shape
 from autocnn.ops.windows import unwindows, windows
+from autocnn.typing import Array
 
 __all__ = ["conv2d", "conv_transpose2d", "pad2d"]
 
 
-def pad2d(x, padding, value=0.0):
-    """Surround images (N, C, H, W) by rows and columns of a constant.
+def pad2d(x: Array, padding: Any, value: float = 0.0) -> Array:
+    """Pad images (N, C, H, W) with a constant.
 
-    ``padding`` is an int, a pair (vertical, horizontal), or a pair of pairs ((top, bottom), (left,
-    right)).
+    padding: an int, a pair (vertical, horizontal), or a pair of pairs ((top, bottom), (left,
+        right)), none of them negative.
     """
     vertical, horizontal = _edges(padding)
     if not any(vertical + horizontal):
@@ -26,13 +29,25 @@ def _edges(padding):
     return tuple((p, p) for p in pair(padding, "padding", least=0))
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Cross-correlate images with kernels: y[n, f, i, j] = b[f] + sum_{c, u, v} w[f, c, u, v] x[n,
-    c, i s + u d, j s + v d].
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Array:
+    """Convolve images with kernels, which are not flipped (cross-correlation).
 
-    x (N, C, H, W), weight (F, C / groups, kh, kw), bias (F,) -> (N, F, Ho, Wo). With groups, the
-    g-th F / groups kernels see the g-th C / groups channels only. ``padding`` may be "valid" (none)
-    or, at stride 1, "same" (Ho, Wo = H, W; an odd row or column goes below and to the right).
+    y[n, f, i, j] = b[f] + sum_{c, u, v} w[f, c, u, v] x[n, c, i s + u d, j s + v d] for x
+    (N, C, H, W), weight (F, C / groups, kh, kw), bias (F,) -> (N, F, Ho, Wo).
+
+    padding: an int, a pair, "valid" (none), or at stride 1 "same", where (Ho, Wo) = (H, W) and an
+        odd row or column of padding goes to the bottom or right.
+    groups: the channels and the filters are split into this many groups, and the filters of a
+        group see the channels of that group only.
+
     Raises ValueError for ranks, channels, groups or kernels that do not fit.
     """
     _check_conv(x, weight, bias, groups)
@@ -53,13 +68,20 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 def conv_transpose2d(
-    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-):
-    """The adjoint of ``conv2d``: each cell adds its kernel to the output.
+    x: Array,
+    weight: Array,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> Array:
+    """Apply the adjoint (transpose) of ``conv2d``: each cell adds its kernel to the output.
 
     x (N, C, H, W), weight (C, F / groups, kh, kw), bias (F,) -> (N, F, Ho, Wo) with
     Ho = (H - 1) s - 2 p + d (kh - 1) + output_padding + 1. Raises ValueError for ranks, channels
-    or groups that do not fit.
+    or groups that do not fit, and an output_padding not smaller than stride or dilation.
     """
     if len(x.shape) != 4 or len(weight.shape) != 4 or x.shape[1] != weight.shape[0]:
         raise ValueError(
@@ -92,21 +114,20 @@ def conv_transpose2d(
 
 
 def _correlate(x, weight, stride, dilation):
-    """Contract all kernels with all windows, filters first: (F, N, Ho, Wo).
+    """Contract the kernels with the windows of x. Returns (F, N, Ho, Wo).
 
-    The tape keeps the windows as a view of x. The matrix of patches, kh kw times as large, lives
-    inside tensordot only.
+    The tape keeps the windows as a view of x. The matrix of patches, kh kw times as large, exists
+    only inside tensordot.
     """
     p = windows(x, weight.shape[2:], stride, dilation)
-    return np.tensordot(
-        weight, p, axes=([2, 3, 1], [0, 1, 3])
-    )  # (F, C, kh, kw) . (kh, kw, N, C, Ho, Wo)
+    # (F, C, kh, kw) . (kh, kw, N, C, Ho, Wo) -> (F, N, Ho, Wo)
+    return np.tensordot(weight, p, axes=([2, 3, 1], [0, 1, 3]))
 
 
 def _correlate_depthwise(x, weight, stride, dilation):
-    """The same where every filter sees one channel: products and sums, channel by channel.
+    """Like ``_correlate`` for filters that see one channel each: products and sums.
 
-    A loop over as many groups as channels would take a node of the tape for each.
+    A loop over the groups would put one node per channel on the tape.
     """
     p = windows(x, weight.shape[2:], stride, dilation)  # (kh, kw, N, C, Ho, Wo)
     (kh, kw, n, c, *out), each = p.shape, weight.shape[0] // x.shape[1]
@@ -127,7 +148,7 @@ def _conv_padding(padding, kernel_size, stride, dilation):
         raise ValueError(f'conv2d: padding is an int, a pair, "valid" or "same"; got {padding!r}')
     if stride != (1, 1):
         raise ValueError(
-            f'conv2d: padding="same" needs stride 1, got {stride}; give the padding in numbers'
+            f'conv2d: padding="same" needs stride 1, got {stride}; pass the padding as a number'
         )
     both = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
     return tuple((total // 2, total - total // 2) for total in both)
@@ -136,7 +157,8 @@ def _conv_padding(padding, kernel_size, stride, dilation):
 def _check_conv(x, weight, bias, groups):
     if len(x.shape) != 4 or len(weight.shape) != 4:
         raise ValueError(
-            f"conv2d needs x (N, C, H, W) and weight (F, C/groups, kh, kw); got {x.shape} and {weight.shape}"
+            "conv2d needs x (N, C, H, W) and weight (F, C/groups, kh, kw); "
+            f"got {x.shape} and {weight.shape}"
         )
     c, f = x.shape[1], weight.shape[0]
     if groups < 1 or c % groups or f % groups:
@@ -145,8 +167,8 @@ def _check_conv(x, weight, bias, groups):
         )
     if weight.shape[1] != c // groups:
         raise ValueError(
-            f"conv2d: x {x.shape} has {c} channels in groups of {c // groups}, weight {weight.shape} needs "
-            f"groups of {weight.shape[1]}"
+            f"conv2d: x {x.shape} has {c} channels in groups of {c // groups}, weight "
+            f"{weight.shape} needs groups of {weight.shape[1]}"
         )
     if bias is not None and bias.shape != (f,):
         raise ValueError(f"conv2d: bias must be ({f},), one for each filter; got {bias.shape}")
