@@ -424,7 +424,7 @@ def test_export_safetensors(trained, tmp_path):
         (("filters", "RUN", "--out", "figure"), "ends in .png"),
         (("filters", "nowhere"), "holds no run"),
         (("summary", "resnet51"), "no network or run folder 'resnet51'"),
-        (("summary", "RUN", "--classes", "4"), "leave them away"),
+        (("summary", "RUN", "--classes", "4"), "leave them out"),
         (
             ("summary", "vgg16", "--shape", "224"),
             "--shape is channels, height and width, such as 3,224,224; got 224",
