@@ -4,8 +4,8 @@ docstring example of the packages.
 
 import doctest
 import importlib
-import pathlib
 import linecache
+import pathlib
 import re
 import textwrap
 
