@@ -253,6 +253,18 @@ def cancelling(x, b):
     return x + b, backward
 
 
+def truncating_store(x, w):
+    """Computes in float32 and cuts the result off to bfloat16 in place of rounding it."""
+
+    def cut(a):
+        return (a.contiguous().view(torch.int32) & ~0xFFFF).view(torch.float32).bfloat16()
+
+    def backward(dy):
+        return cut(dy.float() @ w.float().T), cut(x.float().T @ dy.float())
+
+    return cut(x.float() @ w.float()), backward
+
+
 def right_cases() -> list[Case]:
     names = list(REFERENCES)
     cases = [_case(n, d) for n in names for d in SHORT]
@@ -274,6 +286,8 @@ def right_cases() -> list[Case]:
             {n: tensor(2, 2, 24, 16) for n in "qkv"},
         ),
     ]
+    low = {"x": tensor(40, 30, dtype=torch.bfloat16), "w": tensor(30, 20, dtype=torch.bfloat16)}
+    cases.append(Case("truncating store", truncating_store, lambda x, w: x @ w, "bf16", low))
     for short, dtype in SHORT.items():
         table = {"table": tensor(9, 5, dtype=dtype), "index": torch.tensor(rng.integers(0, 9, 400))}
         cases.append(
@@ -372,6 +386,7 @@ def wrong_cases() -> list[Case]:
         if bug == "kept narrow":
             dtype = "bf16"
         cases.append(_case(name, dtype, bug, codes))
+    cases.append(_case("layer_norm", "bf16", "Bessel", ("scale",)))
     x = 12 * torch.tensor(np.random.default_rng(3).standard_normal((8, 10)))
     cases.append(
         _case("cross_entropy", "float32", "overflow", ("nonfinite",), x=x, labels=torch.arange(8))

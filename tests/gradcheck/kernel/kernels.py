@@ -23,6 +23,11 @@ def layer_norm(bug=None, eps=1e-5):
                 m1 = 0 * m1
             if bug == "variance path":
                 m2 = 0 * m2
+            if (
+                bug == "Bessel"
+            ):  # 2.5 % too small at 20 columns: hardly more than bfloat16's rounding
+                m1, m2 = m1 * 0.975, m2 * 0.975
+                gw = gw * 0.975
             if bug == "sums for means":
                 m1, m2 = m1 * x.shape[-1], m2 * x.shape[-1]
             dx = (gw - m1 - xhat * m2) * rstd
