@@ -175,12 +175,17 @@ class Instrumenter:
         return copy
 
     def _cell(self, cell: types.CellType) -> types.CellType:
-        if not self.lifted:
+        if not self.lifted and not self.modules:
             return cell
         try:
-            lifted = _lift_value(cell.cell_contents, {})
-        except ValueError:
+            content = cell.cell_contents
+        except ValueError:  # not bound yet
             return cell
+        if id(content) in self.modules:
+            return types.CellType(self.modules[id(content)])
+        if not self.lifted:
+            return cell
+        lifted = _lift_value(content, {})
         return cell if isinstance(lifted, types.FunctionType) else types.CellType(lifted)
 
     def globals_of(self, function: types.FunctionType) -> dict:
