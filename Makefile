@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Each worker has a core: threads of BLAS would only take it from another worker.
 PYTEST := OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: test test-all chapter notebooks bench mutants lint clean
+.PHONY: test test-all chapter notebooks bench mistakes mutants lint clean
 
 # All but the tests marked slow, of which a sample runs here too.
 test: lint
@@ -28,6 +28,10 @@ notebooks: .venv/.test
 
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks
+
+# One-statement mistakes in right layers: does the checker find the line, and the edit?
+mistakes: .venv/.bench
+	$(BIN)/python -m benchmarks.gradcheck.mutation.run
 
 mutants: .venv/.test
 	$(BIN)/python -m benchmarks.robustness.mutants

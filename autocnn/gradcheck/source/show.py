@@ -43,7 +43,9 @@ def excerpt(place: Place, trail: list[Step] | tuple[Step, ...], fix: Fix | None 
     first = max(1, min(marked) - AROUND)
     last = min(len(rows), max(marked) + AROUND)
     width = len(str(last))
-    out = [f"{pathlib.Path(place.file).name}:{place.line}"]
+    path = pathlib.Path(place.file)
+    # a notebook's cell has no file
+    out = [f"{path.name}:{place.line}" if path.exists() else f"line {place.line}"]
     for number in range(first, last + 1):
         row = rows[number - 1].rstrip()
         out.append(
