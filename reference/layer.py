@@ -106,7 +106,8 @@ class Layer:
             elif callable(part) and name:
                 hint = f"call it: {name}()"
             raise ValueError(
-                f"{word} got {name or repr(part)[:60]}, which is no layer of this vocabulary; {hint}"
+                f"{word} got {name or repr(part)[:60]}, which is not a layer of this vocabulary; "
+                f"{hint}"
             )
 
     def replace(self, **changes: Any) -> "Layer":
@@ -130,7 +131,7 @@ class Layer:
     is_by_hand = True  # its gradient is ``backprop`` alone; autograd derives nothing
 
     def children(self) -> list[tuple[Any, "Layer"]]:
-        """List the parts as (step, layer): the part's trees are ``params[step]``, ``state[step]``."""
+        """List the parts as (step, layer), with the trees ``params[step]`` and ``state[step]``."""
         return list(zip(self.steps, self.parts, strict=True))
 
     def apply(self, params, state, x, train: bool = False, key=None):

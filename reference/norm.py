@@ -3,7 +3,9 @@
 With z = (x - mean) / sqrt(var + eps), mean and var over n numbers, and y = w z + b (Ioffe and
 Szegedy 2015, section 3, their six equations combined into one):
 
-    dx = 1 / sqrt(var + eps) (g - mean(g) - z mean(g z)),  g = w dy        dw = sum dy z        db = sum dy
+    dx = 1 / sqrt(var + eps) (g - mean(g) - z mean(g z)),  g = w dy
+    dw = sum dy z
+    db = sum dy
 """
 
 import numpy as np

@@ -4,8 +4,10 @@ For one offset (u, v) of the kernel, the cells that it meets form a strided slic
 large as the output, x_uv[c, i, j] = x[c, i s + u d, j s + v d]. So a convolution is a sum of plain
 products, and so is each gradient:
 
-    y[f]        = b[f] + sum_{u,v,c} w[f,c,u,v] x_uv[c]             db[f]     = sum_{n,i,j} dy[f]
-    dw[f,c,u,v] = sum_{n,i,j} dy[f] x_uv[c]                         dx_uv[c] += sum_f w[f,c,u,v] dy[f]
+    y[f]        = b[f] + sum_{u,v,c} w[f,c,u,v] x_uv[c]
+    db[f]       = sum_{n,i,j} dy[f]
+    dw[f,c,u,v] = sum_{n,i,j} dy[f] x_uv[c]
+    dx_uv[c]   += sum_f w[f,c,u,v] dy[f]
 
 The offsets of one kernel row go into one matrix product: kh products, and no more than kw copies
 of the image in memory at a time.

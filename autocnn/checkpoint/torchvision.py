@@ -64,7 +64,7 @@ def _mismatches(need: Mapping[str, tuple[int, ...]], found: Mapping[str, Any]) -
 
 
 def _transpose_dense(leaf: np.ndarray) -> np.ndarray:
-    """Transpose dense weights, the only leaves with two axes: (in, out) here, (out, in) in torch."""
+    """Transpose dense weights, the leaves with two axes: (in, out) here, (out, in) in torch."""
     return leaf.T if leaf.ndim == 2 else leaf
 
 

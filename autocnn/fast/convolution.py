@@ -8,9 +8,9 @@ The kernel decides the algorithm:
     a group for each channel a sum over the kernel's offsets, cell by cell
     everything else          windows copied into patches, then a matrix product
 
-The first, second and last work in blocks that fit into the cache: copy or transform a block, multiply it, apply
-bias and ReLU while it is there. No array of patches is larger than a few megabytes, whatever the
-batch.
+The first, second and last work in blocks that fit into the cache: copy or transform a block,
+multiply it, apply bias and ReLU while it is there. No array of patches is larger than a few
+megabytes, whatever the batch.
 """
 
 from collections.abc import Callable

@@ -108,7 +108,7 @@ def plain_word(word: Callable) -> Callable:
 
 
 def fast_layer(base: layers.Layer, run: Callable, word: Callable) -> Layer:
-    """Make the fast layer of a plain one, ``run(params, state, x, train, key, keep)`` and its word."""
+    """Make a fast layer of ``base`` from ``run(params, state, x, train, key, keep)``."""
 
     def forward(params, state, x, train, key):
         if not is_traced(params, state, x):

@@ -1,3 +1,4 @@
-"""Figures. Matplotlib is imported here and nowhere else; every function returns a Figure and
-leaves saving to the caller.
+"""Figures with Matplotlib, which no other package imports.
+
+Every function returns a ``matplotlib.figure.Figure``; the caller saves it.
 """

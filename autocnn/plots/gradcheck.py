@@ -1,6 +1,7 @@
 """Figures of a gradient check: where the gradient is wrong, and how its Taylor remainder falls."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -11,26 +12,26 @@ from autocnn.plots.style import COLOURS, DIVERGING, GREY, figure, styled
 __all__ = ["error_map", "mosaic", "overview", "taylor_slopes"]
 
 
-def mosaic(a):
-    """Lay an array of up to four axes out as one picture: (A, B, h, w) -> A x B tiles of (h, w),
-    gaps of nan between.
+def mosaic(a: Any) -> np.ndarray:
+    """Arrange an array of up to four axes as one image: (A, B, h, w) -> A x B tiles of (h, w).
+
+    The gaps between the tiles, one pixel wide, are NaN.
     """
     a = np.asarray(a, dtype=float)
     if a.ndim <= 2:
         return np.atleast_2d(a)
     a = a.reshape(-1, *a.shape[-3:]) if a.ndim > 3 else a[None]
     rows, columns, h, w = a.shape
-    if rows == 1 and columns > 8:  # a long row of tiles is folded
+    if rows == 1 and columns > 8:  # arrange a long row of tiles in several rows
         width = math.ceil(math.sqrt(columns))
-        a = np.concatenate([a[0], np.full((-columns % width, h, w), np.nan)]).reshape(
-            -1, width, h, w
-        )
+        tiles = np.concatenate([a[0], np.full((-columns % width, h, w), np.nan)])
+        a = tiles.reshape(-1, width, h, w)
         rows, columns = a.shape[:2]
-    picture = np.full((rows * (h + 1) - 1, columns * (w + 1) - 1), np.nan)
+    image = np.full((rows * (h + 1) - 1, columns * (w + 1) - 1), np.nan)
     for i in range(rows):
         for j in range(columns):
-            picture[i * (h + 1) : i * (h + 1) + h, j * (w + 1) : j * (w + 1) + w] = a[i, j]
-    return picture
+            image[i * (h + 1) : i * (h + 1) + h, j * (w + 1) : j * (w + 1) + w] = a[i, j]
+    return image
 
 
 def _map_axes(fig, report: Report, leaf: str, spec):
@@ -44,30 +45,31 @@ def _map_axes(fig, report: Report, leaf: str, spec):
     ]
     for k, (title, values, limit) in enumerate(parts):
         axes = fig.add_subplot(spec[k])
-        picture = axes.imshow(
-            mosaic(values), cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="equal"
-        )
+        image = axes.imshow(mosaic(values), cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="equal")
         axes.set(xticks=[], yticks=[], title=title)
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.set_facecolor("#d9d9d9")  # the gaps between tiles
-        bar = fig.colorbar(picture, ax=axes, shrink=0.8, pad=0.02)
+        bar = fig.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
         bar.outline.set_visible(False)
         bar.ax.locator_params(nbins=5)
 
 
 @styled
-def error_map(report: Report, leaf: str | None = None):
-    """Draw your gradient, the witness's and their difference over one leaf (default: the worst), as
-    tiles.
+def error_map(report: Report, leaf: str | None = None) -> Any:
+    """Draw your gradient, the witness's and their difference for one leaf, as tiles.
 
-    The first two share one scale; the difference has its own. Raises ValueError when the leaf was
-    not compared entry by entry (it agrees, has a wrong shape, or is too large).
+    leaf: its name; the one with the largest error unless given.
+
+    The first two share one scale; the difference has its own. Returns a Matplotlib figure. Raises
+    ValueError when the leaf was not compared entry by entry (it agrees, has a wrong shape, or is
+    too large).
     """
     leaf = leaf or worst_leaf(report)
     if leaf not in report.arrays:
         raise ValueError(
-            f"{leaf} was not compared entry by entry; there are maps of: {', '.join(report.arrays) or 'none'}"
+            f"{leaf} was not compared entry by entry; there are maps of: "
+            f"{', '.join(report.arrays) or 'none'}"
         )
     fig = figure(11, 4)
     fig.suptitle(_title(report, leaf), x=0.01, ha="left", fontsize=11)
@@ -115,9 +117,11 @@ def _taylor_axes(axes, report: Report, leaf: str):
 
 
 @styled
-def taylor_slopes(report: Report, leaf: str | None = None):
-    """Draw |f(x + h u) - f(x) - h g . u| against h for your g and the witness's: slope 2 is
-    right, slope 1 is wrong.
+def taylor_slopes(report: Report, leaf: str | None = None) -> Any:
+    """Draw |f(x + h u) - f(x) - h g . u| against h, for your gradient g and the witness's.
+
+    Both axes are logarithmic: a right gradient has slope 2, a wrong one slope 1. leaf: as in
+    ``error_map``. Returns a Matplotlib figure.
     """
     fig = figure(6, 4.4)
     _taylor_axes(fig.add_subplot(), report, leaf or worst_leaf(report))
@@ -125,9 +129,10 @@ def taylor_slopes(report: Report, leaf: str | None = None):
 
 
 @styled
-def overview(report: Report):
-    """Draw both figures of the worst leaf in one; of a gradient that agrees, the Taylor slopes
-    only.
+def overview(report: Report) -> Any:
+    """Draw ``error_map`` and ``taylor_slopes`` of the leaf with the largest error, side by side.
+
+    If all leaves agree, draw the Taylor slopes only. Returns a Matplotlib figure.
     """
     leaf = worst_leaf(report)
     if leaf not in report.arrays:

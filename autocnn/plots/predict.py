@@ -1,8 +1,8 @@
-"""Figures of a trained network: one picture's way through it, and the filters of its first
-layer.
-"""
+"""Figures of a trained network: the activations for an image, and the first layer's filters."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +10,20 @@ from autocnn.plots.style import COLOURS, DIVERGING, IMAGE, figure, image_axes, s
 
 __all__ = ["activations", "filters"]
 
-ROWS = 16  # a network of more stages than this shows one stage of each size
-MAPS = 8  # of a stage's feature maps, the most active ones
+ROWS = 16  # a network with more stages than this shows one stage of each size
+MAPS = 8  # how many feature maps of a stage are shown
 
 
 @styled
-def activations(taps, classes, top=5):
-    """Draw what each stage makes of one picture: {name: (C, H, W) or (D,)}, from "input" to
-    "probs".
+def activations(taps: Mapping[str, np.ndarray], classes: Sequence[Any], top: int = 5) -> Any:
+    """Draw the activations of each stage for one image, one stage per row.
 
-    Of many feature maps the eight with the largest mean |activation| are shown, in their order,
-    each stage on its own scale; vectors and maps of one pixel are strips. The last row holds the
-    largest probabilities.
+    taps: {name: array (C, H, W) or (D,)}, from "input" to "probs", as ``autocnn.trace`` gives them.
+    classes: the names of the classes.
+    top: how many of the largest probabilities the last row shows.
+
+    A stage shows the eight feature maps with the largest mean |activation|, on a scale of its own;
+    vectors and maps of one pixel are drawn as strips. Returns a Matplotlib figure.
     """
     stages = _stages(taps)
     columns = min(MAPS, max(len(tap) for tap in stages.values() if not _is_strip(tap)))
@@ -30,9 +32,8 @@ def activations(taps, classes, top=5):
     ]
     width, height = 1.1 * columns + 2.0, 1.15 * sum(heights) + 0.6
     fig = figure(width, height)
-    fig.set_layout_engine(
-        "none"
-    )  # a hundred axes take seconds to arrange; the margins are in inches
+    # To arrange a hundred axes automatically takes seconds; these margins are in inches.
+    fig.set_layout_engine("none")
     margins = dict(
         left=1.75 / width, right=1 - 0.25 / width, bottom=0.5 / height, top=1 - 0.1 / height
     )
@@ -67,16 +68,15 @@ def activations(taps, classes, top=5):
 
 
 def _is_strip(tap):
-    """Vectors are drawn as strips, and so are maps of one pixel."""
+    """Is this a vector, or feature maps of one pixel?"""
     return tap.ndim == 1 or (tap.ndim == 3 and tap.shape[1:] == (1, 1) and len(tap) > 3)
 
 
 def _stages(taps):
-    """The stages worth a row: without those that change nothing, and of very many one of each size
-    of feature map.
+    """Choose the stages to show: not those that change nothing, and of more than ``ROWS`` stages
+    one for each size of feature map.
 
-    That is the last of those with the most channels, which leaves out what happens inside a block
-    on the way to the next size.
+    That one is the last of those with the most channels, which skips the inside of blocks.
     """
     kept = {
         n: t
@@ -102,12 +102,12 @@ def _bars(axes, probs, classes, top):
 
 
 @styled
-def filters(weights, title, most=64):
-    """Draw the filters (F, C, h, w) of a first layer: in colour for three channels, as the mean of
-    the channels otherwise.
+def filters(weights: np.ndarray, title: str, most: int = 64) -> Any:
+    """Draw the filters (F, C, h, w) of a first layer, at most ``most`` of them.
 
-    Colour filters are each scaled to their own range around mid-grey, the others share one
-    diverging scale with 0 in its middle.
+    Filters of three channels are drawn in colour, each scaled to its own range around mid-grey.
+    Other filters are averaged over their channels and share one diverging scale with 0 in its
+    middle. Returns a Matplotlib figure.
     """
     shown = weights[:most]
     rows = -(-len(shown) // max(8, math.ceil(math.sqrt(2 * len(shown)))))

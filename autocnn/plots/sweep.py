@@ -1,6 +1,7 @@
-"""Figure of a sweep: every trial a dot, the mean of each point with its 95 % interval, and the
-parameters below.
-"""
+"""Figure of a sweep: all trials as dots, means with 95 % intervals, and the parameters below."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,23 @@ DASHES = ("-", (0, (4, 1.5)), ":", (0, (5, 1, 1, 1)))
 
 
 @styled
-def points(summary, trials, names, measure="val_acc", label="validation accuracy", share=True):
-    """Draw a ``Sweep``'s summary over its first option, one line for each combination of the
-    others.
+def points(
+    summary: Sequence[Mapping[str, Any]],
+    trials: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    measure: str = "val_acc",
+    label: str = "validation accuracy",
+    share: bool = True,
+) -> Any:
+    """Draw the summary of a sweep over its first option, one line for each combination of the rest.
 
-    ``share``: the measure is a share, so that intervals are cut at 0 and 1 and the axis shows all
-    of them.
+    summary, trials: those of a ``Sweep``.
+    names: the names of its options.
+    measure, label: the metric that the trials hold, and what the axis calls it.
+    share: whether the metric lies in [0, 1]. If so, the intervals are clipped and the axis shows
+        this range.
+
+    Returns a Matplotlib figure.
     """
     fig = figure(7, 4.8)
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))

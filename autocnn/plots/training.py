@@ -1,4 +1,7 @@
-"""Figures of a training run: its curves, what it confuses with what, and its worst mistakes."""
+"""Figures of a training run: its curves, its confusion matrix, and its worst mistakes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,8 +11,11 @@ __all__ = ["confusion", "counts", "curves", "mistakes"]
 
 
 @styled
-def curves(history):
-    """Draw loss and accuracy by epoch, training beside validation, from a ``Run``'s history."""
+def curves(history: Mapping[str, Sequence[float]]) -> Any:
+    """Draw loss and accuracy by epoch, for training and validation, from the history of a ``Run``.
+
+    Returns a Matplotlib figure.
+    """
     fig = figure(9, 3.6)
     for axes, what, title in zip(
         fig.subplots(1, 2), ("loss", "acc"), ("Loss", "Accuracy"), strict=True
@@ -23,10 +29,8 @@ def curves(history):
             xlabel="epoch",
             title=f"{title}: {val[-1]:.2%}" if what == "acc" else f"{title}: {val[-1]:.4f}",
         )
-        trained = [*train[1:], *val[1:]] or [
-            *train,
-            *val,
-        ]  # before training both are far off and would squash the rest
+        # The values before training are far off: they would compress the rest.
+        trained = [*train[1:], *val[1:]] or [*train, *val]
         low, high = min(trained), max(trained)
         margin = 0.06 * (high - low) + 1e-3
         axes.set_ylim(low - margin, high + margin)
@@ -34,23 +38,27 @@ def curves(history):
     return fig
 
 
-def counts(labels, predicted, classes):
-    """Count how often each class (rows) was taken for each (columns): ints (classes, classes)."""
-    return np.bincount(
-        np.asarray(labels) * classes + np.asarray(predicted), minlength=classes**2
-    ).reshape(classes, classes)
+def counts(labels: Any, predicted: Any, classes: int) -> np.ndarray:
+    """Return the confusion matrix, ints (classes, classes): rows are labels, columns predictions.
+
+    labels and predicted are (N,) ints in [0, classes).
+    """
+    cells = np.asarray(labels) * classes + np.asarray(predicted)
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
 @styled
-def confusion(matrix, classes):
-    """Draw a confusion matrix: rows are the true classes, columns what was answered; the colour
-    tells the share of the row.
+def confusion(matrix: np.ndarray, classes: Sequence[Any]) -> Any:
+    """Draw a confusion matrix (K, K) from ``counts`` with the names of the K classes.
+
+    Rows are the true classes, columns the predicted ones; the colour is the fraction of the row.
+    Returns a Matplotlib figure.
     """
     n = len(classes)
     fig = figure(0.55 * n + 2.4, 0.5 * n + 1.8)
     axes = fig.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    # The right answers would outshine everything; the scale ends where the worst confusion is dark.
+    # The diagonal is left out: the scale ends at the most frequent confusion.
     wrong = share[~np.eye(n, dtype=bool)]
     top = max(float(wrong.max(initial=0)), 0.01)
     axes.imshow(
@@ -69,9 +77,19 @@ def confusion(matrix, classes):
 
 
 @styled
-def mistakes(x, labels, probs, classes, rows=3, columns=8):
-    """Show the images (N, C, H, W) whose true class got the smallest probability, and what was
-    answered, worst first.
+def mistakes(
+    x: np.ndarray,
+    labels: Any,
+    probs: np.ndarray,
+    classes: Sequence[Any],
+    rows: int = 3,
+    columns: int = 8,
+) -> Any:
+    """Show misclassified images, those whose true class has the smallest probability first.
+
+    x: images (N, C, H, W). labels: (N,) ints. probs: (N, K). classes: the names of the K classes.
+    Shows at most rows * columns images, each with the predicted and the true class. Returns a
+    Matplotlib figure.
     """
     labels = np.asarray(labels)
     wrong = np.flatnonzero(probs.argmax(axis=1) != labels)

@@ -85,8 +85,8 @@ def fit(
     """Fit an image (H, W) or (H, W, 3) in [0, 1] to a ``shape`` (C, H, W), C being 1 or 3.
 
     Returns (x, steps): x in float32, and a short text for each change made. Colour becomes grey, or
-    grey colour, as C needs. An image of another size is scaled with its proportions kept and centred
-    on a background of the colour of its border.
+    grey colour, as C needs. An image of another size is scaled with its proportions kept and
+    centred on a background of the colour of its border.
 
     invert: swap bright and dark. None: do so if the network's images have a dark background and
         this one has a bright one, such as ink on paper.

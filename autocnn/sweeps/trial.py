@@ -1,4 +1,4 @@
-"""One trial of a sweep: draw data and weights from the seed, train, and return the final metrics."""
+"""One trial of a sweep: draw data and weights from the seed, train, return the final metrics."""
 
 import functools
 from collections.abc import Callable

@@ -44,7 +44,7 @@ def copied(arrays):
 
 
 # ---- the checkers
-# ---------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def autocnn_check(f, arrays):
@@ -163,7 +163,7 @@ def verdict(check, f, arrays):
 
 
 # ---- what is measured
-# -----------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def pass_rates(check, seeds, dtype=np.float64):
@@ -285,7 +285,8 @@ def main(argv=None):
             f"{seconds_for_convolution(check):.2f} s",
         ]
     rows = [
-        f"correct layers that pass ({len(LAYERS)} layers, {len(CONDITIONS)} conditions, {args.seeds} seeds)",
+        f"correct layers that pass ({len(LAYERS)} layers, {len(CONDITIONS)} conditions, "
+        f"{args.seeds} seeds)",
         *(f"· {condition}" for condition in CONDITIONS),
         "the same in float32",
         "smallest relative error of one entry in 24,000 that is always caught",
@@ -300,7 +301,8 @@ def main(argv=None):
     for row, cells in zip(rows, zip(*columns.values(), strict=True), strict=True):
         print(f"| {row} | " + " | ".join(cells) + " |")
     print(
-        f"\nscipy's check_grad returns a norm; here it passes up to {SCIPY_BOUND:g} of the gradient's norm."
+        f"\nscipy's check_grad returns a norm; here it passes up to {SCIPY_BOUND:g} of the "
+        "gradient's norm."
     )
 
 

@@ -15,12 +15,14 @@ from autocnn.data import idx
 from benchmarks.robustness.mutate import dumped, mutated, mutated_json
 
 WORDS = """
-    train evaluate predict trace filters summary export data chapter check --help --json --last --run --data --epochs
-    --batch-size --optimizer --rate --weight-decay --clip --shift --no-flip --width --original --seed --engine --limit --out
-    --shape --classes --top --invert --no-invert --sections tiny-cnn tiny-mlp lenet5 lenet5-1998 alexnet vgg16 resnet50 digits
-    patterns mnist run picture.png data/tiny broken broken.png adam sgd reference autograd 0 1 2 3 -1 1e-3 0.05 nan inf -inf
-    1e400 99999999999999999999 3,8,8 1,28,28 3,0,8 out new/run model.onnx net.safetensors figure.png /dev/null /dev/full
-    /proc/self/mem . .. / -- - 25.1 25.9 --nonsense -h --version
+    train evaluate predict trace filters summary export data chapter check --help --json --last
+    --run --data --epochs --batch-size --optimizer --rate --weight-decay --clip --shift
+    --no-flip --width --original --seed --engine --limit --out --shape --classes --top --invert
+    --no-invert --sections tiny-cnn tiny-mlp lenet5 lenet5-1998 alexnet vgg16 resnet50 digits
+    patterns mnist run picture.png data/tiny broken broken.png adam sgd reference autograd 0 1 2
+    3 -1 1e-3 0.05 nan inf -inf 1e400 99999999999999999999 3,8,8 1,28,28 3,0,8 out new/run
+    model.onnx net.safetensors figure.png /dev/null /dev/full /proc/self/mem . .. / -- - 25.1
+    25.9 --nonsense -h --version
 """.split()  # noqa: SIM905 (a list of a hundred words)
 STARTS = (
     "train tiny-cnn --data data/tiny --epochs 1 --out new/run",

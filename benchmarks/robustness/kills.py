@@ -68,7 +68,8 @@ def main(wanted=40):
             kills += disturbed(root / f"{number}", 1.2 * seconds, draw)
             same += files(root / f"{number}") == whole
     print(
-        f"{kills} kills at random times within {1.2 * seconds:.1f} s; {same} of {number} runs ended in the same bits"
+        f"{kills} kills at random times within {1.2 * seconds:.1f} s; "
+        f"{same} of {number} runs ended in the same bits"
     )
     return same == number
 

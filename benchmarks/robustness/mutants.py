@@ -220,7 +220,7 @@ MUTANTS = [
         "reference/vocabulary/combine.py",
         "path.init(layer_key(key, used), shape, dtype)",
         "path.init(key, shape, dtype)",
-        f"{LAYERS} tests/models/test_networks.py",
+        "tests/layers/test_keys.py",
     ),
     ("reference/loss.py", "2 / y[0].size", "1 / y[0].size", LOSSES),
     ("reference/loss.py", "/ square.shape[1]", "/ len(square)", LOSSES),

@@ -54,8 +54,9 @@ def mutated(data, chance, most=4):
 # stands for a list in a list in a list ..., which Python's own JSON writer refuses
 DEEP = "brackets in brackets"
 HOSTILE = (
-    "", ".", "..", "../../escaped", "/etc/passwd", "a.b", "params", "params.0.w", "\0", "\n", "x" * 5000, "ü\u202e", "0",
-    None, True, False, -1, 0, 1, 3.5, 1e308, 10**30, 2**31, 2**63, [], {}, [[]], [None], {"dict": None}, {"list": {}},
+    "", ".", "..", "../../escaped", "/etc/passwd", "a.b", "params", "params.0.w", "\0", "\n",
+    "x" * 5000, "ü\u202e", "0", None, True, False, -1, 0, 1, 3.5, 1e308, 10**30, 2**31, 2**63, [],
+    {}, [[]], [None], {"dict": None}, {"list": {}},
     {"list": [None]}, {"tuple": [None] * 50}, {"dict": {"a.b": None, "a": {"dict": {"b": None}}}},
 )  # fmt: skip
 

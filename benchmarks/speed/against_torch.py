@@ -1,8 +1,8 @@
 """Time and memory of ``autocnn.fast`` beside torch and jax, as ratios within one run: a table, and
-a picture.
+a figure.
 
-    python -m benchmarks.speed.against_torch [--only TinyCNN LeNet ...] [--repeats 7] [--figure FILE, or
-    '' for none]
+    python -m benchmarks.speed.against_torch [--only TinyCNN LeNet ...] [--repeats 7]
+        [--figure FILE, or '' for none]
 
 Engines take turns within each repeat, so that a slow minute of the machine meets all of them. A
 turn of quick work is several calls of it. Reported are medians; the ratio is ours to the better of

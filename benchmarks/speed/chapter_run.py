@@ -45,7 +45,8 @@ def main():
     """Print medians and the ratio to the loops, each round's ratio taken within that round."""
     seconds = measure()
     print(
-        "| TinyCNN, 80 epochs with metrics | median s | ratio to the loops | lowest - highest | goal |"
+        "| TinyCNN, 80 epochs with metrics "
+        "| median s | ratio to the loops | lowest - highest | goal |"
     )
     print("|---|---|---|---|---|")
     for name, times in seconds.items():
@@ -53,7 +54,8 @@ def main():
         goal = f"{GOALS[name]:.2f}" if GOALS[name] else ""
         spread = f"{min(ratios):.2f} - {max(ratios):.2f}"
         print(
-            f"| {name} | {statistics.median(times):.3f} | {statistics.median(ratios):.2f} | {spread} | {goal} |"
+            f"| {name} | {statistics.median(times):.3f} | {statistics.median(ratios):.2f} "
+            f"| {spread} | {goal} |"
         )
 
 

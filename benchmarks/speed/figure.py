@@ -1,5 +1,5 @@
-"""The picture of ``benchmarks.speed.against_torch``: time against batch size and image size, in ours
-and in torch.
+"""The figure of ``benchmarks.speed.against_torch``: time against batch size and image size, for
+autocnn and torch.
 """
 
 import numpy as np

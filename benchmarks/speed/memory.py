@@ -41,7 +41,8 @@ def _high_water():
     status = Path("/proc/self/status")
     if not status.exists():
         raise RuntimeError(
-            "peak memory is read from /proc/self/status, which this system does not have; use --no-memory"
+            "peak memory is read from /proc/self/status, which this system does not have; "
+            "use --no-memory"
         )
     return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
 

@@ -1,10 +1,11 @@
 """Time and peak memory of the networks of section 25.6 at full size, in float32.
 
-``python -m benchmarks.speed.networks [WORD ...]``; words select rows, as in ``resnet50 gradient 8``. Each
-measurement is a process of its own: build the network, draw its weights, then one forward pass
-(evaluation) or one gradient of the loss (training, dropout on). Memory is the process's peak
+``python -m benchmarks.speed.networks [WORD ...]``; words select rows, as in
+``resnet50 gradient 8``.
+Each measurement is a process of its own: build the network, draw its weights, then one forward
+pass (evaluation) or one gradient of the loss (training, dropout on). Memory is the process's peak
 resident set, weights and interpreter included. Time is the faster of two calls, without the
-initialisation. The logits of the first image must be the same through every path.
+initialisation. The logits of the first image must be the same in every interpretation.
 """
 
 import argparse
@@ -152,8 +153,8 @@ def main(arguments=()):
             else ""
         )
         print(
-            f"{row.network:13} {row.path:10} {row.call:9} {row.batch:5} {row.seconds:9.3f} {row.batch / row.seconds:9.2f} "
-            f"{row.peak_gb:8.2f} {told}",
+            f"{row.network:13} {row.path:10} {row.call:9} {row.batch:5} {row.seconds:9.3f} "
+            f"{row.batch / row.seconds:9.2f} {row.peak_gb:8.2f} {told}",
             flush=True,
         )
     return int(bad > 0)

@@ -98,8 +98,8 @@ def _repeated(lab):
         NUMBER,
         "How many classes until 3 filters stop sufficing?",
         f"2 to 5 classes of patterns (there are no more), {lab.trials} repetitions each, with 1, "
-        f"2, 3 and {MANY} filters. Three filters stop sufficing where {MANY} are better on the same "
-        "images, with an interval above 0.",
+        f"2, 3 and {MANY} filters. Three filters stop sufficing where {MANY} are better on the "
+        "same images, with an interval above 0.",
         f"{_sufficient(found)} Of {lab.trials} repetitions with 3 filters these end below "
         f"{GOOD:.0%}: {failing} classes.",
         "The chapter's fourth class reaches 1.000 in one run. A class adds "

@@ -50,9 +50,11 @@ TABLE = {
 class Measured(NamedTuple):
     """What was counted and measured of a network.
 
-    shapes: the output shape of each layer with weights. seconds_per_image: one forward pass of one
-    image in float32, on one thread. loss, leaves: of the thinned network's step. gradients, largest: 1
-    and the largest relative difference where two interpretations took that step, else 0 and 0.
+    shapes: the output shape of each layer with weights.
+    seconds_per_image: one forward pass of one image in float32, on one thread.
+    loss, leaves: of the training step of the narrow network.
+    gradients, largest: 1 and the largest relative difference where two interpretations took that
+        step, else 0 and 0.
     """
 
     input: tuple[int, int, int]
