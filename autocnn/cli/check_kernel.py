@@ -2,15 +2,17 @@
 computes in?
 """
 
-import contextlib
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from autocnn import gradcheck
-from autocnn.cli import check
+from autocnn.cli.check_arguments import default_arguments, given_arguments
+from autocnn.cli.check_find import Target, is_from
+from autocnn.gradcheck.isolation import stdout_to_stderr
+from autocnn.gradcheck.loading import loaded
+from autocnn.gradcheck.protection import protected
 
 __all__ = ["check_kernel"]
 
@@ -58,7 +60,7 @@ def check_kernel(
           --shape x=8,64 --shape w=64
     """
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with stdout_to_stderr():
             report = _run(target, reference, dtype, shape or [], library, wrt, timeout, seed)
     except (ValueError, ImportError) as error:
         typer.echo(f"autocnn check-kernel: {str(error).splitlines()[0]}", err=True)
@@ -71,28 +73,29 @@ def _run(target, reference, dtype, shapes, library, wrt, timeout, seed) -> gradc
     path, colon, name = target.rpartition(":")
     if not colon or not name.isidentifier():
         raise ValueError(f"{target!r} is not FILE.py:NAME, for example norm.py:layer_norm")
-    module = check._load(Path(path))
-    function, plain = _named(module, name, path), None
-    if reference is not None:
-        plain = _named(module, reference, path)
-    given = check._arrays(shapes, seed) or check._default_arrays(module, name, function, seed)
-    return gradcheck.check_kernel(
-        function,
-        plain,
-        dtype=dtype,
-        wrt=wrt or None,
-        library=library or _library(module),
-        seed=seed,
-        timeout=timeout,
-        **given,
-    )
+    with protected(), loaded(Path(path)) as module:
+        function, plain = _named(module, name, path), None
+        if reference is not None:
+            plain = _named(module, reference, path)
+        given = given_arguments(shapes, [], seed)
+        given = given or default_arguments(module, Target(name, "closure", (function,)), seed)
+        return gradcheck.check_kernel(
+            function,
+            plain,
+            dtype=dtype,
+            wrt=wrt or None,
+            library=library or _library(module),
+            seed=seed,
+            timeout=timeout,
+            **given,
+        )
 
 
 def _named(module: Any, name: str, path: str) -> Any:
     value = getattr(module, name, None)
     if callable(value):
         return value
-    public = [n for n, v in vars(module).items() if callable(v) and check._from(v, module)]
+    public = [n for n, v in vars(module).items() if callable(v) and is_from(v, module)]
     raise ValueError(f"there is no function {name} in {path}; it has {', '.join(public)}")
 
 

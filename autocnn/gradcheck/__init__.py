@@ -6,8 +6,11 @@ report = check(f, x=x, w=w)
 print(report)
 report.raise_if_wrong()
 
-All checks take `seed`, `wrt` (the names of what is differentiated; default: every float array) and
-`surrogate=True` (the gradient of a flat function is not meant to be its derivative).
+All checks take `seed`, `wrt` (the names of what is differentiated; default: every float array),
+`surrogate=True` (the gradient of a flat function is not meant to be its derivative) and `timeout`,
+a limit in seconds after which a CheckTimeout says what ran too long. sys.exit and the like in the
+checked code are reported, and what it changes of the process (working directory, environment,
+warning filters, NumPy's settings, random generators) is put back.
 """
 
 import inspect
@@ -19,6 +22,7 @@ import numpy as np
 from autocnn.gradcheck.kernel import check_kernel
 from autocnn.gradcheck.kernel_report import KernelLeaf, KernelReport
 from autocnn.gradcheck.problem import CallError, Problem
+from autocnn.gradcheck.protection import CheckTimeout, protected
 from autocnn.gradcheck.report import CODES, Cause, Entry, Leaf, Report
 from autocnn.gradcheck.stress import StressReport, stress
 
@@ -26,6 +30,7 @@ __all__ = [
     "CODES",
     "CallError",
     "Cause",
+    "CheckTimeout",
     "Entry",
     "KernelLeaf",
     "KernelReport",
@@ -57,6 +62,7 @@ def check(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    timeout: float | None = None,
     quick: bool = False,
     order: int = 1,
     mode: str = "reverse",
@@ -85,11 +91,13 @@ def check(
     if order != 1 or mode != "reverse" or in_framework:
         from autocnn.gradcheck.orders import check_orders
 
-        return check_orders(f, arrays, order, mode, wrt, seed)
-    problem = framework_problem(f, arrays, wrt)
-    if problem is None and inspect.ismethod(f) and not isinstance(f.__self__, type):
-        problem = _method_problem(f, arrays, wrt)
-    return examine(problem or adapters.closure(f, arrays, wrt), seed, surrogate, quick)
+        with protected(timeout):
+            return check_orders(f, arrays, order, mode, wrt, seed)
+    with protected(timeout):
+        problem = framework_problem(f, arrays, wrt)
+        if problem is None and inspect.ismethod(f) and not isinstance(f.__self__, type):
+            problem = _method_problem(f, arrays, wrt)
+        return examine(problem or adapters.closure(f, arrays, wrt), seed, surrogate, quick)
 
 
 def _method_problem(f: Callable, arrays: dict[str, Any], wrt: Names) -> Problem | None:
@@ -139,6 +147,7 @@ def check_pair(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    timeout: float | None = None,
     quick: bool = False,
     **arrays: Any,
 ) -> Report:
@@ -154,7 +163,8 @@ def check_pair(
     if positional:
         call = "check_pair(forward, backward, x=..., w=...)"
         raise ValueError(f"check_pair takes arrays by name: {call}")
-    return examine(adapters.pair(forward, backward, arrays, wrt), seed, surrogate, quick)
+    with protected(timeout):
+        return examine(adapters.pair(forward, backward, arrays, wrt), seed, surrogate, quick)
 
 
 def check_vjp(
@@ -165,6 +175,7 @@ def check_vjp(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    timeout: float | None = None,
     quick: bool = False,
 ) -> Report:
     """Check fun(*args) -> y with vjp(dy, *args) -> gradients of the float arguments, in order.
@@ -174,7 +185,8 @@ def check_vjp(
     from autocnn.gradcheck import adapters
     from autocnn.gradcheck.examine import examine
 
-    return examine(adapters.vjp(fun, vjp, args, wrt), seed, surrogate, quick)
+    with protected(timeout):
+        return examine(adapters.vjp(fun, vjp, args, wrt), seed, surrogate, quick)
 
 
 def check_object(
@@ -185,6 +197,7 @@ def check_object(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    timeout: float | None = None,
     quick: bool = False,
     **others: Any,
 ) -> Report:
@@ -200,7 +213,8 @@ def check_object(
     from autocnn.gradcheck.examine import examine
 
     inputs = more if x is None else (x, *more)
-    return examine(adapters.instance(layer, inputs, others, wrt), seed, surrogate, quick)
+    with protected(timeout):
+        return examine(adapters.instance(layer, inputs, others, wrt), seed, surrogate, quick)
 
 
 def check_tape(
@@ -211,6 +225,7 @@ def check_tape(
     seed: int = 0,
     wrt: Names = None,
     surrogate: bool = False,
+    timeout: float | None = None,
     quick: bool = False,
     **arrays: Any,
 ) -> Report:
@@ -222,7 +237,8 @@ def check_tape(
     from autocnn.gradcheck import adapters
     from autocnn.gradcheck.examine import examine
 
-    return examine(adapters.tape(f, wrap, arrays, wrt), seed, surrogate, quick)
+    with protected(timeout):
+        return examine(adapters.tape(f, wrap, arrays, wrt), seed, surrogate, quick)
 
 
 def check_layer(layer: Any, shape: tuple[int, ...], /, **options: Any) -> Report:

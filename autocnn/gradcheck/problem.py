@@ -13,6 +13,7 @@ import numpy as np
 
 from autocnn.gradcheck import random_streams
 from autocnn.gradcheck.outputs import CallError, name_gradients, split_output
+from autocnn.gradcheck.protection import describe, is_own_exception, set_stage
 from autocnn.gradcheck.state import generators
 
 __all__ = ["CallError", "Output", "Problem", "guarded", "make_problem", "observe", "run"]
@@ -261,11 +262,17 @@ def guarded(thunk: Callable[[], Any], what: str, arguments: dict[str, Any] | Non
     """`thunk()`, with the user's exception chained to one that says which call of the checker it
     was.
     """
+    set_stage(what)
     try:
-        return thunk()
+        result = thunk()
+        set_stage("")
+        return result
     except CallError:
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit and the like are the user's as well
+        if is_own_exception(error):
+            raise
+        set_stage("")
         lists = [n for n, v in (arguments or {}).items() if isinstance(v, list)]
         hint = f" ({lists[0]} is a list: pass {lists[0]}=np.array({lists[0]})?)" if lists else ""
-        raise CallError(f"{what} raised {type(error).__name__}: {error}{hint}") from error
+        raise CallError(f"{what} {describe(error)}{hint}") from error
