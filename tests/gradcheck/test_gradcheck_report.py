@@ -233,7 +233,7 @@ def test_command_json_and_plot(layers, tmp_path):
         (["{}:bad", "--plot", "x.txt"], "must end in"),
         (["{}:bad", "--plot", "/no/such/folder/x.png"], "there is no folder"),
         (["nowhere.py:f"], "there is no file"),
-        (["{}"], "is not FILE.py:NAME"),
+        (["{}:no-name"], "is not FILE.py:NAME"),
     ],
 )
 def test_command_refuses(layers, arguments, words):
