@@ -5,11 +5,13 @@ checked function.
 import inspect
 import itertools
 import math
+import re
 
 import numpy as np
 
 from autocnn.gradcheck.problem import Problem
 
+_AXIS = re.compile(r"\b(?:N|K|T|F|Ho|Wo|[A-Za-z_][\w.]*\.shape\[\d+\])(?!\w)")
 AXES = {1: ("N",), 2: ("N", "K"), 3: ("N", "T", "K"), 4: ("N", "F", "Ho", "Wo")}
 
 
@@ -46,9 +48,11 @@ def _number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def sizes(problem: Problem, name: str, yshape: tuple[int, ...]) -> dict[str, int]:
+def sizes(
+    problem: Problem, name: str, yshape: tuple[int, ...], every_name: bool = False
+) -> dict[str, int]:
     """Lengths that a mean could run over, by name: of the output's axes, of the leaf's and of
-    the other arguments'.
+    the other arguments'. Equal lengths have one name, or with `every_name` all of theirs.
     """
     found: dict[str, int] = {}
     for axis, n in zip(AXES.get(len(yshape), ()), yshape, strict=False):
@@ -57,21 +61,37 @@ def sizes(problem: Problem, name: str, yshape: tuple[int, ...]) -> dict[str, int
     ordered = {name: every.pop(name), **every} if name in every else every
     for argument, shape in ordered.items():
         for axis, n in enumerate(shape):
-            if n > 1 and n not in found.values():
+            if n > 1 and (every_name or n not in found.values()):
                 found[f"{argument}.shape[{axis}]"] = n
     return {k: n for k, n in found.items() if n > 1}
 
 
 def matches(
-    c: float, problem: Problem, name: str, yshape: tuple[int, ...], tolerance: float = 1e-9
+    c: float,
+    problem: Problem,
+    name: str,
+    yshape: tuple[int, ...],
+    tolerance: float = 1e-9,
+    every_name: bool = False,
 ) -> list[str]:
     """Every product of sizes and constants that c is, to a relative tolerance, simplest first."""
-    found = []
-    for text, value in _candidates(problem, name, yshape):
+    found: dict[str, None] = {}
+    lengths = sizes(problem, name, yshape, every_name)
+    for text, value in _candidates(problem, lengths):
         for prefix, sign in (("", 1.0), ("-", -1.0)):
-            if abs(c - sign * value) <= tolerance * abs(value) and prefix + text not in found:
-                found.append(prefix + text)
-    return found
+            if abs(c - sign * value) <= tolerance * abs(value):
+                found[prefix + text] = None
+    return list(found)
+
+
+def distinct(names: list[str]) -> list[str]:
+    """One name of each form: of 1 / N and 1 / x.shape[0], which stayed equal at all sizes, the
+    first.
+    """
+    forms: dict[str, str] = {}
+    for text in names:
+        forms.setdefault(_AXIS.sub("n", text), text)
+    return list(forms.values())
 
 
 def describe(c: float, problem: Problem, name: str, yshape: tuple[int, ...]) -> str:
@@ -79,8 +99,7 @@ def describe(c: float, problem: Problem, name: str, yshape: tuple[int, ...]) -> 
     return next(iter(matches(c, problem, name, yshape)), "")
 
 
-def _candidates(problem: Problem, name: str, yshape):
-    lengths = sizes(problem, name, yshape)
+def _candidates(problem: Problem, lengths: dict[str, int]):
     for count in (1, 2, 3):
         for names in itertools.combinations(lengths, count):
             value = math.prod(lengths[n] for n in names)

@@ -8,9 +8,10 @@ is patched. A lifted forward is only a candidate: the witness trusts it after it
 real difference of the original.
 """
 
+import contextlib
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -20,6 +21,21 @@ def lift(function: Callable) -> Callable:
     complex-keeping numpy.
     """
     return _lift(function, {})
+
+
+@contextlib.contextmanager
+def replacing(functions: dict[str, Callable]) -> Iterator[None]:
+    """Let lifted copies call these functions for numpy's of the same names in the body of `with`.
+
+    Copies that are to see functions imported by name (`from numpy import tanh`) are made inside.
+    """
+    before = dict(_REPLACED)
+    _REPLACED.update(functions)
+    try:
+        yield
+    finally:
+        _REPLACED.clear()
+        _REPLACED.update(before)
 
 
 def _lift(function, seen: dict):

@@ -34,39 +34,62 @@ def cut(problem: Problem, length: int, new: int) -> Problem:
     return problem.at(**arguments)
 
 
-def variants(problem: Problem, most: int = 12) -> Iterator[Problem]:
-    """The problem with one axis, or one axis of each of two arguments, one shorter: equal sizes
-    need not mean the same.
+def variants(problem: Problem, most: int = 40) -> Iterator[Problem]:
+    """The problem at other sizes, one length changed at a time: all axes of that length, then one
+    axis, then one axis of each of two arguments, since equal sizes need not mean the same.
     """
-    places = [
-        (n, k) for n, a in arrays_of(problem).items() for k, size in enumerate(a.shape) if size > 2
+    arrays = arrays_of(problem)
+    places = [(n, k) for n, a in arrays.items() for k, size in enumerate(a.shape) if size > 1]
+    chosen = [
+        [p for p in places if _size(problem, p) == length] for length in lengths(problem)[::-1]
     ]
-    chosen = [(p,) for p in places]
+    chosen += [[p] for p in places]
     chosen += [
-        (p, q)
+        [p, q]
         for p, q in itertools.combinations(places, 2)
         if p[0] != q[0] and _size(problem, p) == _size(problem, q)
     ]
-    for which in chosen[:most]:
-        arguments = {}
-        for name, axis in which:
-            array = arguments.get(name, np.asarray(problem.arguments[name]))
-            arguments[name] = np.take(array, range(array.shape[axis] - 1), axis)
-        yield problem.at(**arguments)
+    unique = list(dict.fromkeys(tuple(which) for which in chosen))
+    tries = itertools.chain(
+        ((w, s) for w in unique for s in (-1, 1)), ((w, s) for w in unique for s in (2, -2))
+    )
+    for which, step in itertools.islice(tries, most):
+        size = _size(problem, which[0]) + step
+        if size > 1:
+            yield _resized(problem, which, size)
+
+
+def _resized(problem: Problem, which, size: int) -> Problem:
+    """The problem with the chosen axes cut, or grown by rows that are there already, changed."""
+    arguments: dict[str, np.ndarray] = {}
+    for name, axis in which:
+        array = arguments.get(name, np.asarray(problem.arguments[name]))
+        new = np.take(array, np.arange(size) % array.shape[axis], axis)
+        if size > array.shape[axis] and new.dtype.kind == "f":
+            scale = np.where(np.arange(size) < array.shape[axis], 1.0, 0.7)
+            new = new * scale.reshape([-1 if k == axis else 1 for k in range(new.ndim)])
+        arguments[name] = np.ascontiguousarray(new).reshape(new.shape)
+    return problem.at(**arguments)
 
 
 def _size(problem: Problem, place: tuple[str, int]) -> int:
     return np.shape(problem.arguments[place[0]])[place[1]]
 
 
-def shrink(problem: Problem, fails: Callable, enough: Callable, most: int = 200) -> Problem:
+def shrink(
+    problem: Problem,
+    fails: Callable,
+    enough: Callable,
+    most: int = 200,
+    seconds: float = SECONDS,
+) -> Problem:
     """Cut greedily until enough(problem), nothing more can be cut, or `most` cuts were tried, while
     fails(problem).
 
     Cuts are counted, and a clock of processor time stops only what would take far too long. Lengths
     stay distinct and above 1 where they were, so that 1 / N and 1 / k can still be told apart.
     """
-    stop = time.process_time() + SECONDS
+    stop = time.process_time() + seconds
     progress = True
     while progress and not enough(problem) and time.process_time() < stop and most > 0:
         progress = False

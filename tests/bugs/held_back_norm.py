@@ -35,7 +35,7 @@ def batch_norm_scale_missing(x, scale, shift):
     return scale * x_hat + shift, backward
 
 
-@bug("batch-norm", norm_arrays, "axis-scale", "missing-path", "wrong-operand")
+@bug("batch-norm", norm_arrays, "eps", "axis-scale", "missing-path", "wrong-operand")
 def batch_norm_eps_missing(x, scale, shift, eps=1e-5):
     """eps is in the forward pass only; the gradient differs in the sixth digit."""
     x_hat, _ = normalise(x, eps)  # nearly a factor per feature; or: the gradient at eps = 0

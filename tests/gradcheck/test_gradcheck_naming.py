@@ -6,6 +6,13 @@ import numpy as np
 import pytest
 
 from autocnn import gradcheck
+from tests.gradcheck.cases import (
+    naming_dy,
+    naming_indices,
+    naming_recurrent,
+    naming_sizes,
+    naming_slopes,
+)
 
 
 def normal(seed=0, **shapes):
@@ -420,3 +427,31 @@ def test_what_fits_no_rule_is_not_named(name):
     arrays = normal(x=(5, 4), w=(4, 3)) if name in list(NAMELESS)[:2] else normal(x=(5, 4))
     report = gradcheck.check(NAMELESS[name], **arrays)
     assert [c.code for c in report.causes] == ["unclassified"], str(report)
+
+
+OWN = [
+    pytest.param(*(*case, ())[:4], id=case[0].__name__)
+    for module in (naming_recurrent, naming_indices, naming_dy, naming_slopes, naming_sizes)
+    for case in module.CASES
+]
+
+
+@pytest.mark.parametrize(("case", "codes", "said", "not_said"), OWN)
+def test_names_in_code_as_people_write_it(case, codes, said, not_said):
+    """Every wrong leaf gets one of the codes."""
+    report = case()
+    text = " ".join(str(report).split())
+    assert report.errors
+    assert {cause.code for cause in report.errors} <= codes, text
+    assert all(words in text for words in said), text
+    assert not any(words in text for words in not_said), text
+
+
+@pytest.mark.parametrize(
+    ("case", "words"), [pytest.param(*c, id=c[0].__name__) for c in naming_slopes.WARNED]
+)
+def test_a_small_constant_is_a_warning_that_names_it(case, words):
+    report = case()
+    assert report.ok, str(report)
+    assert [(c.code, c.level) for c in report.causes] == [("eps", "warning")]
+    assert words in report.causes[0].message

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, elementwise, jacobian_at, kept, slopes
+from autocnn.gradcheck.evidence import Evidence, close, elementwise, jacobian_at, kept, slopes, tol
 from autocnn.gradcheck.report import Cause
 
 
@@ -32,7 +32,7 @@ def diagonal_mask(e: Evidence) -> Cause | None:
     if both is None:
         return None
     d, g = both
-    off = np.abs(d - g) > 1e-7 * np.max(np.abs(d))
+    off = np.abs(d - g) > tol() * np.max(np.abs(d))
     x, y = e.x.ravel(), e.y
     true, mine = _levels(d), _levels(g)
     if len(true) <= 3 and len(mine) <= 3 and d.size > len(true) + 1:
@@ -167,7 +167,7 @@ def threshold(e: Evidence) -> Cause | None:
     if both is None:
         return None
     true, mine = both
-    off = np.abs(true - mine) > 1e-7 * np.max(np.abs(true), initial=0.0)
+    off = np.abs(true - mine) > tol() * np.max(np.abs(true), initial=0.0)
     x = e.x.ravel()
     if min(np.count_nonzero(off), np.count_nonzero(~off)) < 2:
         return None
@@ -191,7 +191,7 @@ def other_branch(e: Evidence) -> Cause | None:
     """Every wrong row of G is a row that J has on the other side of a kink: right values, wrong
     mask.
     """
-    off = np.any(np.abs(e.G - e.J) > 1e-7 * np.max(np.abs(e.J)), axis=1)
+    off = np.any(np.abs(e.G - e.J) > tol() * np.max(np.abs(e.J)), axis=1)
     if e.J.shape[0] < 4 or (np.all(off) and e.J.shape[0] < 8) or e.J.size > 200_000:
         return None
     wrong, branches = np.flatnonzero(off), set()

@@ -6,7 +6,15 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, jacobian_at, product, your_jacobian
+from autocnn.gradcheck.evidence import (
+    CLOSE,
+    Evidence,
+    close,
+    jacobian_at,
+    product,
+    tol,
+    your_jacobian,
+)
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
 from autocnn.gradcheck.rules.whole import ratios, softmax
@@ -24,6 +32,55 @@ def wrong_operand(e: Evidence) -> Cause | None:
         if words is None
         else Cause("wrong-operand", e.name, f"yours is the gradient with {words}", what=words)
     )
+
+
+def operand_before_activation(e: Evidence) -> Cause | None:
+    """Each row of G is a multiple of J's row at an altered argument: the operand is wrong, and the
+    slope that dy meets before it is right (it is another one at the altered argument).
+    """
+    if e.J.shape[0] < 3 or np.max(np.count_nonzero(e.G, axis=1)) < 2:
+        return None
+    for name, z in e.values.items():
+        if name == e.name or z.ndim < 2:
+            continue
+        axes = range(z.ndim)
+        moved = [
+            (f"{name}'" if z.ndim == 2 else f"{name} transposed to {order}", z.transpose(order))
+            for order in itertools.permutations(axes)
+            if tuple(order) != tuple(axes) and z.transpose(order).shape == z.shape
+        ]
+        moved += [
+            (f"{name} reversed along axis {k}", np.flip(z, k)) for k in axes if z.shape[k] > 1
+        ]
+        for words, new in moved:
+            J = jacobian_at(e, {**e.values, name: new})
+            if J is not None and _parallel(e.G, J) and not _parallel(e.G, e.J):
+                what = f"{words} in place of {name}"
+                return Cause(
+                    "wrong-operand", e.name, f"yours is the gradient with {what}", what=what
+                )
+    return None
+
+
+def _parallel(A: np.ndarray, B: np.ndarray) -> bool:
+    """Is each row of A a multiple of B's, with several entries in most rows?"""
+    coarse = tol() > CLOSE
+    least = (0.05 if coarse else 1e-9) * min(np.max(np.abs(A)), np.max(np.abs(B)))
+    rows = [
+        (a, b)
+        for a, b in zip(A, B, strict=True)
+        if (min if coarse else max)(np.max(np.abs(a)), np.max(np.abs(b))) > least
+    ]
+    telling = 0
+    for a, b in rows:
+        if not np.any(a) or not np.any(b):
+            return False
+        c = float(a @ b) / float(b @ b)
+        size = max(np.max(np.abs(c * b)), least)
+        if np.max(np.abs(a - c * b)) > tol() * size:
+            return False
+        telling += np.count_nonzero(b) > 1
+    return telling >= max(2, len(rows) // 2)
 
 
 def first_group(e: Evidence) -> Cause | None:
@@ -61,8 +118,8 @@ def first_fit(e: Evidence, altered) -> str | None:
             seen = product(e, replaced, u, v)
             if (
                 seen is None
-                or abs(seen - mine) > 1e-7 * scale
-                or (abs(mine - right) < 1e-7 * scale and pairs[0][0] is u)
+                or abs(seen - mine) > tol() * scale
+                or (abs(mine - right) < tol() * scale and pairs[0][0] is u)
             ):
                 break
         else:
@@ -201,7 +258,7 @@ def linear_operand(e: Evidence) -> Cause | None:
     mean = np.bincount(kinds, e.G[live]) / counts
     if (
         not close(mean[kinds], e.G[live])
-        or np.mean(np.abs(e.G[live] - e.J[live]) > 1e-7 * size) < 0.5
+        or np.mean(np.abs(e.G[live] - e.J[live]) > tol() * size) < 0.5
     ):
         return None
     return Cause(

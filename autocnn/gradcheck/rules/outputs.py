@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, kept, residual
+from autocnn.gradcheck.evidence import Evidence, close, kept, residual, tol
 from autocnn.gradcheck.report import Cause
 
 
@@ -101,7 +101,7 @@ def output_factors(e: Evidence) -> Cause | None:
         each = np.where(known, grid, 0).sum(axis=rest, keepdims=True) / np.maximum(
             known.sum(axis=rest, keepdims=True), 1
         )
-        if np.all(~known | (np.abs(grid - each) <= 1e-7 * np.abs(each))):
+        if np.all(~known | (np.abs(grid - each) <= tol() * np.abs(each))):
             some = ", ".join(f"{c:.4g}" for c in each.ravel()[:4])
             return Cause(
                 "axis-scale",
@@ -114,7 +114,7 @@ def output_factors(e: Evidence) -> Cause | None:
         return Cause(
             "axis-scale",
             e.name,
-            f"a wrong factor for {np.count_nonzero(np.abs(s - 1) > 1e-7)} of {s.size} outputs (a count at the border?)",
+            f"a wrong factor for {np.count_nonzero(np.abs(s - 1) > tol())} of {s.size} outputs (a count at the border?)",
         )
     if len(long) > 1:
         message = "right but for one factor at each output: the slope that dy meets first is another function's"

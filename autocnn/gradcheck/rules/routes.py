@@ -2,9 +2,11 @@
 backward pass forgot.
 """
 
+import contextlib
+
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, elementwise
+from autocnn.gradcheck.evidence import Evidence, close, elementwise, tol
 from autocnn.gradcheck.report import Cause
 
 
@@ -32,14 +34,14 @@ def skip(e: Evidence) -> Cause | None:
                 c,
             )
     diagonal = np.diag(error)
-    if np.max(np.abs(error - np.diag(diagonal))) > 1e-7 * max(1.0, np.max(np.abs(e.J))):
+    if np.max(np.abs(error - np.diag(diagonal))) > tol() * max(1.0, np.max(np.abs(e.J))):
         return None
     on = np.abs(diagonal) > 1e-9
-    if np.count_nonzero(on) < 2 or np.ptp(diagonal[on]) > 1e-7:
+    if np.count_nonzero(on) < 2 or np.ptp(diagonal[on]) > tol():
         return None
     c = float(diagonal[on][0])
     place = "" if np.all(on) else " where the unit is on"
-    if abs(c + 1) < 1e-7:
+    if abs(c + 1) < tol():
         return Cause(
             "missing-path",
             e.name,
@@ -50,7 +52,7 @@ def skip(e: Evidence) -> Cause | None:
         "additive",
         e.name,
         f"{c:.6g} x dy too much{place}"
-        + (": the skip connection counts twice" if abs(c - 1) < 1e-7 else ""),
+        + (": the skip connection counts twice" if abs(c - 1) < tol() else ""),
         c,
     )
 
@@ -73,6 +75,39 @@ def sum_route(e: Evidence) -> Cause | None:
     return Cause("additive", e.name, f"{c:.6g} x dy too much", c)
 
 
+def factor_outside(e: Evidence) -> Cause | None:
+    """Another argument multiplies the result where it should multiply dy, before the sums: G is J
+    with that factor on the leaf's side.
+    """
+    if e.yshape != e.shape or e.J.shape[0] < 4 or close(e.G, e.J):
+        return None
+    for name, z in e.values.items():
+        if name == e.name or z.ndim > len(e.shape) or z.size < 2 or not np.all(z):
+            continue
+        for factor in _spread(z, e.shape):
+            if np.ptp(factor) == 0:
+                continue
+            for words, side in (("", factor), ("1 / ", 1 / factor)):
+                if close(e.G * side[:, None], e.J * side[None, :]):
+                    message = (
+                        f"{words}{name} multiplies the result where it should multiply dy: "
+                        f"{name} belongs inside the sums, before the mean is taken"
+                    )
+                    return Cause("missing-path", e.name, message, what=name)
+    return None
+
+
+def _spread(z: np.ndarray, shape: tuple[int, ...]):
+    """z over an array of this shape, flat: as numpy broadcasts it, or along any one axis."""
+    with contextlib.suppress(ValueError):
+        yield np.broadcast_to(z, shape).ravel()
+    if z.ndim == 1:
+        for k, n in enumerate(shape[:-1]):
+            if n == z.size:
+                along = z.reshape([-1 if a == k else 1 for a in range(len(shape))])
+                yield np.broadcast_to(along, shape).ravel()
+
+
 def one_use(e: Evidence) -> Cause | None:
     """The leaf multiplies the rest of the function, which depends on the leaf again: only one of
     the uses is there.
@@ -80,7 +115,7 @@ def one_use(e: Evidence) -> Cause | None:
     If y = A(x) x and G = A(x), then G x = y; if only the other use is there, (J - G) x = y.
     """
     x, y = e.x.ravel(), e.y
-    if x.size < 2 or not np.any(y) or close(e.J @ x, y, 1e-6):
+    if x.size < 2 or not np.any(y) or close(e.J @ x, y, 10 * tol()):
         return None
     if close(e.G @ x, y):
         return Cause(
@@ -103,7 +138,7 @@ def direct(e: Evidence) -> Cause | None:
     """
     if e.J.shape[0] != e.J.shape[1] or e.J.shape[0] < 4:
         return None
-    gap, size = e.J - e.G, 1e-7 * np.max(np.abs(e.J))
+    gap, size = e.J - e.G, tol() * np.max(np.abs(e.J))
     each = np.diag(gap)
     if (
         np.max(np.abs(e.J - np.diag(np.diag(e.J)))) <= size
@@ -194,7 +229,9 @@ def normaliser(e: Evidence) -> Cause | None:
         terms = []
         for M in (J, G):
             D = _main(M, basis)
-            if D is None or not close(free @ (M - np.diag(D)) @ free + np.eye(n), np.eye(n), 1e-6):
+            if D is None or not close(
+                free @ (M - np.diag(D)) @ free + np.eye(n), np.eye(n), 10 * tol()
+            ):
                 return None
             low = M - np.diag(D)
             terms.append((D, basis[:, 0] @ low @ basis[:, 0], basis[:, 1] @ low @ basis[:, 1]))
@@ -215,9 +252,9 @@ def _main(M: np.ndarray, basis: np.ndarray) -> np.ndarray | None:
 
 
 def _which_term(e: Evidence, seen) -> Cause | None:
-    main = [np.max(np.abs(g[0] - j[0])) > 1e-7 * np.max(np.abs(j[0])) for j, g in seen]
-    mean = [abs(g[1] - j[1]) > 1e-7 * np.max(np.abs(j[0])) for j, g in seen]
-    spread = [abs(g[2] - j[2]) > 1e-7 * np.max(np.abs(j[0])) for j, g in seen]
+    main = [np.max(np.abs(g[0] - j[0])) > tol() * np.max(np.abs(j[0])) for j, g in seen]
+    mean = [abs(g[1] - j[1]) > tol() * np.max(np.abs(j[0])) for j, g in seen]
+    spread = [abs(g[2] - j[2]) > tol() * np.max(np.abs(j[0])) for j, g in seen]
     gone = [abs(g[2]) < 1e-9 * np.max(np.abs(g[0])) for _, g in seen]
     no_mean = [abs(g[1]) < 1e-9 * np.max(np.abs(g[0])) for _, g in seen]
     if any(main):

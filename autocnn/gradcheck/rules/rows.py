@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, box, close, elementwise, kept
+from autocnn.gradcheck.evidence import Evidence, box, close, column_at, elementwise, kept, tol
 from autocnn.gradcheck.report import Cause
 
 
@@ -113,6 +113,64 @@ def overwritten(e: Evidence, uneven: bool = False) -> Cause | None:
     return None
 
 
+def wiped(e: Evidence) -> Cause | None:
+    """Whole windows are assigned, zeros and all: the next window that covers an entry wipes it,
+    also where it gives it nothing.
+    """
+    keep = kept(e)
+    if keep is None or e.J.shape[0] < 2 or e.J.shape[1] < 2:
+        return None
+    live = e.J != 0
+    lost = live & ~keep
+    if not np.any(lost) or np.max(np.count_nonzero(live, axis=1)) == live.shape[1]:
+        return None
+    covers = _covers(e, live)
+    if covers is None or np.array_equal(covers, live):
+        return None
+    n = e.J.shape[1]
+    grid = covers.reshape(*e.yshape, n)
+    axes = [k for k in range(len(e.yshape)) if e.yshape[k] > 1]
+    for count in range(1, len(axes) + 1):
+        for loops in itertools.combinations(axes, count):
+            rest = tuple(k for k in range(len(e.yshape)) if k not in loops)
+            for order in itertools.permutations(loops):
+                stack = np.transpose(grid, (*order, *rest, len(e.yshape)))
+                lengths = stack.shape[: len(order)]
+                steps = stack.reshape(int(np.prod(lengths)), -1, n).any(axis=1)
+                for word, index in _survivors(steps):
+                    chosen = np.zeros_like(steps)
+                    chosen[index, np.arange(n)] = True
+                    back = chosen.reshape(*lengths, *(1 for _ in rest), n)
+                    back = np.transpose(back, np.argsort([*order, *rest, len(e.yshape)]))
+                    back = np.broadcast_to(back, grid.shape).reshape(live.shape)
+                    if np.array_equal(back & live, keep & live):
+                        return Cause(
+                            "overwritten",
+                            e.name,
+                            f"where windows overlap only the {word} one is left, zeros and all: each "
+                            "window is assigned (`=`) where it belongs added (`+=`)",
+                        )
+    return None
+
+
+def _covers(e: Evidence, live: np.ndarray) -> np.ndarray | None:
+    """Which outputs an entry of the leaf can reach, at this point or with the entry far up or down:
+    a maximum's whole window."""
+    covers = live.copy()
+    top = 2 * (np.max(np.abs(e.x)) + 1.0)
+    for i in range(e.x.size):
+        for far in (top, -top):
+            x = e.x.copy()
+            x.flat[i] = far
+            u = np.zeros(e.x.size)
+            u[i] = 1.0
+            column = column_at(e, x, u)
+            if column is None:
+                return None
+            covers[:, i] |= column != 0
+    return covers
+
+
 def _survivors(steps: np.ndarray):
     yield "last", len(steps) - 1 - np.argmax(steps[::-1], axis=0)
     yield "first", np.argmax(steps, axis=0)
@@ -139,7 +197,7 @@ def group(e: Evidence) -> Cause | None:
     whose outputs are others.
     """
     J, G = e.grids
-    wrong = (np.abs(G - J) > 1e-7 * np.max(np.abs(J))).any(axis=0)
+    wrong = (np.abs(G - J) > tol() * np.max(np.abs(J))).any(axis=0)
     for k in range(len(e.shape)):
         rest = tuple(a for a in range(len(e.shape)) if a != k)
         right = ~wrong.any(axis=rest)
@@ -213,4 +271,4 @@ def _subset(small: np.ndarray, large: np.ndarray) -> bool:
         else np.zeros(small.size, int)
     )
     near = np.minimum(np.abs(large[places] - small), np.abs(large[places - 1] - small))
-    return bool(np.all(near <= 1e-7 * np.max(np.abs(large))))
+    return bool(np.all(near <= tol() * np.max(np.abs(large))))

@@ -2,10 +2,97 @@
 by a known one?
 """
 
+import itertools
+import math
+
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, slopes
+from autocnn.gradcheck.evidence import CLOSE, Evidence, close, slopes, tol
 from autocnn.gradcheck.report import Cause
+
+
+def exchanged_operand(e: Evidence) -> Cause | None:
+    """The true slope is a known formula of input and output, and yours is the same formula with
+    one in the place of the other.
+    """
+    found = _per_entry(e)
+    if found is None or found[3] or tol() > CLOSE:
+        return None
+    true, mine, arrays, _ = found
+    if len(true) < 4:
+        return None
+    names = [n for n in arrays if n in (e.name, "y")]
+    if len(names) < 2:
+        return None
+    with np.errstate(all="ignore"):
+        for words, formula, here in _formulas():
+            pick = {"x": arrays[e.name], "y": arrays["y"]}
+            a = formula(*(pick[k] for k in here))
+            if not (np.all(np.isfinite(a)) and close(true, a)):
+                continue
+            for other in itertools.product("xy", repeat=len(here)):
+                b = formula(*(pick[k] for k in other))
+                if other != tuple(here) and np.all(np.isfinite(b)) and close(mine, b):
+                    say = {"x": e.name, "y": "y"}
+                    what = words.format(*(say[k] for k in other))
+                    right = words.format(*(say[k] for k in here))
+                    message = f"yours multiplies dy by {what}, where the function has {right}"
+                    return Cause("wrong-operand", e.name, message, what=what)
+    return None
+
+
+def _formulas():
+    """(words, slope as a function of operands, which are x or y in the true slope)."""
+
+    def s(z):
+        return 1 / (1 + np.exp(-z))
+
+    def softplus(z):
+        return np.log1p(np.exp(z))
+
+    def phi(z):
+        return np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+
+    def cdf(z):
+        return np.array([0.5 * (1 + math.erf(float(t) / math.sqrt(2))) for t in z])
+
+    c = np.sqrt(2 / np.pi)
+
+    def inner(z):
+        return np.tanh(c * (z + 0.044715 * z**3))
+
+    yield "{0} + sigmoid({1}) (1 - {2})", lambda a, b, d: a + s(b) * (1 - d), "yxy"
+    yield (
+        "sigmoid({0}) (1 + {1} (1 - sigmoid({2})))",
+        lambda a, b, d: s(a) * (1 + b * (1 - s(d))),
+        "xxx",
+    )
+    yield (
+        "sigmoid({0}) + {1} sigmoid({2}) (1 - sigmoid({3}))",
+        lambda a, b, d, f: s(a) + b * s(d) * (1 - s(f)),
+        "xxxx",
+    )
+    yield "Phi({0}) + {1} phi({2})", lambda a, b, d: cdf(a) + b * phi(d), "xxx"
+    yield (
+        "(1 + t({0})) / 2 + {1} (1 - t({2})^2) t'({3}) / 2",
+        lambda a, b, d, f: (
+            0.5 * (1 + inner(a)) + 0.5 * b * (1 - inner(d) ** 2) * c * (1 + 3 * 0.044715 * f * f)
+        ),
+        "xxxx",
+    )
+    yield (
+        "tanh(softplus({0})) + {1} (1 - tanh(softplus({2}))^2) sigmoid({3})",
+        lambda a, b, d, f: np.tanh(softplus(a)) + b * (1 - np.tanh(softplus(d)) ** 2) * s(f),
+        "xxxx",
+    )
+    yield "(where {0} > 0, 1, exp({1}))", lambda a, b: np.where(a > 0, 1.0, np.exp(b)), "xx"
+    yield "(where {0} > 0, 1, {1} + 1)", lambda a, b: np.where(a > 0, 1.0, b + 1), "xy"
+    yield "sigmoid({0})", s, "x"
+    yield (
+        "tanh({0}) + {1} (1 - tanh({2})^2)",
+        (lambda a, b, d: np.tanh(a) + b * (1 - np.tanh(d) ** 2)),
+        "xxx",
+    )
 
 
 def local_factor(e: Evidence) -> Cause | None:

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, residual
+from autocnn.gradcheck.evidence import CLOSE, Evidence, close, residual, tol
 from autocnn.gradcheck.factors import describe, matches
 from autocnn.gradcheck.report import Cause
 
@@ -14,6 +14,12 @@ from autocnn.gradcheck.report import Cause
 def zero(e: Evidence) -> Cause | None:
     """G is 0 everywhere, where J is not: the gradient was never computed."""
     if not np.any(e.G) and np.any(e.J):
+        if e.x.size > 1 and np.max(np.abs(e.J.sum(axis=1))) < 10 * tol() * np.max(np.abs(e.J)):
+            message = (
+                "yours is zero up to rounding, as is the sum of the gradient over all its entries: "
+                "summed over too many axes?"
+            )
+            return Cause("broadcast", e.name, message)
         return Cause(
             "zero",
             e.name,
@@ -28,12 +34,13 @@ def scale(e: Evidence) -> Cause | None:
     c = _factor(e.G, e.J)
     if c is None:
         return None
-    if abs(c - 1) < 1e-6:  # closer to right than any factor that a person would write
+    if abs(c - 1) < 10 * tol():  # closer to right than any factor that a person would write
         return None
     left = residual(e.G, c * e.J)
-    if abs(c + 1) < 1e-7:
+    if abs(c + 1) < tol():
         return Cause("sign", e.name, "yours is exactly minus the gradient", -1.0, left)
-    return scale_cause(e.name, c, matches(c, e.problem, e.name, e.yshape), left)
+    names = matches(c, e.problem, e.name, e.yshape, max(1e-9, tol() - CLOSE))
+    return scale_cause(e.name, c, names, left)
 
 
 def scale_cause(name: str, c: float, names: list[str], left: float | None) -> Cause:
@@ -44,7 +51,12 @@ def scale_cause(name: str, c: float, names: list[str], left: float | None) -> Ca
     elif names:
         called += ": multiplied once too often, or a division is missing"
     called += "; the sign is wrong too" if c < 0 else ""
-    return Cause("scale", name, f"yours is exactly {c:.9g} x the gradient{called}", c, left)
+    return Cause("scale", name, f"yours is {_number(c)} x the gradient{called}", c, left)
+
+
+def _number(c: float) -> str:
+    """A factor in the precision in which it is known."""
+    return f"exactly {c:.9g}" if tol() == CLOSE else f"{c:.4g} (to float32's rounding)"
 
 
 def _factor(G: np.ndarray, J: np.ndarray) -> float | None:
@@ -172,7 +184,7 @@ def broadcast(e: Evidence) -> Cause | None:
             total = np.broadcast_to(J.sum(axis=ax, keepdims=True), G.shape)
             c = _factor(G, total)
             if c is not None:
-                how = "the sum" if abs(c - 1) < 1e-7 else f"{c:.6g} x the sum"
+                how = "the sum" if abs(c - 1) < tol() else f"{c:.6g} x the sum"
                 return Cause(
                     "broadcast",
                     e.name,
@@ -210,7 +222,7 @@ def axis_scale(e: Evidence) -> Cause | None:
             shared = np.count_nonzero(known) >= 2 * np.count_nonzero(
                 known.any(axis=rest)
             )  # else any factors would do
-            if shared and np.all(~known | (np.abs(grid - each) <= 1e-7 * np.abs(each))):
+            if shared and np.all(~known | (np.abs(grid - each) <= tol() * np.abs(each))):
                 return _axis_cause(
                     e,
                     each.ravel(),
@@ -257,7 +269,7 @@ def ratios(G: np.ndarray, J: np.ndarray) -> np.ndarray | None:
         s = np.einsum("ji,ji->i", G, J) / square
     s[square == 0] = np.nan
     fitted = np.nan_to_num(s) * J
-    if np.max(np.abs(G - fitted), initial=0.0) > 1e-7 * np.max(np.abs(G), initial=0.0):
+    if np.max(np.abs(G - fitted), initial=0.0) > tol() * np.max(np.abs(G), initial=0.0):
         return None
     s[np.abs(s) < 1e-9] = 0.0
     return s
@@ -272,6 +284,14 @@ def additive(e: Evidence) -> Cause | None:
     ones = np.ones(error.size)
     for label, table in _one_hots(e).items():
         known[f"the one-hot of {label}"] = table
+        columns = np.broadcast_to(table.reshape(-1, e.shape[-1]).any(axis=0), e.shape)
+        spread = _factor(error, columns.ravel() - table)
+        if spread is not None and len(e.shape) > 1 and not np.all(columns):
+            message = (
+                f"{label} is used as a slice: its term is in every row, {_times(spread, e)} too much "
+                f"(p[:, {label}] for p[arange(N), {label}])"
+            )
+            return Cause("broadcast", e.name, message, spread)
     for text, z in known.items():
         c = _factor(error, z)
         if c is not None:
@@ -300,7 +320,7 @@ def constant_on_some(e: Evidence) -> Cause | None:
     if e.J.shape[0] != 1 or np.count_nonzero(on) < 3:
         return None
     c = error[on].mean()
-    if not np.allclose(error[on], c, rtol=1e-7, atol=0):
+    if not np.allclose(error[on], c, rtol=tol(), atol=0):
         return None
     where = "every entry" if np.all(on) else f"{np.count_nonzero(on)} of {on.size} entries"
     return Cause(
@@ -326,6 +346,7 @@ def _one_hots(e: Evidence) -> dict[str, np.ndarray]:
             not isinstance(value, np.ndarray)
             or value.dtype.kind not in "iu"
             or value.shape != e.shape[:-1]
+            or not value.ndim
         ):
             continue
         if value.min() >= 0 and value.max() < e.shape[-1]:
