@@ -292,8 +292,8 @@ def _at_other_sizes(leaf: LeafAt, small: LeafAt, cause: Cause, clock: Clock) -> 
     c, names = found
     others = [small.problem] if small.problem is not leaf.problem else []
     varied = False
-    for other in itertools.chain(others, variants(small.problem)):
-        if not names or (varied and len(distinct(names)) < 2):
+    for other in itertools.chain(others, variants(small.problem, 24)):
+        if not names or (varied and len(names) < 2):
             break
         clock.check()
         try:
