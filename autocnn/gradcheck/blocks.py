@@ -1,4 +1,4 @@
-"""One block of a leaf as a leaf of its own: a gate of an LSTM whose weights are packed in one array."""
+"""One block of a leaf as a leaf of its own: one gate of an LSTM with packed weights."""
 
 from dataclasses import replace
 

@@ -98,7 +98,7 @@ class Clock:
             self.left -= time.process_time() - self.start
 
     def check(self) -> None:
-        """Raise OutOfTime when nothing is left. Reading the clock is slow: every eighth call does."""
+        """Raise OutOfTime when nothing is left (every eighth call looks: clocks are slow)."""
         self.checks += 1
         if self.checks % 8 == 0 and time.process_time() - self.start > self.left:
             raise OutOfTime

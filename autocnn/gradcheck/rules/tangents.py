@@ -96,7 +96,7 @@ class _Mutation:
 
 
 def activation_on_the_way(e: Evidence) -> Cause | None:
-    """G = J with another slope for one tanh, sigmoid or relu on the way (or for all of one kind)."""
+    """G = J with another slope for one tanh, sigmoid or relu on the way, or for all of them."""
     return _slope_on_the_way(e, activations=True)
 
 

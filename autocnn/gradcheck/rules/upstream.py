@@ -23,11 +23,11 @@ def reduced(e: Evidence) -> Cause | None:
                 continue  # nothing is left of the sum: it cannot be recognised
             n = int(np.prod([e.yshape[k] for k in axes]))
             where = f"{'axis' if count == 1 else 'axes'} {', '.join(map(str, axes))} of the output"
-            for c, word in ((1.0, "its sum"), (1.0 / n, "its mean")):
+            for c, word in ((1.0, "the sum"), (1.0 / n, "the mean")):
                 if close(G, np.broadcast_to(c * total, G.shape)):
                     message = (
-                        f"every output gets {word} of dy over {where} in place of its own dy: dy is "
-                        "reduced too early"
+                        f"every output gets {word} of dy over {where} in place of its own dy: "
+                        "dy is reduced too early"
                     )
                     return Cause("broadcast", e.name, message, what=f"{word} of dy over {where}")
             found = _one_entry(e, G, total, axes, where)
@@ -125,7 +125,10 @@ def some_cotangents_only(e: Evidence) -> Cause | None:
             return Cause("partial", e.name, message)
     for j in range(e.J.shape[0]):
         if np.any(e.J[j]) and close(g, v[j] * e.J[j]):
-            message = f"of a dy with several entries only entry {j} contributes: a return or `=` inside the loop over dy"
+            message = (
+                f"of a dy with several entries only entry {j} contributes: a return or `=` inside "
+                "the loop over dy"
+            )
             return Cause("partial", e.name, message)
     message = (
         "right for every dy with one entry that is not zero, wrong for sums of them: backward is "

@@ -1,4 +1,4 @@
-"""dy summed, averaged, read along another axis or in part; sums that vanish; a scale outside sums."""
+"""dy summed, averaged, read along another axis or in part; sums that vanish; a scale outside."""
 
 import numpy as np
 

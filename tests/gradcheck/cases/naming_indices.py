@@ -1,4 +1,4 @@
-"""Indices: repeated, used as slices, taken from another loop; windows assigned or read elsewhere."""
+"""Indices: repeated, used as slices, of another loop; windows assigned or read elsewhere."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Slopes: forgotten inside a chain, of the activated value, of the wrong operand, of another formula;
+"""Slopes: forgotten in a chain, of the activated value, of the wrong operand, of another formula;
 an eps or a rounded constant; the same mistakes in float32."""
 
 import math
