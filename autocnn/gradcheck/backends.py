@@ -14,7 +14,17 @@ import numpy as np
 
 from autocnn.gradcheck.problem import CallError
 
-__all__ = ["DTYPES", "Backend", "Call", "backend_of", "dtype_name", "get"]
+__all__ = [
+    "DTYPES",
+    "Backend",
+    "Call",
+    "backend_of",
+    "dtype_name",
+    "explicit",
+    "get",
+    "is_pair",
+    "split",
+]
 
 #: dtype name -> (unit roundoff, smallest positive number, largest number)
 DTYPES = {
@@ -94,11 +104,12 @@ def get(name: str) -> Backend:
         raise ImportError(f"{name} is not installed: pip install autocnn[{name}]") from error
 
 
-def _is_pair(out: Any) -> bool:
+def is_pair(out: Any) -> bool:
+    """Is it (y, backward)?"""
     return isinstance(out, tuple) and len(out) == 2 and callable(out[1])
 
 
-def _parts(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+def split(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The arrays of an output, and the function that gives cotangents its structure."""
     if isinstance(y, dict):
         keys = list(y)
@@ -123,9 +134,9 @@ def _by_name(grads: Any, wrt: tuple[str, ...], names: list[str]) -> dict[str, An
     return {wrt[0]: grads}
 
 
-def _explicit(out: tuple, wrt: tuple[str, ...], names: list[str], is_float: Callable) -> Call:
+def explicit(out: tuple, wrt: tuple[str, ...], names: list[str], is_float: Callable) -> Call:
     """The Call of a function that returned (y, backward)."""
-    parts, rebuild = _parts(out[0])
+    parts, rebuild = split(out[0])
     floats = [k for k, p in enumerate(parts) if is_float(p)]
 
     def backward(dys: list[Any]) -> dict[str, Any]:
@@ -166,9 +177,9 @@ def _numpy() -> Backend:
     def run(function, arguments, wrt):
         with np.errstate(all="ignore"):
             out = function(**arguments)
-        if not _is_pair(out):
-            return Call(_parts(out)[0], _needs_backward)
-        call = _explicit(out, wrt, list(arguments), is_float)
+        if not is_pair(out):
+            return Call(split(out)[0], _needs_backward)
+        call = explicit(out, wrt, list(arguments), is_float)
 
         def backward(dys):
             with np.errstate(all="ignore"):
@@ -208,9 +219,9 @@ def _torch() -> Backend:
         }
         custom = isinstance(function, type) and issubclass(function, torch.autograd.Function)
         out = function.apply(*inputs.values()) if custom else function(**inputs)
-        if _is_pair(out):
-            return _explicit(out, wrt, list(arguments), lambda p: p.is_floating_point())
-        outputs = [p for p in _parts(out)[0] if p is not None and p.is_floating_point()]
+        if is_pair(out):
+            return explicit(out, wrt, list(arguments), lambda p: p.is_floating_point())
+        outputs = [p for p in split(out)[0] if p is not None and p.is_floating_point()]
         if not any(p.requires_grad for p in outputs):
             raise CallError(
                 "the output does not depend on any differentiated argument: it has no grad_fn "
@@ -278,69 +289,7 @@ class _Context:
     def set_materialize_grads(self, value: bool) -> None: ...
 
 
-# jax ----------------------------------------------------------------------------------------
-
-
 def _jax() -> Backend:
-    import jax
-    import jax.numpy as jnp
+    from autocnn.gradcheck.jax_backend import jax_backend
 
-    x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
-
-    def make(array, dtype, device=None):
-        with x64(True):
-            return jnp.asarray(array, dtype=dtype)
-
-    def read(array):
-        array = np.asarray(array)
-        return array.astype(np.float64) if array.dtype.kind not in "iub" else array
-
-    def run(function, arguments, wrt):
-        wide = any(str(getattr(a, "dtype", "")) == "float64" for a in arguments.values())
-        with x64(wide):
-            out = function(**arguments)
-            if _is_pair(out):
-                return _explicit(
-                    out, wrt, list(arguments), lambda p: jnp.issubdtype(p.dtype, jnp.floating)
-                )
-            parts = _parts(out)[0]
-            floats = [k for k, p in enumerate(parts) if jnp.issubdtype(p.dtype, jnp.floating)]
-
-            def call(*leaves):
-                y = function(**{**arguments, **dict(zip(wrt, leaves, strict=True))})
-                return [_parts(y)[0][k] for k in floats]
-
-            outputs, pull = jax.vjp(call, *(arguments[n] for n in wrt))
-
-        def backward(dys):
-            with x64(wide):
-                return dict(zip(wrt, pull(list(dys)), strict=True))
-
-        return Call(outputs, backward)
-
-    def precise():
-        return jax.default_matmul_precision("highest")
-
-    return Backend(
-        "jax", make, read, run, lambda a: str(next(iter(a.devices()))), _jax_plain, precise
-    )
-
-
-@contextlib.contextmanager
-def _jax_plain(fresh: bool) -> Iterator[None]:
-    """Every custom_vjp and custom_jvp calls its function, its rule unused."""
-    import jax
-
-    kinds = (jax.custom_vjp, jax.custom_jvp)
-    originals = [kind.__call__ for kind in kinds]
-    if fresh:
-        jax.clear_caches()
-    try:
-        for kind in kinds:
-            kind.__call__ = lambda self, *args, **kwargs: self.fun(*args, **kwargs)
-        yield
-    finally:
-        for kind, original in zip(kinds, originals, strict=True):
-            kind.__call__ = original
-        if fresh:
-            jax.clear_caches()
+    return jax_backend()
