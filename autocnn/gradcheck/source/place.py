@@ -90,7 +90,7 @@ class _Search:
             for s in suspects:
                 if (s.judged.strength >= 2) == proven:
                     for site in s.sites:
-                        if self.session.left() > 0.4 * self.session.budget:
+                        if self.session.left() > 0.45 * self.session.budget:
                             s.repairs[site] = repair(self.recording, site)
             if any(s.possible for s in suspects):
                 break
