@@ -208,7 +208,10 @@ def windows_elsewhere(e: Evidence) -> Cause | None:
         true, mine = _places_in(z, e.J), _places_in(z, e.G)
         if true is None or mine is None or np.array_equal(true, mine):
             continue
-        if len(np.unique(mine)) < 5:
+        both = (true >= 0) & (mine >= 0)
+        if len(np.unique(mine)) < 5 or np.count_nonzero(true[both] != mine[both]) < 0.3 * max(
+            1, both.sum()
+        ):
             continue
         words = _how_they_move(e, z.shape, true, mine)
         message = (
