@@ -17,6 +17,9 @@ from autocnn.gradcheck.state import Memory
 __all__ = ["Findings", "inspect_backward"]
 
 
+_GRADIENTS = frozenset({"grad", "gradient", "_grad", "adjoint"})  # of a tape's nodes
+
+
 class Findings(NamedTuple):
     """What hygiene saw: causes and notes, leaves that cannot be compared, leaves for which no
     gradient came, leaves whose backward is not linear in dy, and the problem with what is known of
@@ -267,6 +270,11 @@ def _repeat_cause(problem: Problem, name: str, when: str, adds: bool, spoiled: l
     if problem.tape:
         message = "the tape can be walked once: a second backward adds to the first"
         return Cause("accumulates", None, message, level="note")
+    if any("." in k and k.rsplit(".", 1)[1] in _GRADIENTS for k in spoiled):
+        message = (
+            "backward can be walked once after a forward: gradients kept in nodes add up over calls"
+        )
+        return Cause("accumulates", name, message, level="note")
     if adds and custom and name in problem.parameters:
         if problem.reset:
             message = f"gradients add up over calls of backward until {problem.reset}() is called"

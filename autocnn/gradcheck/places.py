@@ -152,12 +152,18 @@ def walk(root: Any, depth: int = DEPTH) -> list[Place]:
 
 
 def arrays_in(value: Any, name: str) -> dict[str, np.ndarray]:
-    """Every array that `value` holds, by name; `name` stands for `value` itself."""
+    """Every array that `value` holds, and every number that is an attribute, by name; `name`
+    stands for `value` itself."""
     found = {}
-    for place in walk(value):
-        inside = place.name
-        key = inside if place.path and place.path[0][0] in ("cell", "attr") else name + inside
-        found[key] = place.array
+    for path, item in visit(value):
+        if isinstance(item, np.ndarray):
+            inside = text(path)
+            key = inside if path and path[0][0] in ("cell", "attr") else name + inside
+            found[key] = item
+        elif hasattr(item, "__dict__") or hasattr(item, "__slots__"):
+            for (kind, attribute), number in children(item):
+                if kind == "attr" and isinstance(number, float):
+                    found[f"{text(path)}.{attribute}"] = np.asarray(number)
     return found
 
 

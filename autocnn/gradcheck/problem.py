@@ -72,6 +72,7 @@ class Problem:
     reset: str = ""
     accumulates_in_place: bool = False
     tape: bool = False  # walked once by design
+    updated: frozenset[str] = frozenset()  # parameters that backward itself updates
     #: float arrays that the functions can reach and that are not compared, by name
     uncompared: tuple[str, ...] = ()
 

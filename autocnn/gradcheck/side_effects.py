@@ -30,7 +30,8 @@ def check_side_effects(problem: Problem, dy: np.ndarray, compared: list[str]) ->
         causes.append(Cause("mutates-input", name, message))
     passed: list[tuple[np.ndarray, np.ndarray]] = []
     grads = _spying(out, dy, passed)
-    for name in [n for n in live if live[n].tobytes() != before[n] and n not in wrote]:
+    spared = {*wrote, *problem.updated}
+    for name in [n for n in live if live[n].tobytes() != before[n] and n not in spared]:
         message = f"backward writes into {name}{_line(problem, live, dy, 'backward')}"
         causes.append(Cause("mutates-input", name, message))
     if any(not np.array_equal(kept, now) for kept, now in passed):

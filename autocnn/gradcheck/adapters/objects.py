@@ -54,7 +54,7 @@ class Plan(NamedTuple):
     inputs: dict[str, str]  # leaf's name -> forward's own name, in order
     call: BackwardCall
     output: str | None  # the attribute that holds forward's output, when it returns None
-    summed: bool  # the output is summed, since backward takes no dy
+    reduction: str  # "sum" or "mean" of the output, where backward takes no dy; else ""
     dx: str | None  # the attribute that holds the input's gradient, when backward returns none
     parameters: tuple[Parameter, ...]
     updates: tuple[str, ...]  # parameters that backward itself updates: gradient x rate
@@ -102,8 +102,8 @@ def instance(
             run = getattr(mine, methods.forward)
             result = forwards(run)(**methods.own(nested))
             y, grads, cache = _read(mine, result, plan.output, plan.call, methods)
-            if plan.summed:
-                y = np.sum(y)
+            if plan.reduction:
+                y = np.sum(y) if plan.reduction == "sum" else np.mean(y)
             back = _backward(mine, plan, nested, float_inputs, given, grads, cache, backwards)
             return y, back, lambda: _held(mine, plan)
 
@@ -128,6 +128,7 @@ def instance(
         uncompared=plan.left,
         reset=plan.reset,
         accumulates_in_place=True,
+        updated=frozenset(plan.updates),
         restore=(),
     )
 
@@ -254,8 +255,11 @@ def _remarks(plan: Plan, wrt: Any) -> tuple[tuple[str, str], ...]:
                 'compared (constants are left out by wrt=("x", ...))',
             )
         )
-    if plan.summed:
-        found.append(("note", "backward takes no dy, so the sum of the output stands for the loss"))
+    if plan.reduction:
+        words = f"backward takes no dy, so the {plan.reduction} of the output stands for the loss"
+        found.append(("note", words))
+    elif plan.call is not None and plan.call.ignores_dy:
+        found.append(("note", "backward ignores its argument: checked for 1, as the last node"))
     if plan.updates:
         found.append(
             ("note", f"the gradients of {', '.join(plan.updates)} were read off backward's update")
@@ -292,7 +296,7 @@ def _try(layer: Any, methods: Methods, flat: dict[str, Any], nest) -> Plan:
     settled = float_spots(trial)  # after one forward: lazily made parameters are there
     made = _made_at_first_forward(settled, existing, trial, methods, flat, nest)
     snapshot = {p: s.array.copy() for s in settled for p in s.paths}
-    call, result, summed = _call_backward(trial, call, methods, y, nested, grads, cache)
+    call, result, reduced = _call_backward(trial, call, methods, y, nested, grads, cache)
     written = [
         s
         for s in float_spots(trial)
@@ -335,11 +339,17 @@ def _try(layer: Any, methods: Methods, flat: dict[str, Any], nest) -> Plan:
         left.append(name)
         if spot in candidates and _matters(base, methods, flat, nest, spot):
             mattering.append(name)
+    reduction = ""
+    if reduced and float_inputs:
+        dx_value = getattr(trial, dx, None) if result is None and dx else result
+        reduction = _reduction(base, methods, flat, nest, output, float_inputs[0], dx_value)
+    elif reduced:
+        reduction = "sum"
     reset = next((r for r in _RESETS if callable(getattr(layer, r, None))), "")
     if reset and not _resets(base, reset):
         reset = ""
     return Plan(
-        base, methods, {n: n for n in flat}, call, output, summed, dx, tuple(kept),
+        base, methods, {n: n for n in flat}, call, output, reduction, dx, tuple(kept),
         tuple(p.name for p in kept if p.name in updates and p.name not in got), reset,
         tuple(left), tuple(mattering),
     )  # fmt: skip
@@ -505,7 +515,7 @@ def _flat(result: Any) -> np.ndarray:
 
 
 def _call_backward(trial, call: BackwardCall | None, methods: Methods, y, nested, grads, cache):
-    """(how backward is called, what it returned, whether the output is summed)."""
+    """(how backward is called, what it returned, whether the output is reduced to a number)."""
     if methods.backward is None:
         return None, grads, False
     summed = call.slot is None and not is_scalar(y)
@@ -522,10 +532,28 @@ def _call_backward(trial, call: BackwardCall | None, methods: Methods, y, nested
         if other is None:
             return call, None, summed
         try:
-            return other, other.run(trial, None, nested, cache), False
+            return other, other.run(trial, None, nested, cache), not is_scalar(y)
         except Exception:
             raise error from None
     return call, result, summed
+
+
+def _reduction(layer, methods, flat, nest, output, name: str, gradient: Any) -> str:
+    """Whether a gradient without dy is that of the output's sum or of its mean: by one difference."""
+    gradient = gradient[0] if isinstance(gradient, tuple | list) else gradient
+    x = flat[name]
+    if np.shape(gradient) != x.shape:
+        return "sum"
+    u = np.random.default_rng(4).standard_normal(x.shape)
+    step = 1e-4 * (float(np.sqrt(np.mean(np.square(x)))) or 1.0)
+    means = []
+    for h in (step, -step):
+        mine = _copy(layer)
+        result, _ = _forward(mine, methods, {**flat, name: x + h * u}, nest)
+        means.append(float(np.mean(getattr(mine, output) if output else result)))
+    size = np.size(getattr(mine, output) if output else result)
+    slope, yours = (means[0] - means[1]) / (2 * step), float(np.vdot(gradient, u))
+    return "mean" if abs(yours - slope) < abs(yours - size * slope) else "sum"
 
 
 def _whether_dy_is_ignored(trial, call: BackwardCall, methods, nested, cache) -> BackwardCall:
