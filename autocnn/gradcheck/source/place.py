@@ -4,6 +4,7 @@ import ast
 import contextlib
 import io
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ def find_place(program: Program, seed: int = 0, budget: float = 4.0) -> Finding:
     start = time.thread_time()
     with (
         contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(action="ignore"),
         np.errstate(all="ignore"),
     ):
         try:
