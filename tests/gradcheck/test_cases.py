@@ -7,7 +7,8 @@ import pytest
 
 from tests.gradcheck import cases
 
-NAMES = sorted(m.name for m in pkgutil.iter_modules(cases.__path__))
+FOUND = [m.name for m in pkgutil.iter_modules(cases.__path__)]
+NAMES = sorted(n for n in FOUND if not n.startswith("naming"))  # those have a table of their own
 
 
 @pytest.mark.parametrize("name", NAMES)
