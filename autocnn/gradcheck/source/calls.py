@@ -34,6 +34,7 @@ def receiver_of(node: ast.expr) -> ast.expr | None:
 
 
 def with_receiver(call: Any, new: ast.expr) -> ast.expr:
+    """The call with another array to work on."""
     if isinstance(call.func.value, ast.Name) and call.func.value.id in (
         "np",
         "numpy",
@@ -45,6 +46,7 @@ def with_receiver(call: Any, new: ast.expr) -> ast.expr:
 
 
 def call_edits(node: ast.Call) -> Iterator[Candidate]:
+    """(cost, call that takes its place) for edits of one call."""
     func = node.func
     name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
 
@@ -174,6 +176,7 @@ def _orders(node: ast.Call) -> Iterator[Candidate]:
 
 
 def swapped(items: list[ast.expr]) -> Iterator[list[ast.expr]]:
+    """The items with two of them exchanged, for every two."""
     for a, b in itertools.combinations(range(len(items)), 2):
         new = list(items)
         new[a], new[b] = new[b], new[a]

@@ -28,6 +28,7 @@ def negated(node: ast.expr) -> ast.expr:
 
 
 def binary(left: ast.expr, op: type[ast.operator], right: ast.expr) -> ast.expr:
+    """left op right."""
     return ast.BinOp(left, op(), right)
 
 
