@@ -212,7 +212,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--busy", action="store_true", help="one thread each, processor time")
-    parser.add_argument("--figure", default=FIGURE, help="write the picture here; '' for none")
+    parser.add_argument("--figure", default=FIGURE, help="write the figure here; '' for none")
     options = parser.parse_args()
     if options.busy:
         global busy

@@ -31,7 +31,7 @@ def figure(path, repeats, take_turns, limit):
             [(4, s) for s in (64, 96, 128, 160, 224)],
         ),
     }
-    picture, axes = plt.subplots(
+    fig, axes = plt.subplots(
         2, 3, figsize=(12, 6.4), sharex="col", height_ratios=(2, 1), layout="constrained"
     )
     for (title, (network, kind, points)), top, below in zip(sweeps.items(), *axes, strict=True):
@@ -63,4 +63,4 @@ def figure(path, repeats, take_turns, limit):
     axes[0, 0].set_ylabel("milliseconds")
     axes[1, 0].set_ylabel(f"% of one matrix product\n({limit:.0f} GFLOP/s)")
     axes[0, 0].legend()
-    picture.savefig(path, dpi=130)
+    fig.savefig(path, dpi=130)

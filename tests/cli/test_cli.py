@@ -343,8 +343,8 @@ def of(*commands):
 
 
 def placed(word, run_folder):
-    """Put the tiny run where an example has a run folder, and a drawn picture where it has a
-    picture.
+    """Put the tiny run where an example has a run folder, and a drawn image where it has a
+    image.
     """
     path = pathlib.Path(word)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -372,7 +372,7 @@ def test_examples_that_use_a_network_run(line, run_folder, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("line", of("train"))
 def test_examples_that_train_run(line, run_folder, tmp_path, monkeypatch):
-    """For one epoch on six pictures of noise, which stand for every data set."""
+    """For one epoch on six images of noise, which stand for every data set."""
     monkeypatch.chdir(tmp_path)
     without_figures(monkeypatch)
     words = split(line)

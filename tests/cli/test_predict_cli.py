@@ -39,7 +39,7 @@ def folder_of(path, x, y):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Four runs, barely trained: patterns by both tiny networks, and 28x28 pictures by both
+    """Four runs, barely trained: patterns by both tiny networks, and 28x28 images by both
     LeNets.
     """
     home = tmp_path_factory.mktemp("runs")
@@ -49,7 +49,7 @@ def trained(tmp_path_factory):
         np.arange(6) % 3,
     )
     found = {}
-    for network, pictures, more in (
+    for network, images, more in (
         ("tiny-cnn", "patterns", ["--epochs", 4]),
         ("tiny-mlp", "patterns", ["--epochs", 1, "--limit", 9]),
         ("lenet5", data, ["--epochs", 1, "--width", 0.5]),
@@ -61,17 +61,17 @@ def trained(tmp_path_factory):
         ):  # the figures of training are not looked at here, and take time
             for name in ("curves", "confusion", "mistakes"):
                 patch.setattr(f"autocnn.plots.training.{name}", lambda *args, **options: Figure())
-            result = autocnn("train", network, "--data", pictures, "--out", found[network], *more)
+            result = autocnn("train", network, "--data", images, "--out", found[network], *more)
         assert result.exit_code == 0, result.output
     return found
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     """Three patterns as PNG files: as they are, large and in colour on white, and as 28x28
     noise.
     """
-    folder, data = tmp_path_factory.mktemp("pictures"), ac.data.patterns()
+    folder, data = tmp_path_factory.mktemp("images"), ac.data.patterns()
     grey = (data.x_val[0, 0] * 255).astype(np.uint8)
     Image.fromarray(grey).save(folder / "same.png")
     large = np.kron(255 - (255 * (grey > 128)), np.ones((30, 30))).astype(np.uint8)
@@ -92,8 +92,8 @@ def expected(run, grey):
     ], saved.config.classes
 
 
-def test_predict_tells_the_networks_own_probabilities(trained, pictures):
-    folder, grey = pictures
+def test_predict_tells_the_networks_own_probabilities(trained, images):
+    folder, grey = images
     probs, classes = expected(trained["tiny-cnn"], grey)
     (found,) = json.loads(
         autocnn("predict", trained["tiny-cnn"], folder / "same.png", "--json").stdout
@@ -114,7 +114,7 @@ def test_predict_tells_the_networks_own_probabilities(trained, pictures):
         )
 
 
-def test_the_best_parameters_are_used_unless_the_last_are_asked_for(trained, pictures, tmp_path):
+def test_the_best_parameters_are_used_unless_the_last_are_asked_for(trained, images, tmp_path):
     run = shutil.copytree(trained["tiny-cnn"], tmp_path / "run")
     held = checkpoint.load(run / "last.safetensors")
     held.params[0]["w"][:] = 1
@@ -128,7 +128,7 @@ def test_the_best_parameters_are_used_unless_the_last_are_asked_for(trained, pic
         assert before != after or command == "filters"
         return before, after
 
-    same = pictures[0] / "same.png"
+    same = images[0] / "same.png"
     assert (
         found("predict", same)[0]["predictions"]
         == json.loads(autocnn("predict", trained["tiny-cnn"], same, "--json").stdout)["predictions"]
@@ -150,8 +150,8 @@ def test_the_best_parameters_are_used_unless_the_last_are_asked_for(trained, pic
     )
 
 
-def test_predict_prints_bars(trained, pictures):
-    folder = pictures[0]
+def test_predict_prints_bars(trained, images):
+    folder = images[0]
     result = autocnn(
         "predict", trained["tiny-cnn"], folder / "same.png", folder / "large.png", COLUMNS="60"
     )
@@ -177,8 +177,8 @@ def test_predict_prints_bars(trained, pictures):
     assert len(top) == 2 and top[1].split()[:2] == first.splitlines()[1].split()[:2]
 
 
-def test_pictures_that_cannot_be_read_do_not_stop_the_others(trained, pictures, tmp_path):
-    same, text = pictures[0] / "same.png", tmp_path / "text.png"
+def test_pictures_that_cannot_be_read_do_not_stop_the_others(trained, images, tmp_path):
+    same, text = images[0] / "same.png", tmp_path / "text.png"
     text.write_text("not an image")
     result = autocnn(
         "predict", trained["tiny-cnn"], same, tmp_path, same, text, tmp_path / "none.png"
@@ -219,8 +219,8 @@ def test_bars_without_blocks(monkeypatch):
     assert predict.bar_chart([("a", 0.5), ("b", 0.5)], 40).isascii()
 
 
-def test_invert(trained, pictures):
-    large = pictures[0] / "large.png"
+def test_invert(trained, images):
+    large = images[0] / "large.png"
     usual, kept, swapped = (
         json.loads(autocnn("predict", trained["tiny-cnn"], large, "--json", *option).stdout)[
             "predictions"
@@ -233,14 +233,14 @@ def test_invert(trained, pictures):
     ][0]
     assert (
         "bright and dark swapped" not in found["changes"]
-    )  # nothing is known of this folder's pictures
+    )  # nothing is known of this folder's images
 
 
-def test_trace(trained, pictures, tmp_path):
-    folder, grey = pictures
-    for network, picture in (("tiny-cnn", "same"), ("lenet5-1998", "noise")):
-        result = autocnn("trace", trained[network], folder / f"{picture}.png", COLUMNS="40")
-        path = trained[network] / f"trace-{picture}.png"
+def test_trace(trained, images, tmp_path):
+    folder, grey = images
+    for network, image in (("tiny-cnn", "same"), ("lenet5-1998", "noise")):
+        result = autocnn("trace", trained[network], folder / f"{image}.png", COLUMNS="40")
+        path = trained[network] / f"trace-{image}.png"
         assert path.read_bytes().startswith(b"\x89PNG")
         assert result.stdout.splitlines()[-1] == str(path)
         assert max(map(len, result.stdout.splitlines()[:-2])) <= 40
@@ -380,7 +380,7 @@ def test_summary_of_a_run(trained):
 
 
 @pytest.mark.parametrize("network", ["tiny-cnn", "tiny-mlp", "lenet5", "lenet5-1998"])
-def test_export_onnx(network, trained, pictures, tmp_path):
+def test_export_onnx(network, trained, images, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     result = autocnn("export", trained[network], tmp_path / "net.onnx")
@@ -389,9 +389,7 @@ def test_export_onnx(network, trained, pictures, tmp_path):
         tmp_path / "net.onnx", providers=["CPUExecutionProvider"]
     )
     grey = (
-        pictures[1]
-        if network.startswith("tiny")
-        else np.asarray(Image.open(pictures[0] / "noise.png"))
+        images[1] if network.startswith("tiny") else np.asarray(Image.open(images[0] / "noise.png"))
     )
     (logits,) = session.run(None, {"images": grey[None, None].astype("f") / 255})
     probs, classes = expected(trained[network], grey)
@@ -439,10 +437,10 @@ def test_export_safetensors(trained, tmp_path):
     ],
 )
 def test_bad_calls_are_one_line_and_write_nothing(
-    args, words, trained, pictures, tmp_path, monkeypatch
+    args, words, trained, images, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(pictures[1]).save(tmp_path / "same.png")
+    Image.fromarray(images[1]).save(tmp_path / "same.png")
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
         autocnn(*(arg.replace("RUN", str(trained["tiny-cnn"])) for arg in args))
     assert "\n" not in str(caught.value)

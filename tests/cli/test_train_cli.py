@@ -46,7 +46,7 @@ def autocnn(*args):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     """A folder of IDX files: the chapter's patterns in bytes, 60 for training and 30 for
     validation.
     """
@@ -58,18 +58,18 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(pictures, tmp_path_factory):
+def trained(images, tmp_path_factory):
     """One run of three epochs, and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    return folder, autocnn(*short(pictures, folder))
+    return folder, autocnn(*short(images, folder))
 
 
-def short(pictures, folder, *more):
+def short(images, folder, *more):
     return (
         "train",
         "tiny-cnn",
         "--data",
-        pictures,
+        images,
         "--epochs",
         3,
         "--rate",
@@ -111,21 +111,21 @@ def test_prints_a_row_an_epoch(trained):
     assert result.stderr == ""  # the bar is for terminals
 
 
-def test_leaves_a_run_folder(trained, pictures):
+def test_leaves_a_run_folder(trained, images):
     folder, _ = trained
     assert sorted(path.name for path in folder.iterdir()) == sorted(FOLDER)
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in PLOTS)
     config = json.loads((folder / "config.json").read_text())
     assert config["recipe"]["epochs"] == 3 and config["recipe"]["rate"] == 0.2
     assert (config["data"], config["shape"], config["steps_per_epoch"]) == (
-        str(pictures),
+        str(images),
         [1, 8, 8],
         9,
     )
 
 
-def test_the_parameters_are_those_of_the_history(trained, pictures):
-    data = ac.data.load(pictures)
+def test_the_parameters_are_those_of_the_history(trained, images):
+    data = ac.data.load(images)
     for name in ("last", "best"):
         model, moment = runs.load(trained[0], name)[1:]
         loss, accuracy = ac.evaluate(model, moment.params, moment.state, data.x_val, data.y_val)
@@ -138,17 +138,17 @@ def test_the_parameters_are_those_of_the_history(trained, pictures):
     )  # here the best epoch is not the last, and of equals it is the first
 
 
-def test_one_seed_one_result(trained, pictures, tmp_path):
-    again = autocnn(*short(pictures, tmp_path / "a"))
-    other = autocnn(*short(pictures, tmp_path / "b", "--seed", 1))
+def test_one_seed_one_result(trained, images, tmp_path):
+    again = autocnn(*short(images, tmp_path / "a"))
+    other = autocnn(*short(images, tmp_path / "b", "--seed", 1))
     assert again.exit_code == other.exit_code == 0
     for name in ("history.csv", "last.safetensors", "best.safetensors", "config.json"):
         assert (tmp_path / "a" / name).read_bytes() == (trained[0] / name).read_bytes()
         assert (tmp_path / "b" / name).read_bytes() != (trained[0] / name).read_bytes()
 
 
-def test_gradients_by_hand_train_the_same(trained, pictures, tmp_path):
-    result = autocnn(*short(pictures, tmp_path / "a", "--engine", "reference"))
+def test_gradients_by_hand_train_the_same(trained, images, tmp_path):
+    result = autocnn(*short(images, tmp_path / "a", "--engine", "reference"))
     assert "gradients by reference" in result.stdout
     histories = [
         runs.load(folder, "last").train_state.history for folder in (trained[0], tmp_path / "a")
@@ -158,7 +158,7 @@ def test_gradients_by_hand_train_the_same(trained, pictures, tmp_path):
 
 @pytest.mark.parametrize("stop", [1, 9, 14, 27])
 def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
-    trained, pictures, tmp_path, monkeypatch, stop
+    trained, images, tmp_path, monkeypatch, stop
 ):
     """The interrupt comes while the stop-th batch is prepared; the recipe's other randomness is
     untouched.
@@ -173,7 +173,7 @@ def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
 
     with monkeypatch.context() as patch:
         patch.setattr(recipes, "augmentation", lambda recipe, fill: interrupted)
-        stopped = autocnn(*short(pictures, folder))
+        stopped = autocnn(*short(images, folder))
     assert stopped.exit_code == 130
     assert f"stopped after step {stop - 1} of 27" in stopped.stderr
     assert f"autocnn train --run {folder}" in stopped.stderr
@@ -193,11 +193,9 @@ def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
     assert all((folder / name).exists() for name in PLOTS)
 
 
-def test_a_loss_that_diverges_is_exit_1(pictures, tmp_path):
+def test_a_loss_that_diverges_is_exit_1(images, tmp_path):
     for rate in (1e6, 1e36):
-        result = autocnn(
-            *short(pictures, tmp_path / f"{rate}", "--optimizer", "sgd", "--rate", rate)
-        )
+        result = autocnn(*short(images, tmp_path / f"{rate}", "--optimizer", "sgd", "--rate", rate))
         assert result.exit_code == 1
         (line,) = result.stderr.splitlines()
         assert re.match("autocnn: .*(loss|params).* lower the rate", line)
@@ -239,20 +237,20 @@ def test_the_table_fits_the_terminal(columns, least):
     assert row.endswith("60:00") == (least == 52) and ("100.00%" in row) == (least > 20)
 
 
-def test_the_words_around_the_table_are_wrapped(pictures, tmp_path):
-    call = [str(word) for word in short(pictures, tmp_path / "run", "--until", 1)]
+def test_the_words_around_the_table_are_wrapped(images, tmp_path):
+    call = [str(word) for word in short(images, tmp_path / "run", "--until", 1)]
     said = CliRunner().invoke(app, call, env={"COLUMNS": "40"}).stdout
     long = [line for line in said.splitlines() if len(line) > 40]
     assert (
         f"stopped after epoch 1 of 3; go on with: autocnn train --run {tmp_path / 'run'}" in long
     )  # whole, to be copied
-    assert all(str(pictures) in line or str(tmp_path) in line for line in long)
+    assert all(str(images) in line or str(tmp_path) in line for line in long)
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_json_lines(trained, pictures, tmp_path):
+def test_json_lines(trained, images, tmp_path):
     folder = tmp_path / "run"
-    result = begun(pictures, folder, "--json")
+    result = begun(images, folder, "--json")
     *epochs, last = [json.loads(text) for text in result.stdout.splitlines()]
     history = runs.load(trained[0], "last").train_state.history
     assert [{name: line[name] for name in history} for line in epochs] == [
@@ -265,7 +263,7 @@ def test_json_lines(trained, pictures, tmp_path):
         **{
             "run": str(folder),
             "network": "tiny-cnn",
-            "data": str(pictures),
+            "data": str(images),
             "seed": 0,
             "epoch": 3,
             "epochs": 3,
@@ -277,23 +275,23 @@ def test_json_lines(trained, pictures, tmp_path):
     assert sorted(last["files"]) == sorted(path.name for path in folder.iterdir())
     assert "tiny-cnn, 114 parameters" in result.stderr and "accuracy" not in result.stderr
     assert files(folder) == files(trained[0])
-    again = begun(pictures, folder, "--json")  # done already, and --json is no setting of the run
+    again = begun(images, folder, "--json")  # done already, and --json is no setting of the run
     assert [json.loads(text) for text in again.stdout.splitlines()] == [last]
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_json_says_why_a_run_stopped(pictures, tmp_path):
+def test_json_says_why_a_run_stopped(images, tmp_path):
     for more, why in ((("--until", 1), "until"), ((), None)):
         *epochs, last = map(
-            json.loads, begun(pictures, tmp_path / "a", "--json", *more).stdout.splitlines()
+            json.loads, begun(images, tmp_path / "a", "--json", *more).stdout.splitlines()
         )
         assert last["stopped"] == why and len(epochs) == 2
     result = begun(
-        pictures, tmp_path / "b", "--json", "--epochs", 60, "--patience", 1, "--rate", 1e-9
+        images, tmp_path / "b", "--json", "--epochs", 60, "--patience", 1, "--rate", 1e-9
     )
     assert json.loads(result.stdout.splitlines()[-1])["stopped"] == "patience"
     stopped = autocnn(
-        *short(pictures, tmp_path / "c", "--optimizer", "sgd", "--rate", 1e36, "--json")
+        *short(images, tmp_path / "c", "--optimizer", "sgd", "--rate", 1e36, "--json")
     )
     assert stopped.exit_code == 1 and [
         json.loads(text)["epoch"] for text in stopped.stdout.splitlines()
@@ -361,7 +359,7 @@ def test_a_handler_of_the_programs_own_stays():
 
 @pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("stop", [1, 9, 14])
-def test_a_signal_stops_the_run_after_its_step(trained, pictures, tmp_path, monkeypatch, stop):
+def test_a_signal_stops_the_run_after_its_step(trained, images, tmp_path, monkeypatch, stop):
     """SIGINT comes while the stop-th batch is prepared: its step is done, saved, and the last."""
     calls, folder = [], tmp_path / "run"
 
@@ -373,32 +371,32 @@ def test_a_signal_stops_the_run_after_its_step(trained, pictures, tmp_path, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(recipes, "augmentation", lambda recipe, fill: interrupted)
-        stopped = autocnn(*short(pictures, folder))
+        stopped = autocnn(*short(images, folder))
     assert stopped.exit_code == 130 and f"stopped after step {stop} of 27" in stopped.stderr
     assert len(calls) == runs.load(folder, "last").train_state.step == stop
     assert autocnn("train", "--run", folder).exit_code == 0
     assert files(folder) == files(trained[0])
 
 
-def test_evaluate(trained, pictures):
+def test_evaluate(trained, images):
     history = runs.load(trained[0], "last").train_state.history
     assert autocnn("evaluate", trained[0], "--last").stdout == (
         f"30 images: loss {history['val_loss'][-1]:.4f}, accuracy {history['val_acc'][-1]:.2%}\n"
     )
     assert (
         f"accuracy {max(history['val_acc']):.2%}"
-        in autocnn("evaluate", trained[0], "--data", pictures).stdout
+        in autocnn("evaluate", trained[0], "--data", images).stdout
     )
     with pytest.raises(ValueError, match="3 classes, the data have 10"):
         autocnn("evaluate", trained[0], "--data", "digits")
 
 
-def test_evaluate_as_json(trained, pictures):
+def test_evaluate_as_json(trained, images):
     folder, history = trained[0], runs.load(trained[0], "last").train_state.history
     last = json.loads(autocnn("evaluate", folder, "--last", "--json").stdout)
     assert last == {
         "run": str(folder),
-        "data": str(pictures),
+        "data": str(images),
         "epoch": 3,
         "images": 30,
         "loss": pytest.approx(history["val_loss"][-1], rel=1e-6),
@@ -409,8 +407,8 @@ def test_evaluate_as_json(trained, pictures):
     assert best["images"] == len(ac.data.patterns().x_val)
 
 
-def test_limit_and_shifts(pictures, tmp_path):
-    result = autocnn(*short(pictures, tmp_path / "a", "--limit", 20, "--shift", "--flip"))
+def test_limit_and_shifts(images, tmp_path):
+    result = autocnn(*short(images, tmp_path / "a", "--limit", 20, "--shift", "--flip"))
     said = " ".join(
         result.stdout.split()
     )  # a folder with a long name may have changed where lines end
@@ -442,9 +440,9 @@ def test_limit_and_shifts(pictures, tmp_path):
         (["--original"], "--original is for lenet5"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(pictures, tmp_path, change, words):
+def test_bad_input_is_one_line_and_leaves_nothing(images, tmp_path, change, words):
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
-        autocnn(*short(pictures, tmp_path / "run", *change))
+        autocnn(*short(images, tmp_path / "run", *change))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -511,18 +509,18 @@ def test_too_little_memory_is_one_line(monkeypatch, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_existing_run_stays(trained, pictures):
+def test_an_existing_run_stays(trained, images):
     before = (trained[0] / "last.safetensors").read_bytes()
     with pytest.raises(ValueError, match="holds a run already"):
-        autocnn(*short(pictures, trained[0]))
+        autocnn(*short(images, trained[0]))
     assert (trained[0] / "last.safetensors").read_bytes() == before
 
 
-def test_going_on_needs_the_same_data(trained, pictures, tmp_path):
+def test_going_on_needs_the_same_data(trained, images, tmp_path):
     shutil.copytree(trained[0], tmp_path / "run")
-    shutil.copytree(pictures, tmp_path / "data")
+    shutil.copytree(images, tmp_path / "data")
     config = tmp_path / "run" / "config.json"
-    config.write_text(config.read_text().replace(str(pictures), str(tmp_path / "data")))
+    config.write_text(config.read_text().replace(str(images), str(tmp_path / "data")))
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
     assert autocnn("train", "--run", tmp_path / "run").exit_code == 0  # it was done already
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
@@ -534,7 +532,7 @@ def test_going_on_needs_the_same_data(trained, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["best", "last"])
-def test_an_interrupt_while_saving_loses_nothing(trained, pictures, tmp_path, monkeypatch, name):
+def test_an_interrupt_while_saving_loses_nothing(trained, images, tmp_path, monkeypatch, name):
     """Ctrl-C just before the checkpoint of an epoch is written: the run goes on to the same
     files.
     """
@@ -548,28 +546,28 @@ def test_an_interrupt_while_saving_loses_nothing(trained, pictures, tmp_path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(runs, "save", interrupted)
-        assert autocnn(*short(pictures, folder)).exit_code == 130
+        assert autocnn(*short(images, folder)).exit_code == 130
     assert autocnn("train", "--run", folder).exit_code == 0
     for file in ("history.csv", "last.safetensors", "best.safetensors"):
         assert (folder / file).read_bytes() == (trained[0] / file).read_bytes()
 
 
-def test_an_interrupt_before_the_first_epoch(trained, pictures, tmp_path, monkeypatch):
+def test_an_interrupt_before_the_first_epoch(trained, images, tmp_path, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr("autocnn.training.loop.evaluate", interrupted)
-        assert autocnn(*short(pictures, tmp_path / "run")).exit_code == 130
+        assert autocnn(*short(images, tmp_path / "run")).exit_code == 130
     assert autocnn("train", "--run", tmp_path / "run").exit_code == 0
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == (
         trained[0] / "last.safetensors"
     ).read_bytes()
 
 
-def test_a_folder_that_cannot_be_written(pictures, tmp_path):
+def test_a_folder_that_cannot_be_written(images, tmp_path):
     (tmp_path / "file").write_text("")
-    result = autocnn(*short(pictures, tmp_path / "file" / "run"))
+    result = autocnn(*short(images, tmp_path / "file" / "run"))
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1 and "cannot write to" in result.stderr
 
@@ -589,13 +587,13 @@ def no_figures(monkeypatch):
         monkeypatch.setattr(f"autocnn.plots.training.{name}", lambda *args, **options: Figure())
 
 
-def begun(pictures, folder, *more):
+def begun(images, folder, *more):
     """The call that makes ``trained``, with --run: it begins the run, and goes on with it."""
     call = [
         "train",
         "tiny-cnn",
         "--data",
-        pictures,
+        images,
         "--epochs",
         3,
         "--rate",
@@ -609,30 +607,30 @@ def begun(pictures, folder, *more):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_one_call_begins_a_run_and_goes_on_with_it(trained, pictures, tmp_path):
+def test_one_call_begins_a_run_and_goes_on_with_it(trained, images, tmp_path):
     folder = tmp_path / "run"
-    first = begun(pictures, folder, "--until", 1)
+    first = begun(images, folder, "--until", 1)
     assert first.exit_code == 0
     assert f"stopped after epoch 1 of 3; go on with: autocnn train --run {folder}\n" in first.stdout
     assert len((folder / "history.csv").read_text().splitlines()) == 3
-    assert begun(pictures, folder, "--until", 1).exit_code == 0  # there already
+    assert begun(images, folder, "--until", 1).exit_code == 0  # there already
     assert len((folder / "history.csv").read_text().splitlines()) == 3
-    done = begun(pictures, folder)
+    done = begun(images, folder)
     assert done.exit_code == 0 and "stopped" not in done.stdout
     assert files(folder) == files(trained[0])
-    assert begun(pictures, folder).exit_code == 0  # done already
+    assert begun(images, folder).exit_code == 0  # done already
     assert files(folder) == files(trained[0])
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_two_and_two_epochs_are_four_with_a_constant_schedule(pictures, tmp_path):
+def test_two_and_two_epochs_are_four_with_a_constant_schedule(images, tmp_path):
     for epochs, folder in ((4, "whole"), (2, "parts"), (4, "parts")):
         result = autocnn(
             *(
                 "train",
                 "tiny-cnn",
                 "--data",
-                pictures,
+                images,
                 "--schedule",
                 "constant",
                 "--epochs",
@@ -663,10 +661,10 @@ def test_two_and_two_epochs_are_four_with_a_constant_schedule(pictures, tmp_path
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_options_beside_a_run_agree_with_it(trained, pictures, change, words):
+def test_options_beside_a_run_agree_with_it(trained, images, change, words):
     before = files(trained[0])
     with pytest.raises(ValueError, match=words) as caught:
-        begun(pictures, trained[0], *change)
+        begun(images, trained[0], *change)
     assert "\n" not in str(caught.value)
     assert files(trained[0]) == before
     with pytest.raises(ValueError, match="holds a run with tiny-cnn, not lenet5-1998"):
@@ -674,9 +672,9 @@ def test_options_beside_a_run_agree_with_it(trained, pictures, change, words):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_options_that_say_the_same_agree(trained, pictures, tmp_path, monkeypatch):
+def test_options_that_say_the_same_agree(trained, images, tmp_path, monkeypatch):
     shutil.copytree(trained[0], tmp_path / "run")
-    monkeypatch.chdir(pictures.parent)
+    monkeypatch.chdir(images.parent)
     same = (
         "--no-shift",
         "--no-flip",
@@ -687,19 +685,19 @@ def test_options_that_say_the_same_agree(trained, pictures, tmp_path, monkeypatc
         "--schedule",
         "cosine",
         "--data",
-        f"./{pictures.name}/",
+        f"./{images.name}/",
     )
-    assert begun(pictures, tmp_path / "run", *same).exit_code == 0
+    assert begun(images, tmp_path / "run", *same).exit_code == 0
     assert files(tmp_path / "run") == files(trained[0])
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_cosine_cannot_grow_and_the_calls_that_are_named_work(trained, pictures, tmp_path):
+def test_a_cosine_cannot_grow_and_the_calls_that_are_named_work(trained, images, tmp_path):
     shutil.copytree(trained[0], tmp_path / "run")
     with pytest.raises(
         ValueError, match="rate falls as a cosine to 0 at the end of epoch 3"
     ) as caught:
-        begun(pictures, tmp_path / "run", "--epochs", 4)
+        begun(images, tmp_path / "run", "--epochs", 4)
     assert files(tmp_path / "run") == files(trained[0])
     anew, growing = re.findall(r"autocnn (train .*? --run \S+)", str(caught.value))
     assert "--rate 0.2" in anew and "--batch-size 7" in anew and "--schedule constant" in growing
@@ -715,22 +713,22 @@ def test_a_cosine_cannot_grow_and_the_calls_that_are_named_work(trained, picture
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_folders_of_earlier_versions_go_on(trained, pictures, tmp_path):
+def test_folders_of_earlier_versions_go_on(trained, images, tmp_path):
     shutil.copytree(trained[0], tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())
     for name in ("schedule", "patience", "class_weight"):
         del config["recipe"][name]
     path.write_text(json.dumps(config))
-    assert begun(pictures, tmp_path / "run").exit_code == 0
+    assert begun(images, tmp_path / "run").exit_code == 0
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == (
         trained[0] / "last.safetensors"
     ).read_bytes()
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_early_stopping_and_class_weights(pictures, tmp_path):
-    call = ("train", "tiny-cnn", "--data", pictures, "--epochs", 60, "--rate", 0.1, "--patience", 3)
+def test_early_stopping_and_class_weights(images, tmp_path):
+    call = ("train", "tiny-cnn", "--data", images, "--epochs", 60, "--rate", 0.1, "--patience", 3)
     call += ("--class-weight", "balanced")
     whole = autocnn(*call, "--run", tmp_path / "a")
     assert whole.exit_code == 0, whole.output
@@ -745,7 +743,7 @@ def test_early_stopping_and_class_weights(pictures, tmp_path):
     assert runs.load(tmp_path / "a", "best").train_state.history["epoch"][-1] == best
     call += ("--limit", 40)  # which makes the classes unequal
     plain = [word for word in call if word not in ("--class-weight", "balanced")]
-    assert len(np.unique(np.bincount(ac.data.load(pictures).y_train[:40]))) > 1
+    assert len(np.unique(np.bincount(ac.data.load(images).y_train[:40]))) > 1
     for folder, words in (("c", call), ("d", plain)):
         assert autocnn(*words, "--run", tmp_path / folder).exit_code == 0
     assert (
@@ -763,7 +761,7 @@ def test_early_stopping_and_class_weights(pictures, tmp_path):
     "name", ["engine", "data", "seed", "limit", "recipe", "steps_per_epoch", "network", "classes"]
 )
 @pytest.mark.parametrize("more", [False, True])
-def test_settings_that_are_missing_are_named(trained, pictures, tmp_path, name, more):
+def test_settings_that_are_missing_are_named(trained, images, tmp_path, name, more):
     shutil.copytree(trained[0], tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())
@@ -772,6 +770,6 @@ def test_settings_that_are_missing_are_named(trained, pictures, tmp_path, name, 
     before = files(tmp_path / "run")
     with pytest.raises(ValueError, match=rf"config.json is damaged: it lacks {name}$"):
         autocnn(
-            "train", "--run", tmp_path / "run", *(("--data", pictures, "--seed", 0) if more else ())
+            "train", "--run", tmp_path / "run", *(("--data", images, "--seed", 0) if more else ())
         )
     assert files(tmp_path / "run") == before

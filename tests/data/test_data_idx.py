@@ -76,7 +76,7 @@ def test_a_gzipped_file_in_two_members_is_one_file(tmp_path):
 
 DAMAGED = {
     "empty": (b"", "not an IDX file: it is empty"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(50), "not an IDX file: it starts with 89 50 4e 47"),
+    "an image": (b"\x89PNG\r\n\x1a\n" + bytes(50), "not an IDX file: it starts with 89 50 4e 47"),
     "a web page": (b"<html>not found</html>", "an IDX file of images starts with 00 00 08 03"),
     "cut in the magic": (b"\0\0\x08", "not an IDX file: it starts with 00 00 08"),
     "little-endian": (b"\x03\x08\0\0" + bytes(72), "not an IDX file: it starts with 03 08 00 00"),
@@ -101,12 +101,12 @@ DAMAGED = {
         by_hand(IMAGES)[:16],
         "truncated: .* declares 5x3x4 = 60 bytes, it holds 0",
     ),
-    "cut in the pictures": (
+    "cut in the images": (
         by_hand(IMAGES)[:-1],
         "truncated: .* declares 5x3x4 = 60 bytes, it holds 59",
     ),
     "too long": (by_hand(IMAGES) + b"\0", "longer than declared: .* declares 5x3x4 = 60 bytes"),
-    "no pictures": (headed(0, 3, 4), "holds no images: its header declares 0x3x4"),
+    "no images": (headed(0, 3, 4), "holds no images: its header declares 0x3x4"),
     "no width": (headed(2**32 - 1, 2**32 - 1, 0), "holds no images"),
     "promises the sky": (headed(*[2**32 - 1] * 3, held=bytes(60)), "truncated: .* it holds 60"),
     "promises a wrap to 0": (headed(2**31, 2**31, 4, held=b""), "truncated: .* it holds 0"),

@@ -217,7 +217,7 @@ def test_files_that_do_not_fit_together(tmp_path, wrong):
 def test_labels_out_of_range(home, tmp_path):
     own, _ = home
     arrays = small(classes=3)
-    arrays[3][4] = 3  # a class that no training picture has
+    arrays[3][4] = 3  # a class that no training image has
     with pytest.raises(
         ValueError,
         match=r"t10k-labels-idx1-ubyte: label 3 of image 4 is out of range.* 3 classes, 0 to 2",
@@ -294,12 +294,12 @@ def test_the_cache_folder(monkeypatch, tmp_path, platform, environment, expected
 def test_digits():
     sklearn = pytest.importorskip("sklearn.datasets")
     data = load("digits", dtype="float64")
-    pictures, labels = sklearn.load_digits(return_X_y=True)
+    images, labels = sklearn.load_digits(return_X_y=True)
     x_train, y_train, x_val, y_val = [], [], [], []
     seen = dict.fromkeys(range(10), 0)
-    for picture, label in zip(pictures, labels, strict=True):
+    for image, label in zip(images, labels, strict=True):
         seen[label] += 1
-        (x_val if seen[label] % 5 == 0 else x_train).append(picture.reshape(1, 8, 8) / 16)
+        (x_val if seen[label] % 5 == 0 else x_train).append(image.reshape(1, 8, 8) / 16)
         (y_val if seen[label] % 5 == 0 else y_train).append(label)
     for got, expected in zip(data[:4], (x_train, y_train, x_val, y_val), strict=True):
         np.testing.assert_array_equal(got, expected)

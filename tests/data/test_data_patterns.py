@@ -53,12 +53,12 @@ def slow_patterns(train_per_class, val_per_class, size, seed, classes):
         for _ in range(train_per_class + val_per_class):
             down, right = rng.integers(-1, 2, size=2)
             brightness, noise = rng.uniform(0.85, 1.15), rng.normal(0, 0.12, (size, size))
-            picture = np.zeros((size, size))
+            image = np.zeros((size, size))
             for i, j in itertools.product(range(size), repeat=2):
                 inside = 0 <= i - down < size and 0 <= j - right < size
                 value = float(on[name](i - down, j - right)) if inside else 0.0
-                picture[i, j] = min(max(value * brightness + noise[i, j], 0.0), 1.0)
-            group.append(picture)
+                image[i, j] = min(max(value * brightness + noise[i, j], 0.0), 1.0)
+            group.append(image)
         groups.append(group)
     split, train, val = np.random.default_rng(seed + 99), [], []
     for label, group in enumerate(groups):
@@ -96,8 +96,8 @@ def test_the_smallest_size_is_where_shifted_patterns_stop_coinciding():
     def coincide(size):
         seen = {}
         for name, down, right in itertools.product(NAMES, range(3), range(3)):
-            picture = np.pad(clean(name, size), 1)[down : down + size, right : right + size]
-            seen.setdefault(picture.tobytes(), set()).add(name)
+            image = np.pad(clean(name, size), 1)[down : down + size, right : right + size]
+            seen.setdefault(image.tobytes(), set()).add(name)
         return any(len(names) > 1 for names in seen.values())
 
     assert coincide(MIN_SIZE - 1)

@@ -188,7 +188,7 @@ def section(number, accuracy, **options):
 
 
 def test_equal_parameters_are_judged_in_pairs():
-    wobble = [0.0, 0.2, 0.1, 0.3, 0.05, 0.15]  # the same for both, as the pictures are
+    wobble = [0.0, 0.2, 0.1, 0.3, 0.05, 0.15]  # the same for both, as the images are
     better = section(
         "25.1", lambda name, o, t: 0.6 + wobble[t] + (0.02 + 0.001 * t if name == "tiny_cnn" else 0)
     )

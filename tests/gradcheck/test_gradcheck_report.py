@@ -102,9 +102,9 @@ def test_a_factor_is_named_at_two_sizes():
 
 def test_mosaic():
     a = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
-    picture = mosaic(a)
-    assert picture.shape == (2 * 5 - 1, 3 * 6 - 1)
-    assert np.array_equal(picture[5:9, 12:17], a[1, 2]) and np.isnan(picture[4]).all()
+    image = mosaic(a)
+    assert image.shape == (2 * 5 - 1, 3 * 6 - 1)
+    assert np.array_equal(image[5:9, 12:17], a[1, 2]) and np.isnan(image[4]).all()
     assert mosaic(np.ones(3)).shape == (1, 3)
 
 

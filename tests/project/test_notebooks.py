@@ -110,7 +110,7 @@ def test_the_comparison_sees_words_and_six_digits(before, after, found):
 
 
 def _said(cell):
-    """What a cell's outputs say in text, stderr included; pictures say nothing."""
+    """What a cell's outputs say in text, stderr included; images say nothing."""
     said = ""
     for output in cell.get("outputs", []):
         data = output.get("data", {})

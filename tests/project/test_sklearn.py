@@ -84,7 +84,7 @@ def test_the_network_is_the_one_that_was_asked_for(digits):
     assert layers("auto", x[:, :49])[1][0] == (
         49,
         72,
-    )  # 7 x 7 is a square, and too small for a picture
+    )  # 7 x 7 is a square, and too small for an image
     assert layers("tiny-cnn", x[:, :30])[1] == [
         (3, 1, 1, 3),
         (3,),

@@ -1,4 +1,4 @@
-"""Pictures: every kind of file gives the numbers that it shows, and fitting keeps proportions,
+"""Images: every kind of file gives the numbers that it shows, and fitting keeps proportions,
 ink and middle.
 """
 
@@ -25,9 +25,9 @@ def saved(tmp_path, array, mode=None, name="a.png", **options):
     [(None, "a.png"), ("RGB", "a.png"), ("LA", "a.png"), ("P", "a.gif"), ("L", "a.bmp")],
 )
 def test_grey_images_are_grey_whatever_the_file_says(mode, name, tmp_path):
-    picture = images.read(saved(tmp_path, GREY, mode, name))
-    assert picture.dtype == np.float32
-    np.testing.assert_array_equal(picture, GREY.astype("f") / 255)
+    image = images.read(saved(tmp_path, GREY, mode, name))
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image, GREY.astype("f") / 255)
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,10 @@ def test_grey_images_are_grey_whatever_the_file_says(mode, name, tmp_path):
 )
 def test_colours(mode, name, tmp_path):
     options = {"lossless": True} if name.endswith("webp") else {}
-    picture = images.read(saved(tmp_path, COLOUR, mode, name, **options))
-    assert picture.shape == (2, 2, 3)
+    image = images.read(saved(tmp_path, COLOUR, mode, name, **options))
+    assert image.shape == (2, 2, 3)
     np.testing.assert_allclose(
-        picture, COLOUR / 255, atol=0.2 if mode == "P" else 1e-7
+        image, COLOUR / 255, atol=0.2 if mode == "P" else 1e-7
     )  # a palette of the web's 216 colours
 
 
@@ -58,8 +58,8 @@ def test_what_is_transparent_stands_out_from_the_ink(ink, ground, tmp_path):
 def test_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: the first row is the right side
-    picture = images.read(saved(tmp_path, GREY, exif=exif))
-    np.testing.assert_array_equal(picture, np.rot90(GREY, -1).astype("f") / 255)
+    image = images.read(saved(tmp_path, GREY, exif=exif))
+    np.testing.assert_array_equal(image, np.rot90(GREY, -1).astype("f") / 255)
 
 
 def test_files_that_are_not_images(tmp_path, monkeypatch):
@@ -89,9 +89,9 @@ def test_files_that_are_not_images(tmp_path, monkeypatch):
 
 
 def test_the_right_size_is_left_as_it_is(generator):
-    picture = generator.random((8, 8)).astype("f")
-    x, steps = images.fit(picture, (1, 8, 8), dark_background=False, ink_fraction=0.5)
-    assert steps == () and np.array_equal(x, picture[None])
+    image = generator.random((8, 8)).astype("f")
+    x, steps = images.fit(image, (1, 8, 8), dark_background=False, ink_fraction=0.5)
+    assert steps == () and np.array_equal(x, image[None])
     colour = generator.random((8, 8, 3)).astype("f")
     x, steps = images.fit(colour, (3, 8, 8))
     assert steps == () and np.array_equal(x, colour.transpose(2, 0, 1))
@@ -110,16 +110,16 @@ def test_channels(generator):
 
 @pytest.mark.parametrize("size", [(40, 20), (7, 30), (1, 1), (300, 2), (3, 5)])
 def test_proportions_are_kept_on_a_ground_of_the_borders_colour(size):
-    picture = np.full(size, 0.25, "f")
-    x, steps = images.fit(picture, (1, 12, 10))
+    image = np.full(size, 0.25, "f")
+    x, steps = images.fit(image, (1, 12, 10))
     assert x.shape == (1, 12, 10) and x.dtype == np.float32 and len(steps) == 1
     np.testing.assert_allclose(x, 0.25, atol=1e-6)
 
 
 def test_scaling_averages():
-    picture = np.zeros((40, 40), "f")
-    picture[::2] = 1
-    np.testing.assert_allclose(images.fit(picture, (1, 4, 4))[0], 0.5, atol=0.03)
+    image = np.zeros((40, 40), "f")
+    image[::2] = 1
+    np.testing.assert_allclose(images.fit(image, (1, 4, 4))[0], 0.5, atol=0.03)
     wide = np.zeros((10, 40), "f")
     wide[2:8] = 1
     x, _ = images.fit(wide, (1, 8, 8))

@@ -233,7 +233,7 @@ def test_a_whole_batch_of_weights_is_one_of_repetitions(tiny, patterns, nn):
 
 
 def test_class_weights_move_the_answers(patterns):
-    """Two pictures of one class beside 120 of the others: balanced, theirs is an answer at all."""
+    """Two images of one class beside 120 of the others: balanced, theirs is an answer at all."""
     rare = np.flatnonzero((patterns.y_train > 0) | (np.arange(180) % 20 == 0))
     data = patterns._replace(x_train=patterns.x_train[rare], y_train=patterns.y_train[rare])
     _, params, _ = ac.models.tiny_cnn().init(3, (1, 8, 8))
