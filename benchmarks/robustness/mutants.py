@@ -14,6 +14,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).parents[2]
 OPS = "tests/ops/test_ops.py tests/layers/test_agreement.py"
 LAYERS = "tests/layers/test_agreement.py tests/ops/test_ops_torch.py"
+KINKS = "tests/layers/test_kinks.py"
 LOSSES = "tests/layers/test_losses.py"
 FAST = "tests/fast/test_fast_conv.py tests/fast/test_fast_agreement.py"
 MUTANTS = [
@@ -196,8 +197,8 @@ MUTANTS = [
         "tests/models/test_networks.py",
     ),
     # The words of later networks.
-    ("reference/elementwise.py", "slope = np.where(x > 0", "slope = np.where(x >= 0", LAYERS),
-    ("reference/elementwise.py", "(x > 0) & (x < 6)", "(x > 0) & (x <= 6)", LAYERS),
+    ("reference/elementwise.py", "slope = np.where(x > 0", "slope = np.where(x >= 0", KINKS),
+    ("reference/elementwise.py", "(x > 0) & (x < 6)", "(x > 0) & (x <= 6)", KINKS),
     ("reference/elementwise.py", "return y, y * (1 - y)", "return y, y * (1 + y)", LAYERS),
     ("reference/elementwise.py", "s + x * s * (1 - s)", "s + x * (1 - s)", LAYERS),
     ("reference/elementwise.py", "cumulative + x * phi", "cumulative", LAYERS),
@@ -224,8 +225,8 @@ MUTANTS = [
     ),
     ("reference/loss.py", "2 / y[0].size", "1 / y[0].size", LOSSES),
     ("reference/loss.py", "/ square.shape[1]", "/ len(square)", LOSSES),
-    ("autocnn/ops/pointwise.py", "where(value > 0, 1, neg", "where(value >= 0, 1, neg", LAYERS),
-    ("autocnn/ops/pointwise.py", "(value > 0) & (value < 6)", "(value > 0) & (value <= 6)", LAYERS),
+    ("autocnn/ops/pointwise.py", "where(value > 0, 1, neg", "where(value >= 0, 1, neg", KINKS),
+    ("autocnn/ops/pointwise.py", "(value > 0) & (value < 6)", "(value > 0) & (value <= 6)", KINKS),
     ("autocnn/ops/pointwise.py", "return x * sigmoid(x)", "return sigmoid(x)", LAYERS),
     ("autocnn/ops/pointwise.py", "0.044715 * x * x * x", "0.044715 * x * x", LAYERS),
     ("autocnn/ops/pointwise.py", "positive + (1 - positive) * e", "positive", LAYERS),
@@ -239,7 +240,7 @@ MUTANTS = [
         LAYERS,
     ),
     ("autocnn/ops/spatial.py", "np.stack(ys, axis=2)", "np.stack(ys, axis=1)", LAYERS),
-    ("autocnn/ops/loss.py", "total / d.size", "total / len(d)", f"{LOSSES} {LAYERS}"),
+    ("autocnn/ops/loss.py", "total / d.size", "total / len(d)", LOSSES),
     ("autocnn/fast/depthwise.py", "cells += dy_e", "cells[...] = dy_e", FAST),
     ("autocnn/fast/depthwise.py", "dw.transpose(3, 2, 0, 1)", "dw.transpose(3, 2, 1, 0)", FAST),
     ("autocnn/fast/depthwise.py", "reshape(n, *out, c, each)[", "reshape(n, *out, each, c)[", FAST),

@@ -5,6 +5,7 @@ import pytest
 
 import autocnn as ac
 import reference
+from autocnn import ops
 from autocnn.losses import cross_entropy, mse
 from autocnn.trees import leaves
 from reference.loss import loss_and_gradient
@@ -116,3 +117,9 @@ def test_bad_targets(patterns, tiny):
     ):
         with pytest.raises(ValueError, match=says):
             ac.train(params, data, model=model, loss=mse, epochs=1, **options)
+
+
+def test_mse_loss_averages_over_all_entries():
+    a, b = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
+    assert ops.mse_loss(a, b) == ((a - b) ** 2).mean() == ops.mse_loss(a, b, "sum") / 6
+    np.testing.assert_array_equal(ops.mse_loss(a, b, "none"), (a - b) ** 2)
