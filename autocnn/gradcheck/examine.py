@@ -1,7 +1,8 @@
 """The checker itself: hygiene, witnesses, verdict, localisation, naming, report."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from autocnn.gradcheck.layout_check import check_layouts
 from autocnn.gradcheck.localise import locate
 from autocnn.gradcheck.naming import explain
 from autocnn.gradcheck.order import exchanged
-from autocnn.gradcheck.outputs import argument_of
+from autocnn.gradcheck.outputs import VaryingShape, argument_of
 from autocnn.gradcheck.point import LeafAt, Point
-from autocnn.gradcheck.problem import CallError, Problem, observe
+from autocnn.gradcheck.problem import CallError, Problem, observe, run
 from autocnn.gradcheck.report import Cause, Leaf, Report
 from autocnn.gradcheck.source.attach import attach
 from autocnn.gradcheck.state import Memory
@@ -61,7 +62,8 @@ def examine(
     memory = Memory(problem.functions)
     with random_streams.keep():
         try:
-            report = _examine(problem, memory, seed, surrogate, quick, name_causes)
+            problem = _away_from_underflow(problem)
+            report = _examine_steadily(problem, memory, seed, surrogate, quick, name_causes)
         finally:
             if memory.changed():
                 memory.restore()
@@ -71,13 +73,61 @@ def examine(
     return report
 
 
+def _away_from_underflow(problem: Problem) -> Problem:
+    """The problem with leaves that are so small that their squares underflow brought to unit size:
+    no difference can be taken where they are."""
+    moved = {}
+    for name in problem.leaves:
+        x = np.asarray(problem.arguments[name])
+        top = np.max(np.abs(x))
+        if 0 < top < np.sqrt(np.finfo(x.dtype).tiny):
+            scaled = x.astype(np.float64) / np.float64(top)
+            moved[name] = scaled.astype(x.dtype) if x.ndim else x.dtype.type(scaled)
+    if not moved:
+        return problem
+    there = problem.at(**moved)
+    try:
+        if not np.all(np.isfinite(run(there, there.values(None)).flat)):
+            return problem
+    except CallError:  # outside the function's domain
+        return problem
+    names = ", ".join(moved)
+    note = f"{names}: squares of the given values underflow, compared at values of unit size"
+    return replace(there, remarks=(*problem.remarks, ("note", note)))
+
+
+def _examine_steadily(problem: Problem, memory: Memory, *options: Any) -> Report:
+    """`_examine`, again without the gradients whose shapes turn out to vary between calls."""
+    varying: dict[str, str] = {}
+    while True:
+        try:
+            report = _examine(
+                replace(problem, varying=frozenset(varying)), memory, *options, varying
+            )
+        except VaryingShape as error:
+            varying[error.leaf] = str(error)
+            memory.restore()
+            continue
+        return report
+
+
 def _examine(
-    problem: Problem, memory: Memory, seed: int, surrogate: bool, quick: bool, name_causes: bool
+    problem: Problem,
+    memory: Memory,
+    seed: int,
+    surrogate: bool,
+    quick: bool,
+    name_causes: bool,
+    varying: dict[str, str],
 ) -> Report:
     rng = np.random.default_rng(seed)
     problem, first = observe(problem)
     found = inspect_backward(problem, first, memory, rng)
     problem = found.problem
+    if varying:
+        found.causes.extend(Cause("shape", n, message) for n, message in varying.items())
+        found.unusable.update(varying)
+        found.absent.difference_update(varying)
     report = Report(problem.label, {}, problem=problem)
     report.causes += found.causes
     report.notes += found.notes
@@ -223,7 +273,7 @@ def _look_for_exchanged(point: Point, progress: _Progress) -> None:
 def _say_why(point: Point, progress: _Progress, nonlinear: set[str], seed: int) -> None:
     """Worst entries, causes, and a smaller case that still fails."""
     report = progress.report
-    wrong = [n for n in point.problem.leaves if n in progress.wrong]
+    wrong = [n for n in point.problem.leaves if n in progress.wrong - point.problem.varying]
     explained = progress.explained | {c.leaf for c in report.causes if c.code in _SELF_EXPLAINING}
     counts = dict.fromkeys(wrong, 0)
     for name in wrong:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autocnn.gradcheck import precision
+from autocnn.gradcheck.outputs import subclass_of
 from autocnn.gradcheck.problem import CallError, Output, Problem, run
 from autocnn.gradcheck.report import Cause
 from autocnn.gradcheck.side_effects import check_side_effects, raised_at
@@ -75,6 +76,7 @@ def inspect_backward(
     absent = {n for n in problem.leaves if first.get(n) is None}
     found = found._replace(absent=absent)
     compared = [n for n in problem.leaves if n not in found.unusable | absent]
+    problem = replace(problem, sized=frozenset(compared))
     problem = _with_precision(problem, given, out, first)
     first = {n: np.array(first[n], dtype=np.float64) for n in compared}
     problem = _check_repeats(problem, given, out, dy, first, held, found)
@@ -150,6 +152,9 @@ def _check_arrays(problem: Problem, given: dict, grads: dict, out: Output, found
             _bad(
                 found, Cause("dtype", name, f"the gradient is {array.dtype}, the leaf {leaf.dtype}")
             )
+        elif isinstance(grad, np.ma.MaskedArray):
+            message = "the gradient is a masked array: masked entries hold no gradient"
+            _bad(found, Cause("dtype", name, f"{message}, return grad.filled(0)"))
         elif array.shape != leaf.shape:
             _bad(
                 found,
@@ -158,6 +163,9 @@ def _check_arrays(problem: Problem, given: dict, grads: dict, out: Output, found
                 ),
             )
         else:
+            if subclass_of(grad):
+                message = f"the gradient is a {subclass_of(grad)}, the leaf a plain array"
+                found.causes.append(Cause("dtype", name, message, level="warning"))
             _check_dtype(name, leaf, array, narrow, found)
             bad = np.argwhere(~np.isfinite(array))
             if len(bad):

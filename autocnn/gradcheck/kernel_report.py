@@ -106,7 +106,7 @@ class KernelReport:
     def raise_if_wrong(self) -> "KernelReport":
         """Raise AssertionError with the report's text unless `ok`; otherwise return the report."""
         if not self.ok:
-            raise AssertionError("\n" + str(self))
+            raise AssertionError(str(self))
         return self
 
 

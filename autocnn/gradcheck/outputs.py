@@ -5,11 +5,42 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CallError", "argument_of", "means", "name_gradients", "split_output"]
+__all__ = [
+    "CallError",
+    "VaryingShape",
+    "argument_of",
+    "means",
+    "name_gradients",
+    "plain_form",
+    "split_output",
+    "subclass_of",
+]
 
 
 class CallError(ValueError):
     """The checked function could not be called, or returned something that has no gradient."""
+
+
+class VaryingShape(CallError):
+    """A gradient that had its leaf's shape at the first call has another one at a later call."""
+
+    def __init__(self, leaf: str, message: str):
+        super().__init__(message)
+        self.leaf = leaf
+
+
+def subclass_of(value: Any) -> str:
+    """ "np.matrix" and the like for arrays that do not compute as plain arrays do, else ""."""
+    kind = type(value)
+    if not isinstance(value, np.ndarray) or kind in (np.ndarray, np.memmap):
+        return ""
+    home = kind.__module__.partition(".")[0]
+    return f"{'np' if home == 'numpy' else home}.{kind.__name__}"
+
+
+def plain_form(value: Any, name: str) -> str:
+    """The expression that makes a plain array of `value`, called `name`."""
+    return f"{name}.filled(0)" if isinstance(value, np.ma.MaskedArray) else f"np.asarray({name})"
 
 
 def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Callable]:
@@ -29,6 +60,11 @@ def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Callable]:
         items, make = [y], lambda parts: parts[0]
     arrays = []
     for item in items:
+        if subclass_of(item):
+            raise CallError(
+                f"{label}: forward returned a {subclass_of(item)}: return a plain array, "
+                f"{plain_form(item, 'y')}"
+            )
         array = np.asarray(item)
         if array.dtype.kind not in "fc":
             raise CallError(

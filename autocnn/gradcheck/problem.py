@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autocnn.gradcheck import random_streams
-from autocnn.gradcheck.outputs import CallError, name_gradients, split_output
+from autocnn.gradcheck.outputs import (
+    CallError,
+    VaryingShape,
+    name_gradients,
+    plain_form,
+    split_output,
+    subclass_of,
+)
 from autocnn.gradcheck.protection import describe, is_own_exception, set_stage
 from autocnn.gradcheck.state import generators
 
@@ -73,6 +80,8 @@ class Problem:
     accumulates_in_place: bool = False
     tape: bool = False  # walked once by design
     updated: frozenset[str] = frozenset()  # parameters that backward itself updates
+    sized: frozenset[str] = frozenset()  # leaves whose first gradient had the right shape
+    varying: frozenset[str] = frozenset()  # leaves whose gradient had another shape later
     #: float arrays that the functions can reach and that are not compared, by name
     uncompared: tuple[str, ...] = ()
 
@@ -104,6 +113,12 @@ def make_problem(
     """Decide which arguments are differentiated: the float arrays, numpy scalars and Python
     floats held in arrays, or those of them that `wrt` names.
     """
+    for name, value in arguments.items():
+        if subclass_of(value):
+            raise ValueError(
+                f"{name} is a {subclass_of(value)}, which computes otherwise than a plain array: "
+                f"pass {name}={plain_form(value, name)}"
+            )
     floats = tuple(name for name, value in arguments.items() if _is_float(value))
     leaves = _chosen(floats, arguments, wrt, label)
     if not leaves:
@@ -254,9 +269,26 @@ def run(
             cotangent = cotangent if changed is None else changed
         with np.errstate(all="ignore"):
             grads = guarded(lambda: backward(cotangent), f"{problem.label}: {what}", arguments)
-        return name_gradients(grads, problem.leaves, arguments, problem.label)
+        named = name_gradients(grads, problem.leaves, arguments, problem.label)
+        return _with_steady_shapes(problem, named, arguments)
 
     return Output(flat, shapes, flat_backward, held, tuple(p.dtype for p in parts))
+
+
+def _with_steady_shapes(problem: Problem, grads: dict, arguments: dict) -> dict[str, Any]:
+    """The gradients, without those that are known to vary in shape. Raises VaryingShape for others
+    that do."""
+    for name in problem.sized - problem.varying:
+        grad, shape = grads.get(name), np.shape(arguments[name])
+        if grad is not None and np.shape(grad) != shape:
+            raise VaryingShape(
+                name,
+                f"the gradient has shape {shape} at the first call and {np.shape(grad)} at a "
+                "later one",
+            )
+    if problem.varying:
+        return {n: g for n, g in grads.items() if n not in problem.varying}
+    return grads
 
 
 def guarded(thunk: Callable[[], Any], what: str, arguments: dict[str, Any] | None = None) -> Any:

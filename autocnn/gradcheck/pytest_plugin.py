@@ -5,42 +5,49 @@ report.
         # a function of (y, backward); raises AssertionError when it is wrong
         gradcheck(conv, x=x, w=w)
         gradcheck.pair(conv_forward, conv_backward, x=x, w=w)
+        gradcheck.check_pair(conv_forward, conv_backward, x=x, w=w)  # the same
 
 It ships with the package: pytest finds it by its entry point, and nothing is imported before a test
 asks for it.
 """
 
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
 import pytest
 
 
 class Checker:
-    """The five ways of `autocnn.gradcheck`, each of which raises AssertionError unless the
-    report is ok.
+    """The checks of `autocnn.gradcheck`, each of which raises AssertionError unless the report is
+    ok: gradcheck(f, x=x), gradcheck.pair(...), and by the module's own names
+    gradcheck.check(f, x=x), gradcheck.check_pair(...).
     """
 
-    def __init__(self, module):
+    def __init__(self, module: ModuleType):
         self.module = module
 
-    def __call__(self, f, /, **arrays):
+    def __call__(self, f: Callable, /, **arrays: Any) -> Any:
         return self.module.check(f, **arrays).raise_if_wrong()
 
-    def pair(self, forward, backward, /, **arrays):
-        return self.module.check_pair(forward, backward, **arrays).raise_if_wrong()
+    def __getattr__(self, name: str) -> Any:
+        """The module's `name` or `check_name`; a check raises when it finds something wrong."""
+        found = getattr(self.module, f"check_{name}", None) or getattr(self.module, name)
+        if not getattr(found, "__name__", "").startswith("check"):
+            return found
 
-    def vjp(self, fun, vjp, /, *args, **options):
-        return self.module.check_vjp(fun, vjp, *args, **options).raise_if_wrong()
+        @functools.wraps(found)
+        def checked(*arguments: Any, **options: Any) -> Any:
+            return found(*arguments, **options).raise_if_wrong()
 
-    def object(self, layer, x, /, **others):
-        return self.module.check_object(layer, x, **others).raise_if_wrong()
-
-    def kernel(self, target, reference=None, /, **arguments):
-        return self.module.check_kernel(target, reference, **arguments).raise_if_wrong()
+        return checked
 
 
 @pytest.fixture
-def gradcheck():
-    """Check backward passes: gradcheck(f, x=x), .pair, .vjp, .object, .kernel; the report comes
-    back, a wrong one raises.
+def gradcheck() -> Checker:
+    """Check backward passes: gradcheck(f, x=x), .pair, .vjp, .object, .tape, .kernel, also as
+    .check, .check_pair ...; the report comes back, a wrong one raises.
     """
     from autocnn import gradcheck
 

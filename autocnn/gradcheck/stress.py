@@ -56,7 +56,7 @@ class StressReport:
     def raise_if_wrong(self) -> "StressReport":
         """Raise AssertionError with the report's text unless `ok`; otherwise return the report."""
         if not self.ok:
-            raise AssertionError("\n" + str(self))
+            raise AssertionError(str(self))
         return self
 
 

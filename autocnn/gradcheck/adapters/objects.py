@@ -83,7 +83,10 @@ def instance(
     plan = _plan(layer, methods, flat, nest)
     values = {p.name: places.get(plan.layer, p.spot.path) for p in plan.parameters}
     taken = {n: n for n in flat}
-    arguments = {**flat, **{n: np.array(v) for n, v in values.items() if n not in taken}}
+    arguments = {
+        **flat,
+        **{n: np.array(v, subok=True) for n, v in values.items() if n not in taken},
+    }
     float_inputs = [n for n in flat if n not in values]
     label = (
         type(layer).__name__
