@@ -17,10 +17,13 @@ def partial(e: Evidence) -> Cause | None:
     keep = kept(e)
     if keep is None:
         return None
-    live = e.J != 0
+    live = np.abs(e.J) > tol() * np.max(np.abs(e.J))  # smaller ones count as kept anyhow
     outputs = np.all(keep | ~live, axis=1)  # outputs whose every contribution is there
     alive = outputs & live.any(axis=1)
     if np.array_equal(keep & live, live & outputs[:, None]) and np.any(alive):
+        unused = _unused_outputs(e, outputs, live.any(axis=1))
+        if unused:
+            return Cause("partial", e.name, unused)
         where = box(outputs.reshape(e.yshape)) or box(alive.reshape(e.yshape))
         if where:
             return Cause(
@@ -36,6 +39,25 @@ def partial(e: Evidence) -> Cause | None:
         if without:
             return Cause("partial", e.name, f"yours is zero at {without} and right elsewhere")
     return None
+
+
+def _unused_outputs(e: Evidence, right: np.ndarray, live: np.ndarray) -> str:
+    """Which of several outputs do not contribute, where the others do in full."""
+    shapes = e.leaf.point.run().shapes
+    if len(shapes) < 2:
+        return ""
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+    parts = [
+        (bool(np.all(r | ~n)), bool(np.any(r & n)))
+        for r, n in zip(np.split(right, ends), np.split(live, ends), strict=True)
+    ]
+    if any(some and not full for full, some in parts) or all(full for full, _ in parts):
+        return ""
+    lost = [str(k + 1) for k, (full, _) in enumerate(parts) if not full]
+    return (
+        f"the dy of output {', '.join(lost)} (of {len(shapes)}) is not used: what comes back "
+        "through it is missing, all else is right"
+    )
 
 
 def some_outputs(e: Evidence) -> Cause | None:

@@ -209,6 +209,31 @@ def gate_without_bias():
     return gradcheck.check(gru_step, **draw(x=(3, 2), h=(3, 5), W=(2, 15), U=(5, 15), b=(15,)))
 
 
+def lstm_step_with_cell(x, h, c, W, b):
+    """One step that returns (h, c); what comes back through c is dropped."""
+    i, f, o, g = np.split(np.hstack([x, h]) @ W + b, 4, axis=1)
+    i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)
+    c1 = f * c + i * g
+    t = np.tanh(c1)
+
+    def backward(dy):
+        dh, _ = dy
+        dc = dh * o * (1 - t * t)
+        slopes = [dc * g * i * (1 - i), dc * c * f * (1 - f), dh * t * o * (1 - o)]
+        da = np.hstack([*slopes, dc * i * (1 - g * g)])
+        dz = da @ W.T
+        dx, dh0 = np.split(dz, [x.shape[1]], axis=1)
+        return {"x": dx, "h": dh0, "c": dc * f, "W": np.hstack([x, h]).T @ da, "b": da.sum(0)}
+
+    return (o * t, c1), backward
+
+
+def second_output_unused():
+    return gradcheck.check(
+        lstm_step_with_cell, **draw(x=(3, 2), h=(3, 4), c=(3, 4), W=(6, 16), b=(16,))
+    )
+
+
 #: (function, codes of which each wrong leaf has one, words that the report has)
 CASES = [
     (rnn_time_first, {"missing-path"}, ()),
@@ -219,5 +244,6 @@ CASES = [
     (lstm_without_cell_route, {"missing-path"}, ()),
     (gate_without_slope, {"wrong-operand", "axis-scale", "missing-path"}, ("gate 2 of 4",)),
     (gate_with_another_slope, {"wrong-operand", "axis-scale", "missing-path"}, ("gate 4 of 4",)),
+    (second_output_unused, {"partial", "missing-path"}, ("output 2",)),
     (gate_without_bias, {"zero", "partial"}, ("gate 2 of 3",)),
 ]
