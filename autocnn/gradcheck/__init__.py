@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck.kernel import check_kernel
-from autocnn.gradcheck.kernel_report import KernelLeaf, KernelReport
+from autocnn.gradcheck.kernels import KernelLeaf, KernelReport, check_kernel
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.protection import CheckTimeout, protected
 from autocnn.gradcheck.report import CODES, Cause, Entry, Leaf, Report
-from autocnn.gradcheck.stress import StressReport, stress
+from autocnn.gradcheck.stressing import StressReport, stress
 
 __all__ = [
     "CODES",

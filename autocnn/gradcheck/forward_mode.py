@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck import backends
+from autocnn.gradcheck.kernels import backends
 from autocnn.gradcheck.problem import Problem, make_problem
 
 __all__ = ["forward_problem"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck import backends
 from autocnn.gradcheck.complex_views import IMAG, REAL, is_function, name_conjugates, real_view
 from autocnn.gradcheck.forward_mode import forward_problem
 from autocnn.gradcheck.frameworks import framework_problem
+from autocnn.gradcheck.kernels import backends
 from autocnn.gradcheck.problem import Problem
 from autocnn.gradcheck.report import Report
 

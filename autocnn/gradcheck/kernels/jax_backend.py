@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from autocnn.gradcheck.backends import Backend, Call, explicit, is_pair, split
+from autocnn.gradcheck.kernels.backends import Backend, Call, explicit, is_pair, split
 
 __all__ = ["jax_backend"]
 

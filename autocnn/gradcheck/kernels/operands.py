@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck.kernel_point import Point
-from autocnn.gradcheck.kernel_setup import Setup
+from autocnn.gradcheck.kernels.point import Point
+from autocnn.gradcheck.kernels.setup import Setup
 from autocnn.gradcheck.report import Cause
 
 __all__ = ["products", "wrong_operand"]

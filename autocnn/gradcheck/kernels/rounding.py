@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.backends import DTYPES
+from autocnn.gradcheck.kernels.backends import DTYPES
 
 __all__ = ["MAX_Z", "RMS_Z", "Model", "perturbed", "rms", "shrunk", "sum_lengths", "unit_errors"]
 

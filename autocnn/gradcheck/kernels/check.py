@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck import kernel_layouts, rounding
-from autocnn.gradcheck.backends import DTYPES
-from autocnn.gradcheck.kernel_judge import judge
-from autocnn.gradcheck.kernel_report import KernelLeaf, KernelReport
-from autocnn.gradcheck.kernel_setup import OUTPUT, Mutates, Setup, make_setup
+from autocnn.gradcheck.kernels import layouts, rounding
+from autocnn.gradcheck.kernels.backends import DTYPES
+from autocnn.gradcheck.kernels.judge import judge
+from autocnn.gradcheck.kernels.report import KernelLeaf, KernelReport
+from autocnn.gradcheck.kernels.rounding import rms
+from autocnn.gradcheck.kernels.setup import OUTPUT, Mutates, Setup, make_setup
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rounding import rms
 
 __all__ = ["check_kernel"]
 
@@ -111,7 +111,7 @@ def _examine(setup: Setup, report: KernelReport, rng: np.random.Generator) -> No
     wrong = {c.leaf for c in report.causes}
     sound = [n for n in setup.leaves if n not in wrong and n in runs[0].gradients]
     if sound:
-        kernel_layouts.check(setup, dys, runs[0], models, sound, report)
+        layouts.check(setup, dys, runs[0], models, sound, report)
 
 
 def _usable(setup, leaf: KernelLeaf, got, gradient, ruler, run, report: KernelReport) -> bool:

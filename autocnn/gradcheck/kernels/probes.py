@@ -6,10 +6,10 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.kernel_point import Point
-from autocnn.gradcheck.kernel_setup import OUTPUT, Setup
+from autocnn.gradcheck.kernels.point import Point
+from autocnn.gradcheck.kernels.rounding import rms
+from autocnn.gradcheck.kernels.setup import OUTPUT, Setup
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rounding import rms
 
 __all__ = ["contributions", "dead_outputs", "not_linear", "single_entries"]
 

@@ -290,6 +290,6 @@ class _Context:
 
 
 def _jax() -> Backend:
-    from autocnn.gradcheck.jax_backend import jax_backend
+    from autocnn.gradcheck.kernels.jax_backend import jax_backend
 
     return jax_backend()

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck import backends
-from autocnn.gradcheck.backends import Backend
+from autocnn.gradcheck.kernels import backends
+from autocnn.gradcheck.kernels.backends import Backend
 from autocnn.gradcheck.problem import CallError
 
 __all__ = ["OUTPUT", "Result", "Setup", "make_setup"]

@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from autocnn.gradcheck.stress_cases import Space
+from autocnn.gradcheck.stressing.cases import Space
 
 __all__ = ["plain", "where"]
 

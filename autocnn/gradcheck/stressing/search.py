@@ -16,8 +16,8 @@ import numpy as np
 
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Report
-from autocnn.gradcheck.stress_cases import Case, Space, arguments, first_cases, make_space
-from autocnn.gradcheck.stress_where import plain, where
+from autocnn.gradcheck.stressing.cases import Case, Space, arguments, first_cases, make_space
+from autocnn.gradcheck.stressing.where import plain, where
 
 __all__ = ["StressReport", "stress"]
 

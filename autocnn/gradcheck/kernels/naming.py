@@ -9,19 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from autocnn.gradcheck import (
-    factors,
-    kernel_operands,
-    kernel_places,
-    kernel_probes,
-    kernel_routes,
-)
-from autocnn.gradcheck.kernel_point import Point, fits_all
-from autocnn.gradcheck.kernel_report import KernelLeaf
-from autocnn.gradcheck.kernel_setup import OUTPUT, Setup
+from autocnn.gradcheck import factors
+from autocnn.gradcheck.kernels import operands, places, probes, routes
+from autocnn.gradcheck.kernels.point import Point, fits_all
+from autocnn.gradcheck.kernels.report import KernelLeaf
+from autocnn.gradcheck.kernels.rounding import Model, rms
+from autocnn.gradcheck.kernels.setup import OUTPUT, Setup
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rounding import Model, rms
 
 __all__ = ["name"]
 
@@ -150,7 +145,7 @@ def _axis_scale(setup: Setup, points: list[Point], slack: float) -> Cause | None
         if fits_all(points[:2], lambda q, c=c: c * q.right, slack):
             zero = np.flatnonzero(np.abs(c.ravel()) < 0.02)
             if len(zero) and np.all(np.abs(np.delete(c.ravel(), zero) - 1) < 0.05):
-                text = f"zero for {kernel_places.indices(zero)} of {c.size} along axis {axis}, right elsewhere"
+                text = f"zero for {places.indices(zero)} of {c.size} along axis {axis}, right elsewhere"
                 return Cause("partial", p.leaf, text)
             shown = ", ".join(f"{v:.3g}" for v in c.ravel()[:4])
             more = _known_factor(p, c, axis)
@@ -232,20 +227,20 @@ RULES = (
     _zero,
     _scale,
     _additive,
-    kernel_probes.not_linear,
+    probes.not_linear,
     _other_leaf,
     _moved,
     _broadcast,
-    kernel_operands.wrong_operand,
-    kernel_operands.products,
+    operands.wrong_operand,
+    operands.products,
     _axis_scale,
     _elementwise,
-    kernel_places.mask,
-    kernel_probes.dead_outputs,
-    kernel_places.at_labels,
-    kernel_routes.routes,
-    kernel_places.slope,
-    kernel_places.entries,
-    kernel_probes.single_entries,
-    kernel_probes.contributions,
+    places.mask,
+    probes.dead_outputs,
+    places.at_labels,
+    routes.routes,
+    places.slope,
+    places.entries,
+    probes.single_entries,
+    probes.contributions,
 )

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck import layouts
-from autocnn.gradcheck.kernel_report import KernelReport
-from autocnn.gradcheck.kernel_setup import Mutates, Result, Setup
+from autocnn.gradcheck.kernels.report import KernelReport
+from autocnn.gradcheck.kernels.rounding import Model
+from autocnn.gradcheck.kernels.setup import Mutates, Result, Setup
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rounding import Model
 
 __all__ = ["check"]
 

@@ -4,12 +4,12 @@ mistake, or too little gradient to tell.
 
 import numpy as np
 
-from autocnn.gradcheck import kernel_naming, rounding
-from autocnn.gradcheck.backends import DTYPES
-from autocnn.gradcheck.kernel_report import KernelLeaf
-from autocnn.gradcheck.kernel_setup import Setup
+from autocnn.gradcheck.kernels import naming, rounding
+from autocnn.gradcheck.kernels.backends import DTYPES
+from autocnn.gradcheck.kernels.report import KernelLeaf
+from autocnn.gradcheck.kernels.rounding import Model, rms
+from autocnn.gradcheck.kernels.setup import Setup
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rounding import Model, rms
 
 __all__ = ["judge"]
 
@@ -66,7 +66,7 @@ def _steady(setup, leaf, model: Model, mine, right, golden, dys, rng, report) ->
         return False
     if _persistence(setup, leaf.name, model, error, dys, rng) < STEADY:
         return False
-    cause = kernel_naming.name(setup, leaf, model, mine, golden, dys, rng)
+    cause = naming.name(setup, leaf, model, mine, golden, dys, rng)
     if cause.code not in ("scale", "axis-scale", "missing-path", "wrong-operand", "additive"):
         return False
     if cause.factor is not None and abs(cause.factor - 1) <= 3 * model.unit:
@@ -201,7 +201,7 @@ def _noise_or_mistake(setup, leaf, model: Model, mine, right, golden, dys, rng, 
             leaf.verdict = "pass with limits"
             leaf.limits.append(f"operands are truncated: all entries are {factor - 1:.1e} off")
             return
-    cause = kernel_naming.name(setup, leaf, model, mine, golden, dys, rng)
+    cause = naming.name(setup, leaf, model, mine, golden, dys, rng)
     bound = leaf.terms * model.unit
     if (
         cause.code in ("unclassified", "scale")

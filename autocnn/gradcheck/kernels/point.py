@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck import rounding
-from autocnn.gradcheck.rounding import rms
+from autocnn.gradcheck.kernels import rounding
+from autocnn.gradcheck.kernels.rounding import rms
 
 __all__ = ["Point", "fits_all"]
 

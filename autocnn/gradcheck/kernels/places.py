@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from autocnn.gradcheck.kernel_point import Point
-from autocnn.gradcheck.kernel_setup import Setup
+from autocnn.gradcheck.kernels.point import Point
+from autocnn.gradcheck.kernels.rounding import rms
+from autocnn.gradcheck.kernels.setup import Setup
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rounding import rms
 
 __all__ = ["at_labels", "entries", "indices", "mask", "slope"]
 

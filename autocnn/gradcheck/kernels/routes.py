@@ -4,8 +4,8 @@ absent, seen in the shape of the error along one axis.
 
 import numpy as np
 
-from autocnn.gradcheck.kernel_point import Point
-from autocnn.gradcheck.kernel_setup import OUTPUT, Setup
+from autocnn.gradcheck.kernels.point import Point
+from autocnn.gradcheck.kernels.setup import OUTPUT, Setup
 from autocnn.gradcheck.report import Cause
 
 __all__ = ["routes"]
