@@ -49,10 +49,15 @@ def _number(value) -> bool:
 
 
 def sizes(
-    problem: Problem, name: str, yshape: tuple[int, ...], every_name: bool = False
+    problem: Problem,
+    name: str,
+    yshape: tuple[int, ...],
+    every_name: bool = False,
+    ones: bool = False,
 ) -> dict[str, int]:
     """Lengths that a mean could run over, by name: of the output's axes, of the leaf's and of
     the other arguments'. Equal lengths have one name, or with `every_name` all of theirs.
+    Axes of length 1 are left out, unless `ones`.
     """
     found: dict[str, int] = {}
     for axis, n in zip(AXES.get(len(yshape), ()), yshape, strict=False):
@@ -61,9 +66,9 @@ def sizes(
     ordered = {name: every.pop(name), **every} if name in every else every
     for argument, shape in ordered.items():
         for axis, n in enumerate(shape):
-            if n > 1 and (every_name or n not in found.values()):
+            if (n > 1 or ones) and (every_name or n not in found.values()):
                 found[f"{argument}.shape[{axis}]"] = n
-    return {k: n for k, n in found.items() if n > 1}
+    return {k: n for k, n in found.items() if n > 1 or ones}
 
 
 def matches(
@@ -73,10 +78,11 @@ def matches(
     yshape: tuple[int, ...],
     tolerance: float = 1e-9,
     every_name: bool = False,
+    ones: bool = False,
 ) -> list[str]:
     """Every product of sizes and constants that c is, to a relative tolerance, simplest first."""
     found: dict[str, None] = {}
-    lengths = sizes(problem, name, yshape, every_name)
+    lengths = sizes(problem, name, yshape, every_name, ones)
     for text, value in _candidates(problem, lengths):
         for prefix, sign in (("", 1.0), ("-", -1.0)):
             if abs(c - sign * value) <= tolerance * abs(value):
@@ -116,7 +122,8 @@ def _candidates(problem: Problem, lengths: dict[str, int]):
                     (f"sqrt({joined})", value**0.5),
                     (f"({joined} - 1) / {joined}", (value - 1) / value),
                 )
-                yield f"{joined} / ({joined} - 1)", value / (value - 1)
+                if value > 1:
+                    yield f"{joined} / ({joined} - 1)", value / (value - 1)
             if count == 1:
                 for text, constant in constants(problem).items():
                     yield from (

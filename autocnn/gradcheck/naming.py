@@ -297,7 +297,8 @@ def _at_other_sizes(leaf: LeafAt, small: LeafAt, cause: Cause, clock: Clock) -> 
             break
         clock.check()
         try:
-            seen = _factor_names(small.at(Point(other, other.values())))
+            # an axis may have length 1 here: the factor is called by it all the same
+            seen = _factor_names(small.at(Point(other, other.values())), ones=True)
         except (CallError, ValueError, KeyError):  # the function needs the sizes as they are
             continue
         if seen is None:
@@ -309,7 +310,7 @@ def _at_other_sizes(leaf: LeafAt, small: LeafAt, cause: Cause, clock: Clock) -> 
     return rules_whole.scale_cause(cause.leaf, c, distinct(names), cause.residual)
 
 
-def _factor_names(leaf: LeafAt) -> tuple[float, list[str]] | None:
+def _factor_names(leaf: LeafAt, ones: bool = False) -> tuple[float, list[str]] | None:
     """c with yours = c x the gradient along three directions, and everything that c may be
     called.
     """
@@ -323,7 +324,8 @@ def _factor_names(leaf: LeafAt) -> tuple[float, list[str]] | None:
     shapes = leaf.point.run().shapes
     c = found[int(np.argmin(np.abs(np.array(found) - np.median(found))))]
     yshape = shapes[0] if len(shapes) == 1 else ()
-    return c, matches(c, leaf.problem, leaf.name, yshape, max(1e-9, tol() - CLOSE), True)
+    tolerance = max(1e-9, tol() - CLOSE)
+    return c, matches(c, leaf.problem, leaf.name, yshape, tolerance, True, ones)
 
 
 def _pattern(e: Evidence) -> str:

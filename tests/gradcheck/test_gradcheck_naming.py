@@ -455,3 +455,36 @@ def test_a_small_constant_is_a_warning_that_names_it(case, words):
     assert report.ok, str(report)
     assert [(c.code, c.level) for c in report.causes] == [("eps", "warning")]
     assert words in report.causes[0].message
+
+
+def test_a_mean_over_windows_is_named_though_some_sizes_leave_one_window():
+    """At other sizes Ho may be 1: 1 / (N Ho Wo) is the factor there all the same."""
+
+    def conv(x, w):
+        (n, _, h, width), (_, _, kh, kw) = x.shape, w.shape
+        ho, wo = (h - kh) // 2 + 1, (width - kw) // 2 + 1
+
+        def cells(a, i, j):
+            return a[:, :, 2 * i : 2 * i + kh, 2 * j : 2 * j + kw]
+
+        y = np.zeros((n, len(w), ho, wo), np.result_type(x, w))
+        for i, j in np.ndindex(ho, wo):
+            y[:, :, i, j] = np.tensordot(cells(x, i, j), w, ([1, 2, 3], [1, 2, 3]))
+
+        def backward(dy):
+            dx, dw = np.zeros_like(x), np.zeros_like(w)
+            for i, j in np.ndindex(ho, wo):
+                part = np.tensordot(dy[:, :, i, j], cells(x, i, j), ([0], [0]))
+                dw += part / (n * ho * wo)
+                dx[:, :, 2 * i : 2 * i + kh, 2 * j : 2 * j + kw] += np.tensordot(
+                    dy[:, :, i, j], w, ([1], [0])
+                )
+            return {"x": dx, "w": dw}
+
+        return y, backward
+
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.normal(size=(3, 4, 9, 8)), "w": rng.normal(size=(6, 4, 3, 2))}
+    report = gradcheck.check(conv, **arrays, quick=True)
+    (cause,) = report.causes
+    assert cause.code == "scale" and "= 1 / (N Ho Wo): divided once too often" in cause.message
