@@ -87,11 +87,11 @@ def file(tmp_path):
         ({"trees": {"dict": {"params": None, "state": {"dict": {}}}}, "metadata": {}}, "damaged"),
         (
             {"trees": {"dict": {"params": {"dict": [1]}, "state": {"dict": {}}}}, "metadata": {}},
-            "no dict, list or tuple",
+            "not a dict, list or tuple",
         ),
         (
             {"trees": {"dict": {"params": {"set": []}, "state": {"dict": {}}}}, "metadata": {}},
-            "no dict, list or tuple",
+            "not a dict, list or tuple",
         ),
         (
             {
