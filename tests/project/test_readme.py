@@ -41,7 +41,8 @@ def modules_with_examples():
 EXAMPLES = list(modules_with_examples())
 
 
-def test_the_python_blocks_run_in_order(capsys):
+def test_the_python_blocks_run_in_order(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # reports fit the terminal
     names: dict = {}
     assert len(BLOCKS) == 4
     for i, block in enumerate(BLOCKS):

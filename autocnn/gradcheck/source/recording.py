@@ -73,7 +73,7 @@ class Recording:
     def _run(self, prepare) -> dict[str, Any]:
         out = self.rerun()
         prepare(self.session.tracer)
-        self.session.tracer.deadline = _deadline(self.session)
+        self.session.tracer.limit(_seconds(self.session))
         try:
             return self.session.gradients(out, self.point.dy)
         finally:
@@ -96,7 +96,7 @@ class Recording:
         tracer.shift(steps)
         tracer.watched = None
         tracer.events = []
-        tracer.deadline = _deadline(session)
+        tracer.limit(_seconds(session))
         changed: set[int] = set()
         hit: set[str] = set()
         try:
@@ -127,10 +127,8 @@ def _rms(a: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.abs(a) ** 2)))
 
 
-def _deadline(session: Session) -> float:
-    import time
-
-    return time.perf_counter() + max(0.05, 30 * session.seconds)
+def _seconds(session: Session) -> float:
+    return max(0.05, 30 * session.seconds)
 
 
 def _differ(a: Event, b: Event) -> bool:
