@@ -9,6 +9,7 @@ chooses NumPy or Numba, and so does the environment's ``AUTOCNN_KERNELS``.
 """
 
 from autocnn import layers as _plain
+from autocnn.deprecation import renamed_names
 from autocnn.fast import combine, words
 from autocnn.fast.combine import *
 from autocnn.fast.kernels import using
@@ -24,3 +25,5 @@ for _name in _plain.__all__:
     if _name not in __all__:
         globals()[_name] = plain_word(getattr(_plain, _name))
         __all__.append(_name)
+
+__getattr__ = renamed_names(__name__, {"ops": "autocnn.ops"})

@@ -79,3 +79,10 @@ def test_the_version_has_one_source():
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = autocnn.nonsense
+
+
+def test_the_old_fast_ops_are_the_ops():
+    import autocnn as ac
+
+    with pytest.warns(DeprecationWarning, match=r"autocnn\.ops"):
+        assert ac.fast.ops is ac.ops
