@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck.problem import CallError, Problem, make_problem
+from autocnn.gradcheck.leaves import make_problem
+from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.report import Cause, Report
 
 __all__ = ["IMAG", "REAL", "is_function", "name_conjugates", "real_view"]

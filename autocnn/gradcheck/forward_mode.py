@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.kernels import backends
-from autocnn.gradcheck.problem import Problem, make_problem
+from autocnn.gradcheck.leaves import make_problem
+from autocnn.gradcheck.problem import Problem
 
 __all__ = ["forward_problem"]
 

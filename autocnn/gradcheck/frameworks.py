@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.adapters.arguments import TARGETS
-from autocnn.gradcheck.problem import Problem, make_problem
+from autocnn.gradcheck.leaves import make_problem
+from autocnn.gradcheck.problem import Problem
 from autocnn.gradcheck.source.frameworks import jax_build, torch_build
 
 __all__ = ["framework_problem"]

@@ -1,12 +1,14 @@
 """What forward and backward return, brought to one form: flat outputs, gradients by leaf name."""
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 __all__ = [
     "CallError",
+    "Structure",
     "VaryingShape",
     "argument_of",
     "means",
@@ -43,21 +45,41 @@ def plain_form(value: Any, name: str) -> str:
     return f"{name}.filled(0)" if isinstance(value, np.ma.MaskedArray) else f"np.asarray({name})"
 
 
-def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Callable]:
-    """y's arrays in order, and the function that gives a flat cotangent y's structure, shapes
-    and dtypes.
-    """
+class Structure(NamedTuple):
+    """How forward's outputs were packed: what a cotangent must look like. It holds no values."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[np.dtype, ...]
+    scalars: tuple[bool, ...]  # outputs that were no arrays
+    pack: Callable[[list], Any]
+
+    def of(self, parts: list[np.ndarray]) -> Any:
+        """The arrays `parts` packed as the outputs were."""
+        given = zip(parts, self.scalars, strict=True)
+        return self.pack([part[()] if scalar else part for part, scalar in given])
+
+    def of_flat(self, flat: np.ndarray) -> Any:
+        """Fresh arrays with the entries of `flat`, in the outputs' shapes and real dtypes."""
+        parts, start = [], 0
+        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
+            size = math.prod(shape)
+            part = flat[start : start + size].reshape(shape)
+            parts.append(np.array(part, dtype=dtype.type(0).real.dtype))
+            start += size
+        return self.of(parts)
+
+
+def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Structure]:
+    """y's arrays in order, and the structure that they were in."""
     if isinstance(y, dict):
-        keys, items, make = (
-            list(y),
-            list(y.values()),
-            lambda parts: dict(zip(keys, parts, strict=True)),
-        )
+        keys, items = list(y), list(y.values())
+
+        def pack(parts: list) -> Any:
+            return dict(zip(keys, parts, strict=True))
     elif isinstance(y, tuple | list):
-        kind = type(y) if type(y) in (tuple, list) else tuple
-        items, make = list(y), lambda parts: kind(parts)
+        items, pack = list(y), type(y) if type(y) in (tuple, list) else tuple
     else:
-        items, make = [y], lambda parts: parts[0]
+        items, pack = [y], _only
     arrays = []
     for item in items:
         if subclass_of(item):
@@ -68,25 +90,22 @@ def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Callable]:
         array = np.asarray(item)
         if array.dtype.kind not in "fc":
             raise CallError(
-                f"{label}: forward returned {_describe(item)}: the output must be a float array or number "
-                "(integers and objects have no gradient; return scores or a loss instead)"
+                f"{label}: forward returned {_describe(item)}: the output must be a float array or "
+                "number (integers and objects have no gradient; return scores or a loss instead)"
             )
         arrays.append(array)
     if not sum(a.size for a in arrays):
         raise CallError(f"{label}: forward returned nothing to differentiate ({_describe(y)})")
-    scalars = [not isinstance(item, np.ndarray) for item in items]
+    return arrays, Structure(
+        tuple(a.shape for a in arrays),
+        tuple(a.dtype for a in arrays),
+        tuple(not isinstance(item, np.ndarray) for item in items),
+        pack,
+    )
 
-    def rebuild(flat: np.ndarray):
-        parts, start = [], 0
-        for array, scalar in zip(arrays, scalars, strict=True):
-            part = np.array(
-                flat[start : start + array.size].reshape(array.shape), dtype=array.real.dtype
-            )
-            parts.append(part[()] if scalar else part)
-            start += array.size
-        return make(parts)
 
-    return arrays, rebuild
+def _only(parts: list) -> Any:
+    return parts[0]
 
 
 def _describe(value: Any) -> str:

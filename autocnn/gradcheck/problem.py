@@ -14,16 +14,14 @@ import numpy as np
 from autocnn.gradcheck import random_streams
 from autocnn.gradcheck.outputs import (
     CallError,
+    Structure,
     VaryingShape,
     name_gradients,
-    plain_form,
     split_output,
-    subclass_of,
 )
 from autocnn.gradcheck.protection import describe, is_own_exception, set_stage
-from autocnn.gradcheck.state import generators
 
-__all__ = ["CallError", "Output", "Problem", "guarded", "make_problem", "observe", "run"]
+__all__ = ["Call", "CallError", "Output", "Problem", "call_once", "guarded", "observe", "run"]
 
 EPS = float(np.finfo(np.float64).eps)
 COPIED = (np.ndarray, dict, list, np.random.Generator, np.random.RandomState, random.Random)
@@ -39,6 +37,16 @@ class Output(NamedTuple):
     backward: Callable[..., dict[str, Any]]
     held: Callable[[], dict[str, np.ndarray]]
     dtypes: tuple[np.dtype, ...]
+
+
+class Call(NamedTuple):
+    """What one forward call returned, as it is: the outputs' arrays, their structure, and the
+    backward of this call, which takes a cotangent of that structure."""
+
+    parts: list[np.ndarray]
+    structure: Structure
+    backward: Callable[..., dict[str, Any]]
+    held: Callable[[], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -101,97 +109,6 @@ class Problem:
         return max(self.eps, dict(self.leaf_eps).get(name, EPS))
 
 
-def make_problem(
-    label: str,
-    call: Callable,
-    arguments: dict[str, Any],
-    lifted: Callable | None = None,
-    functions: tuple = (),
-    wrt: tuple[str, ...] | str | None = None,
-    **known: Any,
-) -> Problem:
-    """Decide which arguments are differentiated: the float arrays, numpy scalars and Python
-    floats held in arrays, or those of them that `wrt` names.
-    """
-    for name, value in arguments.items():
-        if subclass_of(value):
-            raise ValueError(
-                f"{name} is a {subclass_of(value)}, which computes otherwise than a plain array: "
-                f"pass {name}={plain_form(value, name)}"
-            )
-    floats = tuple(name for name, value in arguments.items() if _is_float(value))
-    leaves = _chosen(floats, arguments, wrt, label)
-    if not leaves:
-        got = (
-            ", ".join(f"{n}: {getattr(v, 'dtype', type(v).__name__)}" for n, v in arguments.items())
-            or "no arguments"
-        )
-        raise ValueError(
-            f"nothing to differentiate in {label}: it needs at least one float array, got {got}"
-            + _as_array(arguments)
-        )
-    for name in leaves:
-        value = np.asarray(arguments[name])
-        if value.size == 0:
-            raise ValueError(f"{name} is empty (shape {value.shape}): give it at least one entry")
-        if not np.all(np.isfinite(value)):
-            raise ValueError(
-                f"{name} holds inf or nan: a gradient there means nothing, give finite values"
-            )
-    known.setdefault("restore", generators(functions))
-    return Problem(
-        label,
-        call,
-        dict(arguments),
-        leaves,
-        lifted,
-        functions=tuple(functions),
-        data=frozenset(floats) - set(leaves),
-        **known,
-    )
-
-
-def _chosen(floats, arguments: dict, wrt, label: str) -> tuple[str, ...]:
-    """The leaves: all floats, or those that `wrt` names (a nested argument stands for its
-    leaves)."""
-    if wrt is None:
-        return floats
-    wanted = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    inside = {
-        name: [f for f in floats if f == name or f.startswith((f"{name}.", f"{name}["))]
-        for name in wanted
-    }
-    unknown = [n for n, found in inside.items() if not found]
-    if unknown:
-        raise ValueError(
-            f"wrt names {', '.join(unknown)}, which is no float array of {label}; "
-            f"those are {', '.join(floats) or 'none'}"
-        )
-    chosen = {f for found in inside.values() for f in found}
-    return tuple(f for f in floats if f in chosen)
-
-
-def _as_array(arguments: dict) -> str:
-    """The call that would work, where lists or numbers were given."""
-    numbers = [n for n, v in arguments.items() if isinstance(v, list | tuple | float | int)]
-    integers = [
-        n for n, v in arguments.items() if getattr(getattr(v, "dtype", None), "kind", "") in "iu"
-    ]
-    if numbers:
-        return f"; pass {numbers[0]}=np.array({numbers[0]}, dtype=float)"
-    if integers:
-        return f"; pass {integers[0]}={integers[0]}.astype(float)"
-    return (
-        "; give real and imaginary parts as two float arrays"
-        if any(map(np.iscomplexobj, arguments.values()))
-        else ""
-    )
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.floating) and np.asarray(value).dtype.kind == "f"
-
-
 def observe(problem: Problem) -> tuple[Problem, Output]:
     """Call forward once on the given arrays. The Problem that comes back knows the random streams
     that forward draws from, its output's shapes, and whether float64 is refused."""
@@ -232,6 +149,26 @@ def run(
         }
     if fresh:
         arguments = {n: deepcopy(v) if isinstance(v, COPIED) else v for n, v in arguments.items()}
+    called = call_once(problem, arguments, what, lifted)
+    dtype = np.result_type(*called.parts, np.float64)
+    flat = np.concatenate([p.ravel() for p in called.parts]).astype(dtype, copy=False)
+    structure, backward = called.structure, called.backward
+
+    def flat_backward(dy: np.ndarray, what: str = "backward", look=None) -> dict[str, Any]:
+        cotangent = structure.of_flat(dy)
+        if look:  # hygiene watches the very arrays that the user's code is handed
+            changed = look(cotangent)  # and may put others in their place
+            cotangent = cotangent if changed is None else changed
+        return backward(cotangent, what)
+
+    return Output(flat, structure.shapes, flat_backward, called.held, structure.dtypes)
+
+
+def call_once(
+    problem: Problem, arguments: dict[str, Any], what: str = "forward", lifted: bool = False
+) -> Call:
+    """Call the function with these very arguments, after what it remembers and the random streams
+    were rewound."""
     for restore in problem.restore:
         restore()
     call = problem.lifted if lifted else problem.call
@@ -240,10 +177,9 @@ def run(
         np.errstate(all="ignore"),
     ):
         y, backward, held = guarded(lambda: call(arguments), f"{problem.label}: {what}", arguments)
-    parts, rebuild = split_output(y, problem.label)
-    shapes = tuple(p.shape for p in parts)
-    if problem.output_shapes is not None and shapes != problem.output_shapes:
-        before, now = (", ".join(map(str, s)) for s in (problem.output_shapes, shapes))
+    parts, structure = split_output(y, problem.label)
+    if problem.output_shapes is not None and structure.shapes != problem.output_shapes:
+        before, now = (", ".join(map(str, s)) for s in (problem.output_shapes, structure.shapes))
         raise CallError(
             f"{problem.label}: forward returned shape {before} at the first call and {now} at a "
             "later one, with arguments of the same shapes: let the output's shape depend on the "
@@ -259,20 +195,14 @@ def run(
             "real and imaginary parts (y.real, y.imag), or a real function of them, with backward "
             "taking a dy for each"
         )
-    dtype = np.result_type(*parts, np.float64)
-    flat = np.concatenate([p.ravel() for p in parts]).astype(dtype, copy=False)
 
-    def flat_backward(dy: np.ndarray, what: str = "backward", look=None) -> dict[str, Any]:
-        cotangent = rebuild(dy)
-        if look:  # hygiene watches the very arrays that the user's code is handed
-            changed = look(cotangent)  # and may put others in their place
-            cotangent = cotangent if changed is None else changed
+    def named_backward(cotangent: Any, what: str = "backward") -> dict[str, Any]:
         with np.errstate(all="ignore"):
             grads = guarded(lambda: backward(cotangent), f"{problem.label}: {what}", arguments)
         named = name_gradients(grads, problem.leaves, arguments, problem.label)
         return _with_steady_shapes(problem, named, arguments)
 
-    return Output(flat, shapes, flat_backward, held, tuple(p.dtype for p in parts))
+    return Call(parts, structure, named_backward, held)
 
 
 def _with_steady_shapes(problem: Problem, grads: dict, arguments: dict) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import numpy as np
 
 from autocnn import trees
 from autocnn.gradcheck.examine import examine
+from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.point import LeafAt, Point, Witness, rms
-from autocnn.gradcheck.problem import Problem, guarded, make_problem
+from autocnn.gradcheck.problem import Problem, guarded
 from autocnn.gradcheck.report import Report
 from autocnn.gradcheck.witnesses import STEP, Slope, slope
 from autocnn.inspection.walk import Tap, parts_at_work

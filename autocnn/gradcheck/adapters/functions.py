@@ -17,10 +17,11 @@ from autocnn.gradcheck.adapters.arguments import (
     require_arguments,
     require_callable,
 )
+from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.lift import lift
 from autocnn.gradcheck.outputs import argument_of
 from autocnn.gradcheck.places import arrays_in
-from autocnn.gradcheck.problem import CallError, Problem, make_problem
+from autocnn.gradcheck.problem import CallError, Problem
 
 __all__ = ["closure", "pair", "scaled", "vjp"]
 

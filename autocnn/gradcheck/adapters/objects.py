@@ -25,9 +25,10 @@ from autocnn.gradcheck.adapters.parameters import (
     leaf_names,
 )
 from autocnn.gradcheck.adapters.returned import Returned, distribute
+from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.lift import lift
 from autocnn.gradcheck.outputs import argument_of
-from autocnn.gradcheck.problem import CallError, Problem, guarded, make_problem
+from autocnn.gradcheck.problem import CallError, Problem, guarded
 
 __all__ = ["instance"]
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.adapters.arguments import label_of, require_callable
-from autocnn.gradcheck.problem import CallError, Problem, make_problem
+from autocnn.gradcheck.leaves import make_problem
+from autocnn.gradcheck.problem import CallError, Problem
 
 __all__ = ["tape"]
 
