@@ -138,7 +138,7 @@ class Adjoints:
 
     def _exhausted(self, limit: int) -> bool:
         session = self.session
-        return self.runs > limit or session.left() < 0.7 * session.budget
+        return self.runs > limit or session.left() < 0.7
 
     def _equal(self, a: float, b: float, size: float) -> bool:
         return abs(a - b) <= 10 * self.session.tolerance * size

@@ -8,7 +8,7 @@ from autocnn.gradcheck.source.program import Program
 
 __all__ = ["attach", "program_of"]
 
-BUDGET = 3.5  # seconds for the search, of the thread's own time
+BUDGET = 3.5  # nominal seconds of work for the search
 
 
 def program_of(problem: Problem) -> Program | None:
@@ -27,5 +27,6 @@ def attach(report: Any, problem: Problem, seed: int = 0) -> None:
         return
     finding = find_place(program, seed, BUDGET)
     report.place, report.fix, report.trail = finding.place, finding.fix, list(finding.trail)
-    if finding.place is None and finding.note:
-        report.notes.append(f"no line is named: {finding.note}")
+    if finding.note:
+        found = "the line" if finding.place else "no line is named"
+        report.notes.append(f"{found}: {finding.note}")

@@ -162,6 +162,8 @@ class Conclusion:
             diff(page, best.patch.text, shown_path(page.name)),
             1 + len(self.trials.other_points()),
             shown[:3],
+            best.patch.first,
+            best.patch.loop,
         )
 
     def _step(self, statement: Any, where: Any, verdict: str, reason: str) -> Step:

@@ -21,7 +21,8 @@ class Step:
 @dataclass(frozen=True)
 class Fix:
     """A verified edit: `before` and `after` are the statement's text, one line each; `diff` is a
-    patch of the file. `others` are further edits that would do."""
+    patch of the file. `others` are further edits that would do. `first` is a statement that the
+    edit puts before the loop in line `loop`."""
 
     file: str
     line: int
@@ -30,6 +31,8 @@ class Fix:
     diff: str = ""
     points: int = 4
     others: tuple[str, ...] = ()
+    first: str = ""
+    loop: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the source says about a wrong backward pass; `note` where it says nothing."""
+    """What the source says about a wrong backward pass; `note` where it says nothing, or where the
+    clock ended the search."""
 
     place: Place | None = None
     fix: Fix | None = None

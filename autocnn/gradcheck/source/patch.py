@@ -14,12 +14,15 @@ __all__ = ["Patch", "diff", "exchange", "one_line", "patch_expression", "patch_t
 
 
 class Patch(NamedTuple):
-    """A page's new text, and the statement before and after, one line each."""
+    """A page's new text, and the statement before and after, one line each; `first` is a statement
+    that the edit puts before the loop in line `loop`."""
 
     text: str
     line: int
     before: str
     after: str
+    first: str = ""
+    loop: int = 0
 
 
 def exchange(root: Any, old: ast.AST, new: Any) -> Any:

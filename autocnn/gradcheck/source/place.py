@@ -5,6 +5,7 @@ import contextlib
 import io
 import time
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,22 +27,27 @@ __all__ = ["find_place"]
 
 def find_place(program: Program, seed: int = 0, budget: float = 4.0) -> Finding:
     """Look for the wrong statement of a program whose gradients are known to be wrong, within
-    `budget` seconds."""
+    `budget` nominal seconds of work."""
     start = time.thread_time()
+    search = _Search(program, seed, budget)
     with (
         contextlib.redirect_stdout(io.StringIO()),
         warnings.catch_warnings(action="ignore"),
         np.errstate(all="ignore"),
     ):
         try:
-            finding = _Search(program, seed, budget).run()
+            finding = search.run()
         except NoPlace as why:
             finding = Finding(note=str(why))
         except FAILURES as error:
             finding = Finding(note=f"{type(error).__name__}: {str(error)[:120]}")
-    return Finding(
-        finding.place, finding.fix, finding.trail, finding.note, time.thread_time() - start
-    )
+    seconds = time.thread_time() - start
+    note = finding.note
+    if search.session.effort.timed_out:
+        note += (
+            f"{'; ' * bool(note)}the search was stopped after {seconds:.0f} s: it may not be whole"
+        )
+    return replace(finding, note=note, seconds=seconds)
 
 
 class _Search:
@@ -55,6 +61,7 @@ class _Search:
         self.adjoints = Adjoints(self.session, self.recording.point, self.recording.forward)
         self.judged = judge(self.recording, self.adjoints)
         suspects = self.last = self._suspects()
+        self._statement_edits(suspects, 0.15, most=1.3)  # cheap, and some cures are far away
         self._repairs(suspects)
         self._edits(suspects)
         return Conclusion(self.recording, self.trials, self.judged).of(suspects)
@@ -92,7 +99,7 @@ class _Search:
             for s in suspects:
                 if (s.judged.strength >= 2) == proven:
                     for site in s.sites:
-                        if self.session.left() > 0.45 * self.session.budget:
+                        if self.session.left() > 0.45:
                             s.repairs[site] = repair(self.recording, site)
             if any(s.possible for s in suspects):
                 break
@@ -132,15 +139,12 @@ class _Search:
     def _least(self, suspects: list[Suspect]) -> float:
         return min((s.cost for s in suspects), default=float("inf"))
 
-    def _until(self, share: float) -> float:
-        return time.thread_time() + max(0.0, share * self.session.left())
-
     def _value_edits(self, s: Suspect, stage: int) -> None:
         for site, fix in s.repairs.items():
             where = self.recording.site(site)
             if fix.possible and where.kind == "value":
                 s.found += search_value(
-                    self.recording, self.trials, where, fix, stage, self._until(0.4)
+                    self.recording, self.trials, where, fix, stage, self.session.effort.until(0.4)
                 )
 
     def _run_edits(self, s: Suspect, stage: int, same: bool) -> None:
@@ -148,13 +152,15 @@ class _Search:
             where = self.recording.site(site)
             if where.kind == "value":
                 s.found += search_runs(
-                    self.recording, self.trials, where, stage, self._until(0.25), same
+                    self.recording, self.trials, where, stage, self.session.effort.until(0.25), same
                 )
 
-    def _statement_edits(self, pool: list[Suspect]) -> None:
+    def _statement_edits(
+        self, pool: list[Suspect], share: float = 0.35, most: float = float("inf")
+    ) -> None:
         """Edits of whole statements: other operators, targets, indices, bounds and conditions."""
         done: set[int] = set()
-        until = self._until(0.35)
+        until = self.session.effort.until(share)
         for suspect in pool:
             statement, site = suspect.statement, suspect.sites[0]
             if id(statement) in done or isinstance(statement, ast.Lambda):
@@ -166,8 +172,10 @@ class _Search:
                 statement_edits(where.unit, statement, parents, self._names(where)),
                 key=lambda item: item[0],
             )
-            for cost, patch in options:
-                if time.thread_time() > until:
+            for cost, patch in options if not suspect.found else ():
+                if cost > most:
+                    break
+                if self.session.effort.over(until):
                     return
                 if self.trials.right(where.unit, patch.text):
                     suspect.found.append(Found(cost, where, patch, statement))

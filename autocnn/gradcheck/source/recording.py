@@ -73,7 +73,7 @@ class Recording:
     def _run(self, prepare) -> dict[str, Any]:
         out = self.rerun()
         prepare(self.session.tracer)
-        self.session.tracer.limit(_seconds(self.session))
+        self.session.tracer.limit(self.session.patience)
         try:
             return self.session.gradients(out, self.point.dy)
         finally:
@@ -96,7 +96,7 @@ class Recording:
         tracer.shift(steps)
         tracer.watched = None
         tracer.events = []
-        tracer.limit(_seconds(session))
+        tracer.limit(session.patience)
         changed: set[int] = set()
         hit: set[str] = set()
         try:
@@ -125,10 +125,6 @@ class Recording:
 
 def _rms(a: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.abs(a) ** 2)))
-
-
-def _seconds(session: Session) -> float:
-    return max(0.05, 30 * session.seconds)
 
 
 def _differ(a: Event, b: Event) -> bool:

@@ -58,7 +58,7 @@ def repair(recording: Recording, site: int, most: int = 700) -> Repair:
     session = recording.session
     if any(recording.seen[n] is None for n in session.leaves):
         return Repair(None, {})
-    if unknowns > most or unknowns * session.seconds > 0.3 * session.left():
+    if unknowns > most or unknowns * session.seconds > 0.3 * session.effort.left:
         return Repair(None, {})
     values = {e[:2]: [np.array(a, dtype=float) for a in e.arrays] for e in events}
     residual = _residual(recording, recording.seen)
@@ -143,7 +143,7 @@ def _jacobian(recording, events, values, residual: np.ndarray):
         return None, False
     columns = []
     for k in range(total):
-        if recording.session.left() < 0.4 * recording.session.budget:
+        if recording.session.left() < 0.4:
             return None, False
         step = np.zeros(total)
         step[k] = unit if linear else 1e-5 * unit

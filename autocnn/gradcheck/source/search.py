@@ -2,13 +2,13 @@
 
 import ast
 import operator
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autocnn.gradcheck.source import edits
+from autocnn.gradcheck.source.effort import Effort
 from autocnn.gradcheck.source.instrument import Site
 from autocnn.gradcheck.source.patch import Patch, exchange, patch_expression
 from autocnn.gradcheck.source.recording import Key, Recording
@@ -118,13 +118,13 @@ def _is_module(node: ast.expr) -> bool:
 
 
 def candidates(
-    root: ast.expr, scope: Scope, stage: int
+    root: ast.expr, scope: Scope, stage: int, effort: Effort
 ) -> Iterator[tuple[float, ast.expr, ast.expr, Any]]:
     """(cost, node, replacement, value of the whole expression) for every edit that can be
     evaluated in the scope."""
     evaluate = Evaluator(scope)
     if stage == 2:
-        yield from _terms(root, scope, evaluate)
+        yield from _terms(root, scope, evaluate, effort)
     for node, plain in nodes_of(root):
         value = None
         if plain:
@@ -143,6 +143,7 @@ def candidates(
             except ANY:
                 continue
         for cost, new in edits.expression_edits(node, value, scope if plain else None, stage):
+            effort.candidate()
             try:
                 if plain:
                     there = evaluate(new)
@@ -156,7 +157,7 @@ def candidates(
             yield cost, node, new, there
 
 
-def _terms(root: ast.expr, scope: Scope, evaluate: Evaluator):
+def _terms(root: ast.expr, scope: Scope, evaluate: Evaluator, effort: Effort):
     try:
         value = evaluate.own(root)
     except ANY:
@@ -164,6 +165,7 @@ def _terms(root: ast.expr, scope: Scope, evaluate: Evaluator):
     if not hasattr(value, "shape"):
         return
     for cost, term, there in edits.term_edits(scope, tuple(np.shape(value))):
+        effort.candidate(6e-5)
         try:
             there = evaluate(term) if there is None else there
             for op, both in (
@@ -187,6 +189,7 @@ def search_value(
     most: int = 3,
 ) -> list[Found]:
     """Verified edits of the expression at a site that some values can repair, cheapest first."""
+    effort = recording.session.effort
     scopes = trials.scopes.get(site.number)
     if scopes is None:
         scopes = trials.scopes[site.number] = scopes_of(recording, site, fix.values)
@@ -197,15 +200,15 @@ def search_value(
         return search_runs(recording, trials, site, stage, until, True)
     accepted: list[tuple[float, ast.expr, ast.expr]] = []
     with np.errstate(all="ignore"):
-        for cost, node, new, value in candidates(site.node, scopes[0], stage):
-            if time.thread_time() > until:
+        for cost, node, new, value in candidates(site.node, scopes[0], stage, effort):
+            if effort.over(until):
                 break
             if fix.fits(site.number, turns[0], floats(value)):
                 accepted.append((cost, node, new))
     accepted.sort(key=lambda item: item[0])
     found: list[Found] = []
     for cost, node, new in accepted[:30]:
-        if time.thread_time() > until or len(found) >= most:
+        if effort.over(until) or len(found) >= most:
             break
         if not _fits_all(fix, site, node, new, scopes, turns):
             continue
@@ -220,6 +223,7 @@ def search_runs(
 ) -> list[Found]:
     """Verified edits of an expression whose right value is not known: each is run. Without `same`
     only those that change its shape."""
+    effort = recording.session.effort
     scopes = trials.scopes.get(site.number)
     if scopes is None:
         scopes = trials.scopes[site.number] = scopes_of(recording, site, {})
@@ -229,15 +233,15 @@ def search_runs(
     now = [a.shape for a in events[0].arrays] if events else None
     options = []
     with np.errstate(all="ignore"):
-        for cost, node, new, value in candidates(site.node, scopes[0], stage):
-            if time.thread_time() > until:
+        for cost, node, new, value in candidates(site.node, scopes[0], stage, effort):
+            if effort.over(until):
                 break
             if same or [a.shape for a in floats(value)] != now:
                 options.append((cost, node, new))
     options.sort(key=lambda item: item[0])
     found: list[Found] = []
     for cost, node, new in options:
-        if time.thread_time() > until or len(found) >= 2:
+        if effort.over(until) or len(found) >= 2:
             break
         if not _run_is_right(recording, site, exchange(site.node, node, new)):
             continue
@@ -249,9 +253,6 @@ def search_runs(
 
 def _run_is_right(recording: Recording, site: Site, expression: ast.expr) -> bool:
     """True when backward is right with this expression evaluated in the statement's place."""
-    session, tracer = recording.session, recording.session.tracer
-    if session.left() < 0:
-        return False
     session, tracer = recording.session, recording.session.tracer
     try:
         code = compile(
@@ -271,7 +272,8 @@ def _run_is_right(recording: Recording, site: Site, expression: ast.expr) -> boo
     try:
         out = recording.rerun()
         tracer.watched, tracer.look = {site.number}, look
-        tracer.limit(max(0.05, 30 * session.seconds))
+        session.effort.candidate(2e-4)
+        tracer.limit(session.patience)
         gradients = session.gradients(out, recording.point.dy)
         return not session.wrong(recording.point, gradients, 10.0)
     except ANY:

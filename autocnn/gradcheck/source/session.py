@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.problem import CallError, Output, Problem, run
+from autocnn.gradcheck.source.effort import Effort
 from autocnn.gradcheck.source.instrument import Instrumenter, Sites
 from autocnn.gradcheck.source.program import Program
 from autocnn.gradcheck.source.trace import TimeUp, Tracer
@@ -39,19 +40,18 @@ class Point:
 
 
 class Session:
-    """One program under observation. `left()` is what remains of `budget` seconds of this thread's
-    own time: a busy machine must not change what is found."""
+    """One program under observation, within `budget` nominal seconds of work."""
 
     def __init__(self, program: Program, seed: int = 0, budget: float = 4.0) -> None:
-        self.start, self.budget = time.thread_time(), budget
+        self.effort = Effort(budget)
         self.program = program
         self.rng = np.random.default_rng(seed)
-        self.sites, self.tracer = Sites(), Tracer()
+        self.sites, self.tracer = Sites(), Tracer(self.effort)
         self.real = Instrumenter(self.sites, self.tracer, False, program.modules)
         self.lifted = Instrumenter(self.sites, self.tracer, True, program.modules)
         self.problem = self.rebuilt(self.real, self.lifted)
         self.exact = True
-        self.seconds = 1e-3  # one forward run
+        self.seconds, self.steps = 1e-3, 1000  # of one forward run
         self.leaves = program.problem.leaves
         self.shapes: dict[str, tuple] = {}
 
@@ -61,8 +61,13 @@ class Session:
         return replace(self.program.problem, call=build(real), lifted=lifted and build(lifted))
 
     def left(self) -> float:
-        """Seconds that remain."""
-        return self.budget - (time.thread_time() - self.start)
+        """The share of the budget that remains."""
+        return self.effort.left / self.effort.budget
+
+    @property
+    def patience(self) -> int:
+        """Statements after which a changed backward pass is taken for one that does not end."""
+        return 10_000 + 40 * self.steps
 
     @property
     def tolerance(self) -> float:
@@ -74,11 +79,13 @@ class Session:
     ) -> Output:
         """One forward call on copies of the values; its turns are counted from nought."""
         self.tracer.begin()
+        self.effort.runs += 1
         return run(problem or self.problem, values, "forward", lifted)
 
     def gradients(self, out: Output, dy: np.ndarray) -> dict[str, Any]:
         """One backward call; its turns are counted from nought."""
         self.tracer.begin()
+        self.effort.runs += 1
         return out.backward(dy)
 
     def slope(self, values: dict[str, np.ndarray], dy: np.ndarray, name: str, u) -> float:
@@ -97,12 +104,21 @@ class Session:
         near, far = (dy @ (f(t) - f(-t)) / (2 * t) for t in (h, 2 * h))
         return float(4 * near - far) / 3
 
+    def _measured(self, values: dict[str, np.ndarray]) -> np.ndarray:
+        """The outputs, after noting what one forward run costs."""
+        effort, fastest = self.effort, float("inf")
+        for _ in range(3):
+            start, spent, steps = time.thread_time(), effort.spent, effort.steps
+            y = self.forward(values).flat
+            fastest = min(fastest, time.thread_time() - start)
+            self.seconds, self.steps = effort.spent - spent, effort.steps - steps
+        effort.calibrate(self.seconds, fastest)
+        self.seconds *= effort.scale
+        return y
+
     def choose_method(self, values: dict[str, np.ndarray], dy: np.ndarray) -> None:
         """Use the complex step where real differences confirm it for every leaf."""
-        self.forward(values)
-        start = time.thread_time()
-        y = self.forward(values).flat
-        self.seconds = time.thread_time() - start
+        y = self._measured(values)
         for name in self.leaves:
             u = self.rng.standard_normal(values[name].shape)
             self.exact = False

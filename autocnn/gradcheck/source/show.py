@@ -24,6 +24,8 @@ def place_lines(place: Place | None, fix: Fix | None, leaves: int) -> list[str]:
         every = "the leaf agrees" if leaves == 1 else f"all {leaves} leaves agree"
         where = "" if fix.line == place.line else f"line {fix.line}: "
         lines.append(f"  {'try':<9} {where}{fix.after or '(delete the statement)'}")
+        if fix.first:
+            lines.append(f"            and `{fix.first}` before the loop in line {fix.loop}")
         lines.append(f"            with this one edit {every}, here and at {others}")
     return lines
 
@@ -48,6 +50,8 @@ def excerpt(place: Place, trail: list[Step] | tuple[Step, ...], fix: Fix | None 
     out = [f"{path.name}:{place.line}" if path.exists() else f"line {place.line}"]
     for number in range(first, last + 1):
         row = rows[number - 1].rstrip()
+        if fix is not None and fix.first and number == fix.loop:
+            out.append(f" + {'':>{width}} | {row[: len(row) - len(row.lstrip())]}{fix.first}")
         out.append(
             f" {MARKS[verdicts.get(number, 'not compared')]} {number:>{width}} | {row}".rstrip()
         )
@@ -56,7 +60,7 @@ def excerpt(place: Place, trail: list[Step] | tuple[Step, ...], fix: Fix | None 
             start, end = place.columns or (indent, len(row))
             start, end = min(start, len(row)), min(end, len(row))
             out.append(f"   {'':>{width}} | {' ' * start}{'^' * max(1, end - start)}")
-            if fix is not None and fix.line == place.line:
+            if fix is not None and fix.line == place.line and fix.after:
                 out.append(f" + {'':>{width}} | {' ' * indent}{fix.after}")
     return "\n".join(out)
 

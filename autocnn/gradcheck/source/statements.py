@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from autocnn.gradcheck.source.code import Unit
+from autocnn.gradcheck.source.code import Page, Unit
 from autocnn.gradcheck.source.edits import expression_edits
-from autocnn.gradcheck.source.patch import Patch, patch_expression, patch_text
+from autocnn.gradcheck.source.patch import Patch, one_line, patch_expression, patch_text
 from autocnn.gradcheck.source.slips import index_edits
 
 __all__ = ["parents_of", "statement_edits"]
@@ -30,6 +30,7 @@ def statement_edits(
         patch = patch_text(page, statement, text)
         if patch is not None:
             yield cost, patch
+    yield from _before_loop(page, statement, parents)
     for cost, old, new in _parts(statement, names):
         patch = patch_expression(page, statement, old, new)
         if patch is not None:
@@ -72,6 +73,34 @@ def _texts(unit: Unit, s: Any, parents: dict[int, ast.AST]) -> Iterator[tuple[fl
         if isinstance(body, list) and s in body and len(body) > 1:
             yield 1.6, rest
             yield from _moved(lines, s, around)
+
+
+def _before_loop(page: Page, s: Any, parents: dict[int, ast.AST]) -> Iterator[tuple[float, Patch]]:
+    """What every pass of a loop assigns anew, assigned once before it, or added up from nought."""
+    if not (isinstance(s, ast.Assign) and len(s.targets) == 1 and s.lineno == s.end_lineno):
+        return
+    target = s.targets[0]
+    fixed = isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant)
+    if not (fixed or isinstance(target, ast.Name | ast.Attribute)):
+        return
+    lines, whole = page.text.splitlines(keepends=True), one_line(page.source(s))
+    name = page.source(target)
+    added = f"{name} += {page.source(s.value)}"
+    row = lines[s.lineno - 1]
+    kept = row[: len(row) - len(row.lstrip())] + added + "\n"
+    if row.strip().split("#")[0].strip() != whole:
+        return  # other statements stand in the line
+    around = parents.get(id(s))
+    while around is not None and not isinstance(around, ast.FunctionDef | ast.Lambda):
+        if isinstance(around, ast.For | ast.While):
+            k = around.lineno - 1
+            indent = lines[k][: around.col_offset]
+            for cost, first, instead in ((1.25, whole, ""), (1.3, f"{name} = 0", kept)):
+                rows = [*lines[:k], f"{indent}{first}\n", *lines[k : s.lineno - 1]]
+                text = "".join([*rows, instead, *lines[s.lineno :]])
+                after = added if instead else ""
+                yield cost, Patch(text, s.lineno, whole, after, first, around.lineno)
+        around = parents.get(id(around))
 
 
 def _moved(lines: list[str], s: Any, around: Any) -> Iterator[tuple[float, str]]:

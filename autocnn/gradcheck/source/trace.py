@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autocnn.gradcheck.source.effort import Effort
 from autocnn.gradcheck.source.values import floats, put_back
 
 __all__ = ["Event", "TimeUp", "Tracer"]
@@ -42,7 +43,8 @@ class Tracer:
     statement.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, effort: Effort) -> None:
+        self.effort = effort
         self.reset()
 
     def reset(self) -> None:
@@ -53,16 +55,12 @@ class Tracer:
         self.change: Callable[[int, int, Any], Any] | None = None
         self.look: Callable[[int, int, Any, Any], Any] | None = None
         self.turns: dict[int, int] = {}
-        self.deadline = self.wall = float("inf")
+        self.most = self.wall = float("inf")
 
-    def limit(self, seconds: float) -> None:
-        """Stop what runs after so many seconds of this thread's own time.
-
-        A loaded machine does not change what is found. Code that sleeps is stopped by the clock,
-        after twenty times as long.
-        """
-        self.deadline = time.thread_time() + seconds
-        self.wall = time.perf_counter() + max(2.0, 20 * seconds)
+    def limit(self, steps: int) -> None:
+        """Stop what runs after so many statements, or, where it sleeps, after ten seconds."""
+        self.most = self.effort.steps + steps
+        self.wall = time.perf_counter() + 10.0
 
     def begin(self) -> None:
         """A new phase: turns are counted from nought."""
@@ -70,7 +68,8 @@ class Tracer:
 
     def tap(self, site: int, value: Any) -> Any:
         """Called with every value that an instrumented function computes."""
-        if time.thread_time() > self.deadline or time.perf_counter() > self.wall:
+        self.effort.statement(value)
+        if self.effort.steps > self.most or time.perf_counter() > self.wall:
             raise TimeUp
         if self.watched is not None and site not in self.watched:
             return value

@@ -74,7 +74,8 @@ class Trials:
 
     def _right(self, unit: Unit, text: str) -> bool:
         self.runs += 1
-        tracer = Tracer()
+        self.session.effort.candidate(5e-4 + 4e-5 * len(unit.page.lines))
+        tracer = Tracer(self.session.effort)
         try:
             sites = _Edited(self.session.sites, unit, text)
         except (SyntaxError, StopIteration, ValueError):
@@ -89,7 +90,7 @@ class Trials:
     def _agrees(self, problem: Any, tracer: Tracer, point: Point) -> bool:
         session = self.session
         tracer.watched = frozenset()
-        tracer.limit(max(0.1, 60 * session.seconds))
+        tracer.limit(2 * session.patience)
         try:
             out = session.forward(point.values, problem=problem)
             if (

