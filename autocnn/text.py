@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 
 __all__ = [
     "did_you_mean",
+    "inert",
     "paragraphs",
     "percent",
     "plain",
@@ -28,7 +30,38 @@ __all__ = [
     "shape_text",
     "strict_json",
     "table",
+    "visible",
 ]
+
+
+# ------------------------------------------------ text that comes from outside
+
+
+def visible(text: object) -> str:
+    r"""Return a name from outside (of a class, a file, a folder, an option) as text that is safe to
+    print in a line: characters that control a terminal, end a line, change the direction of
+    writing, or cannot be encoded become escape sequences, as in Python's literals.
+
+    All else stays, a backslash too, so that paths can be copied.
+
+    >>> print(visible("shoe\x1b[2J\n"))
+    shoe\x1b[2J\n
+    """
+    return "".join(c if c.isprintable() or _is_space(c) else _escape(c) for c in str(text))
+
+
+def inert(text: object) -> str:
+    """Return ``visible`` lines of text: line feeds and tabs stay."""
+    return re.sub(r"[^\n\t]+", lambda part: visible(part[0]), str(text))
+
+
+def _is_space(character: str) -> bool:
+    """Whether it is a space of any width; of these ``str.isprintable`` knows one."""
+    return unicodedata.category(character) == "Zs"
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 # ------------------------------------------------------------------- JSON

@@ -2,11 +2,13 @@ import collections
 import importlib
 import json
 import pathlib
+import signal
 
 import numpy as np
 import pytest
 
 import autocnn as ac
+from autocnn.cli import interrupt
 
 pytest.register_assert_rewrite("tests.helpers")
 from tests.helpers import INTERPRETATIONS  # noqa: E402
@@ -68,6 +70,18 @@ def tiny(patterns):
 def generator():
     """A source of random numbers that starts alike in every test."""
     return np.random.default_rng(20)
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers():
+    """Give signals back the handlers that they had before a test: the command line leaves them with
+    their default action, since its process is to end.
+    """
+    before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture

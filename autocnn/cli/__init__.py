@@ -1,5 +1,6 @@
 """The command line: one file for each command."""
 
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -15,6 +16,7 @@ from autocnn.cli import (
     exercise,
     export,
     filters,
+    interrupt,
     output,
     predict,
     summary,
@@ -30,18 +32,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-app.command()(chapter.chapter)
-app.command()(exercise.exercise)
-app.command()(train.train)
-app.command()(evaluate.evaluate)
-app.command()(sweep.sweep)
-app.command()(predict.predict)
-app.command()(trace.trace)
-app.command()(filters.filters)
-app.command()(summary.summary)
-app.command()(export.export)
-app.command()(check.check)
-app.command()(check_kernel.check_kernel)
+app.command()(interrupt.stoppable(chapter.chapter))
+app.command()(interrupt.stoppable(exercise.exercise))
+app.command()(interrupt.stoppable(train.train))
+app.command()(interrupt.stoppable(evaluate.evaluate))
+app.command()(interrupt.stoppable(sweep.sweep))
+app.command()(interrupt.stoppable(predict.predict))
+app.command()(interrupt.stoppable(trace.trace))
+app.command()(interrupt.stoppable(filters.filters))
+app.command()(interrupt.stoppable(summary.summary))
+app.command()(interrupt.stoppable(export.export))
+app.command()(interrupt.stoppable(check.check))
+app.command()(interrupt.stoppable(check_kernel.check_kernel))
 app.add_typer(data.app, name="data")
 
 
@@ -71,7 +73,8 @@ def program(
 
     Results go to stdout, as JSON with --json; progress and errors go to stderr.
     The exit code is 0, 1 when something went wrong or a check failed, 2 for a bad
-    command line or bad input, 130 after Ctrl-C, 141 when the pipe was closed.
+    command line or bad input, 128 + n after the signal n (130: Ctrl-C, 143: SIGTERM),
+    141 when the pipe was closed.
     """
 
 
@@ -79,10 +82,15 @@ def main() -> None:
     """Run the command line and exit.
 
     Bad input is one line on stderr and exit code 2, a failure of the machine (disk, memory, a
-    missing package) one line and 1. 130 after Ctrl-C; 141, as of any program that SIGPIPE ends,
-    when the reader of a pipe has closed it.
+    missing package) one line and 1. 128 + n after the signal n, see ``autocnn.cli.interrupt``; 141,
+    as of any program that SIGPIPE ends, when the reader of a pipe has closed it.
     """
     output.prepare_streams()
+    with interrupt.handle_signals():
+        _run()
+
+
+def _run() -> None:
     try:
         app(prog_name="autocnn")
     except SystemExit as end:
@@ -91,8 +99,8 @@ def main() -> None:
         raise
     except BrokenPipeError:
         _exit_closed_pipe()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as stopped:  # outside of a command
+        sys.exit(128 + getattr(stopped, "number", signal.SIGINT))
     except ValueError as error:
         _exit(2, error)
     except ImportError as error:  # a missing extra, which the message names
@@ -100,12 +108,15 @@ def main() -> None:
     except MemoryError as error:
         _exit(1, f"not enough memory: {error}" if str(error) else "not enough memory")
     except OSError as error:
+        if output.is_closed_terminal(error):
+            output.leave_closed_terminal()
+            sys.exit(129)  # as of a program that SIGHUP ends
         text = error.strerror or error
         _exit(1, f"{error.filename}: {text}" if error.filename else text)
 
 
 def _exit(code: int, message: object) -> NoReturn:
-    typer.echo(f"autocnn: {message}", err=True)
+    output.echo(f"autocnn: {message}", err=True)
     sys.exit(code)
 
 

@@ -9,6 +9,7 @@ import typer
 from tqdm import tqdm
 
 from autocnn import experiments
+from autocnn.cli import output
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import report
 from autocnn.experiments.chapter import jobs
@@ -81,16 +82,16 @@ def chapter(
         )
         paths = report.write(folder, found, lab, drawn)
     if as_json:
-        typer.echo(strict_json(report.results(found, lab)))
+        output.echo(strict_json(report.results(found, lab)))
         return
-    typer.echo(table(report.HEADERS, report.comparison(found)))
-    typer.echo(paragraphs(f"\n{report.legend(found)}\n{report.gradients_sentence(lab)}"))
+    output.echo(table(report.HEADERS, report.comparison(found)))
+    output.echo(paragraphs(f"\n{report.legend(found)}\n{report.gradients_sentence(lab)}"))
     if seeds is not None:
         for section in found:
             text = f"\n{section.number} {section.title}\n{section.found}\n{section.wrong}"
-            typer.echo(paragraphs(text))
+            output.echo(paragraphs(text))
     seconds = time.perf_counter() - start
-    typer.echo(
+    output.echo(
         f"\n{len(paths)} files in {folder} after {seconds:.1f} s; read {folder / 'report.html'}"
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from autocnn.cli import output
 from autocnn.cli.check_run import Options, check_file
 from autocnn.gradcheck.isolation import run_in_process, stdout_to_stderr
 
@@ -98,11 +99,11 @@ def check(
                 code, text, remark = check_file(options)
     except ValueError as error:
         lines = str(error).splitlines()
-        typer.echo(f"autocnn check: {lines[0] if lines else type(error).__name__}", err=True)
+        output.echo(f"autocnn check: {lines[0] if lines else type(error).__name__}", err=True)
         raise typer.Exit(2) from error
     if remark:
-        typer.echo(f"autocnn check: {remark}", err=True)
-    typer.echo(text)
+        output.echo(f"autocnn check: {remark}", err=True)
+    output.echo(text)
     raise typer.Exit(code)
 
 

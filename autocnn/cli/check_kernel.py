@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from autocnn import gradcheck
+from autocnn.cli import output
 from autocnn.cli.check_arguments import default_arguments, given_arguments
 from autocnn.cli.check_find import Target, is_from
 from autocnn.gradcheck.isolation import stdout_to_stderr
@@ -63,9 +64,9 @@ def check_kernel(
         with stdout_to_stderr():
             report = _run(target, reference, dtype, shape or [], library, wrt, timeout, seed)
     except (ValueError, ImportError) as error:
-        typer.echo(f"autocnn check-kernel: {str(error).splitlines()[0]}", err=True)
+        output.echo(f"autocnn check-kernel: {str(error).splitlines()[0]}", err=True)
         raise typer.Exit(2) from error
-    typer.echo(report.to_json() if json else str(report))
+    output.echo(report.to_json() if json else str(report))
     raise typer.Exit({"wrong": 1, "undecidable": 2}.get(report.verdict, 0))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from autocnn.cli import interrupt, output
 from autocnn.data import digits, find, idx, known
 from autocnn.data.fetch import FetchError
 from autocnn.data.fetch import fetch as fetch_files
@@ -38,6 +39,7 @@ def data(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command("list")
+@interrupt.stoppable
 def listing(as_json: Json = False) -> None:
     """List the data sets on this machine, where they are, and how to get the others.
 
@@ -49,14 +51,15 @@ def listing(as_json: Json = False) -> None:
       autocnn data list --json
     """
     if not as_json:
-        typer.echo(table(shutil.get_terminal_size().columns))
+        output.echo(table(shutil.get_terminal_size().columns))
         return
     own = find.own_folder()
     searched = {"AUTOCNN_DATA": own and str(own), "cache": str(find.cache_folder())}
-    typer.echo(strict_json({"data": [row._asdict() for row in entries()], "searched": searched}))
+    output.echo(strict_json({"data": [row._asdict() for row in entries()], "searched": searched}))
 
 
 @app.command()
+@interrupt.stoppable
 def fetch(
     name: Annotated[
         str,
@@ -80,11 +83,11 @@ def fetch(
       autocnn data fetch fashion-mnist
     """
     try:
-        folder = fetch_files(name, progress=lambda line: typer.echo(line, err=True))
+        folder = fetch_files(name, progress=lambda line: output.echo(line, err=True))
     except FetchError as error:
-        typer.echo(f"autocnn: {error}", err=True)
+        output.echo(f"autocnn: {error}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(strict_json({"name": name, "folder": str(folder)}) if as_json else folder)
+    output.echo(strict_json({"name": name, "folder": str(folder)}) if as_json else folder)
 
 
 class Entry(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from autocnn import runs, training
+from autocnn.cli import output
 from autocnn.runs.preprocessing import prepare
 from autocnn.text import strict_json
 
@@ -44,6 +45,6 @@ def evaluate(
         "accuracy": accuracy,
     }
     if as_json:
-        typer.echo(strict_json(result))
+        output.echo(strict_json(result))
     else:
-        typer.echo(f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}")
+        output.echo(f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}")

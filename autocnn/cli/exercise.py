@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from autocnn.cli import output
 from autocnn.cli.chapter import PROGRESS, progress
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import exercises, report
@@ -54,6 +55,6 @@ def exercise(
             "answer": solved.answer,
             "networks": solved.numbers,
         }
-        typer.echo(strict_json(parts))
+        output.echo(strict_json(parts))
         return
-    typer.echo(f"{solved!r}\n\nfigure: {', '.join(map(str, paths))}")
+    output.echo(f"{solved!r}\n\nfigure: {', '.join(map(str, paths))}")

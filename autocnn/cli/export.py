@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from autocnn import runs
+from autocnn.cli import output
 from autocnn.cli.run_options import Json, Last, Run, write_or_exit
 from autocnn.text import strict_json
 
@@ -55,6 +56,6 @@ def export(
     size = Path(out).stat().st_size
     if as_json:
         result = {"run": run, "file": out, "bytes": size}
-        typer.echo(strict_json(result | {"shape": config.shape, "classes": config.classes}))
+        output.echo(strict_json(result | {"shape": config.shape, "classes": config.classes}))
     else:
-        typer.echo(f"{out}: {summary}; {size:,} bytes")
+        output.echo(f"{out}: {summary}; {size:,} bytes")

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import typer
-
 from autocnn import runs
+from autocnn.cli import output
 from autocnn.cli.run_options import Json, Last, Out, Run, save_figure
 from autocnn.text import shape_text, strict_json
 from autocnn.trees import leaves
@@ -33,6 +32,6 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False) 
         draw(weights, f"{config.network}: {title}"), out or Path(run) / "filters.png"
     )
     if as_json:
-        typer.echo(strict_json({"run": run, "figure": path, "filters": n, "shape": shape}))
+        output.echo(strict_json({"run": run, "figure": path, "filters": n, "shape": shape}))
     else:
-        typer.echo(f"{title}\n{path}")
+        output.echo(f"{title}\n{path}")

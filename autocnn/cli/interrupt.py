@@ -1,47 +1,195 @@
-"""Ctrl-C that stops a training between two steps, so that no step is lost or half saved.
+"""Signals that stop a command: Ctrl-C (SIGINT), SIGTERM, SIGHUP of a terminal that closes, and the
+warning signals of batch systems (SIGUSR1, SIGUSR2 and SIGXCPU, as with ``sbatch --signal``).
 
-An exception raised by a signal handler can also be lost: while Numba compiles, LLVM calls Python
-back, and what is raised in such a call is printed and forgotten. A flag is not.
+The first signal raises ``Stopped``, a KeyboardInterrupt; in a ``deferred_interrupt`` block it waits
+for a safe point. Until the process ends, others do nothing, so that nothing disturbs what is being
+saved: ``timeout``, batch systems and terminals send several at once. But a Ctrl-C that follows any
+signal ends the process at once.
+
+A signal that is ignored, as SIGHUP is under ``nohup``, or that has another handler stays as it is.
 """
 
 import contextlib
+import functools
+import os
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
-__all__ = ["deferred_interrupt"]
+import typer
+
+from autocnn.cli import output
+
+__all__ = ["Stopped", "deferred_interrupt", "handle_signals", "stop", "stoppable"]
+
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]  # Windows has two
+AT_ONCE = "\nautocnn: ended at once; files that were being written are as they were before\n"
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asks the command to stop; ``number`` is the signal's."""
+
+    def __init__(self, number: int = signal.SIGINT):
+        """Stop for the signal ``number``."""
+        super().__init__(number)
+        self.number = number
+
+
+class _Received:
+    """The first signal of this process (0: none yet), and how many blocks defer it."""
+
+    number = 0
+    deferred = 0
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    if _Received.number:
+        if number == signal.SIGINT:
+            _end_at_once(number)
+        return
+    _Received.number = number
+    if number == getattr(signal, "SIGHUP", None):
+        output.leave_closed_terminal()
+    if not _Received.deferred:
+        raise Stopped(number)
+
+
+def _end_at_once(number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, AT_ONCE.encode())
+    os._exit(128 + number)
+
+
+@contextlib.contextmanager
+def handle_signals() -> Iterator[None]:
+    """Handle signals during the ``with`` block, after which all have their default action: the
+    block is the whole of a command, and nothing is left to save.
+
+    Does nothing in a thread that is not the main one, which gets no signals.
+    """
+    if not _install():
+        yield
+        return
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    before = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_send_again, hook)
+    threading.Thread(target=_watch, args=(reads,), daemon=True).start()
+    try:
+        yield
+    finally:
+        for number in _installed():
+            signal.signal(number, signal.SIG_DFL)
+        sys.unraisablehook = hook
+        signal.set_wakeup_fd(before)
+        os.close(writes)  # ends the thread
+        _Received.number = 0
 
 
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Defer Ctrl-C during the ``with`` block, which gets a function ``check()``.
+    """Defer signals during the ``with`` block, which gets a function ``check()``.
 
-    The first Ctrl-C sets a flag; ``check()``, and the end of the block, raise KeyboardInterrupt if
-    it is set. The second Ctrl-C raises at once.
+    A signal sets a flag; ``check()``, and the end of the block, raise ``Stopped`` if it is set.
+    An exception that a handler raises can be lost: while Numba compiles, LLVM calls Python back,
+    and what is raised in such a call is printed and forgotten. A flag is not.
 
-    Where the program has a handler of its own for SIGINT, or in a thread that is not the main one,
-    which gets no signals, Ctrl-C stays as it is and ``check()`` does nothing.
+    In a thread that is not the main one, which gets no signals, ``check()`` does nothing.
     """
-    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not is_default or threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    is_set = False
-
-    def on_sigint(number: int, frame: FrameType | None) -> None:
-        nonlocal is_set
-        if is_set:
-            raise KeyboardInterrupt
-        is_set = True
-
-    def check() -> None:
-        if is_set:
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, on_sigint)
+    replaced = _install()
+    _Received.deferred += 1
     try:
-        yield check
-        check()
+        yield _check
+        _check()
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _Received.deferred -= 1
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        if replaced:
+            _Received.number = 0
+
+
+def _check() -> None:
+    if _Received.number:
+        raise Stopped(_Received.number)
+
+
+def _install() -> dict[int, Any]:
+    """Install the handler for signals that have their default one; return those by number."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    replaced = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) in defaults}
+    for number in replaced:
+        signal.signal(number, _on_signal)
+    return replaced
+
+
+def _installed() -> list[int]:
+    return [number for number in SIGNALS if signal.getsignal(number) is _on_signal]
+
+
+def _watch(reads: int) -> None:
+    """Read the numbers of signals as they arrive, and end the process at a Ctrl-C that is not the
+    first signal: the main thread may be in a long computation, where no handler runs.
+    """
+    is_first = True
+    with open(reads, "rb", buffering=0) as file:
+        while number := file.read(1):
+            if number[0] == signal.SIGINT and not is_first:
+                _end_at_once(signal.SIGINT)
+            is_first = is_first and number[0] not in SIGNALS
+
+
+def _send_again(hook: Callable[[Any], Any], lost: Any) -> None:
+    """Send a signal again whose exception was raised where Python cannot pass it on, such as in a
+    function called from C.
+    """
+    if not isinstance(lost.exc_value, Stopped):
+        hook(lost)
+        return
+    _Received.number = 0
+    number = lost.exc_value.number
+    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+
+
+def stop(interrupt: KeyboardInterrupt, saved: str, after: str = "") -> typer.Exit:
+    """Say in one line on stderr that the command stops, and return the exception to raise: exit
+    code 128 plus the number of the signal.
+
+    saved: what was saved, and the command that goes on. after: where it stopped, such as " after
+    step 3 of 9".
+    """
+    number = getattr(interrupt, "number", signal.SIGINT)
+    by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+    with contextlib.suppress(OSError):  # a terminal that is closed
+        output.echo(f"stopped{after}{by}; {saved}", err=True)
+    return typer.Exit(128 + number)
+
+
+def command_line() -> str:
+    """Return the command line of this process, to be copied."""
+    return shlex.join(["autocnn", *sys.argv[1:]])
+
+
+def stoppable(command: Callable) -> Callable:
+    """Wrap a command that saves nothing before its end, or has said what it saved: when a signal
+    stops it, it says so in one line.
+    """
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            raise stop(
+                interrupt, f"nothing is half written; start again with: {command_line()}"
+            ) from None
+
+    return wrapper

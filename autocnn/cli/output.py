@@ -1,14 +1,33 @@
 """Standard output and error of the commands: characters that every terminal can show."""
 
 import codecs
+import errno
 import os
 import sys
 
-__all__ = ["MAX_COUNT", "close_streams", "prepare_streams"]
+import typer
+
+from autocnn.text import inert
+
+__all__ = [
+    "MAX_COUNT",
+    "close_streams",
+    "echo",
+    "is_closed_terminal",
+    "leave_closed_terminal",
+    "prepare_streams",
+]
 
 MAX_COUNT = 100_000  # of repetitions, or values of an option: more is a typing error
 
 ASCII = {"─": "-", "…": "~", "×": "x", "–": "-"}
+
+
+def echo(text: object, err: bool = False) -> None:
+    """Print lines of text on stdout, or on stderr. Characters that would control the terminal are
+    shown as ``autocnn.text.inert`` writes them; within a line use ``autocnn.text.visible``.
+    """
+    typer.echo(inert(str(text)), err=err)
 
 
 def prepare_streams() -> None:
@@ -32,6 +51,24 @@ def close_streams() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(null, stream)
+
+
+def leave_closed_terminal() -> None:
+    """Discard from now on what would go to a terminal that is closed: writing there is an error,
+    which must not end a command before it has saved. Another stream stays as it is.
+    """
+    for stream in (1, 2):
+        try:
+            os.write(stream, b"")
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream)
+            os.close(null)
+
+
+def is_closed_terminal(error: OSError) -> bool:
+    """Whether an error says that a terminal is closed, which is nobody's file."""
+    return error.errno == errno.EIO and error.filename is None
 
 
 def _ascii(error: UnicodeError) -> tuple[str, int]:

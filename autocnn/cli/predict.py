@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from autocnn import runs, training
+from autocnn.cli import output
 from autocnn.cli.run_options import Invert, Json, Last, Run
 from autocnn.runs.image_files import read_for_run
 from autocnn.runs.preprocessing import prepare
@@ -53,7 +54,7 @@ def predict(
     if not read:
         raise ValueError("\nautocnn: ".join(error for _, error in failed))
     for _, error in failed:
-        typer.echo(f"autocnn: {error}", err=True)
+        output.echo(f"autocnn: {error}", err=True)
     x = prepare(np.stack([x for _, x, _ in read]), config.inputs)
     probs = training.predict(model, now.params, now.state, x)
     predictions = [_top_classes(p, config.classes, top) for p in probs]
@@ -63,14 +64,14 @@ def predict(
             for (path, _, steps), prediction in zip(read, predictions, strict=True)
         ]
         unread = [{"image": path, "error": error} for path, error in failed]
-        typer.echo(strict_json({"run": run, "predictions": results, "failed": unread}))
+        output.echo(strict_json({"run": run, "predictions": results, "failed": unread}))
     else:
         width = shutil.get_terminal_size().columns
         blocks = [
             f"{path}{': ' if steps else ''}{', '.join(steps)}\n{bar_chart(prediction, width)}"
             for (path, _, steps), prediction in zip(read, predictions, strict=True)
         ]
-        typer.echo("\n\n".join(blocks))
+        output.echo("\n\n".join(blocks))
     if failed:
         raise typer.Exit(1)
 

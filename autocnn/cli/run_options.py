@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from autocnn.cli import output
 from autocnn.files import atomic_write
 
 __all__ = ["Image", "Invert", "Json", "Last", "Out", "Run", "save_figure", "write_or_exit"]
@@ -45,5 +46,5 @@ def write_or_exit(write: Callable[..., Any], path: str | Path, *args: Any) -> No
     try:
         write(path, *args)
     except OSError as error:
-        typer.echo(f"autocnn: cannot write {path}: {error.strerror or error}", err=True)
+        output.echo(f"autocnn: cannot write {path}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from None

@@ -18,7 +18,7 @@ import typer
 from tqdm import tqdm
 
 from autocnn import runs, training
-from autocnn.cli import interrupt, progress
+from autocnn.cli import interrupt, output, progress
 from autocnn.data.dataset import Dataset
 from autocnn.files import LockedError, atomic_write
 from autocnn.optim import Optimizer
@@ -27,7 +27,7 @@ from autocnn.runs.preprocessing import prepare
 from autocnn.text import strict_json
 from autocnn.training import TrainState, mpi
 
-__all__ = ["lock_run", "train_run", "write_or_exit"]
+__all__ = ["begin", "lock_run", "train_run", "write_or_exit"]
 
 BAR_BATCHES = 50  # over which the bar averages the loss
 METRIC_SUBSET = 5000  # training images on which an epoch's training metrics are taken
@@ -54,11 +54,20 @@ def write_or_exit(write: Callable[..., Any], folder: Path, *args: Any) -> None:
     try:
         write(folder, *args)
     except LockedError as error:
-        typer.echo(f"autocnn: {error}", err=True)
+        output.echo(f"autocnn: {error}", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
-        typer.echo(f"autocnn: cannot write to {folder}: {error.strerror or error}", err=True)
+        output.echo(f"autocnn: cannot write to {folder}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from None
+
+
+def begin(folder: Path, config: RunConfig) -> None:
+    """Write the config of a new run; a signal that stops the command meanwhile names the run."""
+    try:
+        with interrupt.deferred_interrupt():
+            write_or_exit(runs.create, folder, config)
+    except KeyboardInterrupt as error:
+        raise interrupt.stop(error, _how_to_go_on(folder)) from None
 
 
 def train_run(
@@ -74,37 +83,39 @@ def train_run(
     """Train from ``start`` to the last epoch, or to epoch ``until``, and draw the figures.
 
     Saves the run after every epoch. Prints a table, or with ``as_json`` a line of JSON an epoch and
-    one at the end, and everything else on stderr. Exits with 130 after Ctrl-C, which saves, and
-    with 1 when the run diverges.
+    one at the end, and everything else on stderr. A signal that stops the command saves, as does an
+    OSError, such as of a terminal that is closed. Exits with 1 when the run diverges.
     """
-    data = data._replace(
-        x_train=prepare(data.x_train, config.inputs), x_val=prepare(data.x_val, config.inputs)
-    )
     width = shutil.get_terminal_size((100, 24)).columns
-    text = progress.introduction(config, data, start.params, METRIC_SUBSET, width)
-    typer.echo(text, err=as_json)
-    if not as_json:
-        typer.echo(f"\n{progress.head(width)}")
-    last = config.recipe.epochs if until is None else until
-    with progress_bar(last * config.steps_per_epoch, start.step) as bar:
-        session = _Session(folder, config, start, bar, width, as_json)
-        try:
-            session.train(data, model, optimizer, last)
-        except KeyboardInterrupt:
-            write_or_exit(runs.save, folder, session.latest, "last")
-            bar.close()
-            steps = config.recipe.epochs * config.steps_per_epoch
-            typer.echo(
-                f"stopped after step {session.latest.step} of {steps}; {_how_to_go_on(folder)}",
-                err=True,
+    steps, last = config.steps_per_epoch, config.recipe.epochs if until is None else until
+    session = _Session(folder, config, start, width, as_json)
+    try:
+        with (
+            interrupt.deferred_interrupt() as session.check_interrupt,
+            progress_bar(last * steps, start.step) as session.bar,
+        ):
+            data = data._replace(
+                x_train=prepare(data.x_train, config.inputs),
+                x_val=prepare(data.x_val, config.inputs),
             )
-            raise typer.Exit(130) from None
-        except training.Diverged as error:
-            bar.close()
-            typer.echo(f"autocnn: {error}", err=True)
-            raise typer.Exit(1) from None
-    if not mpi.rank():
+            session.introduce(data)
+            session.train(data, model, optimizer, last)
+    except (KeyboardInterrupt, OSError) as error:
+        write_or_exit(runs.save, folder, session.latest, "last")
+        if isinstance(error, OSError):
+            raise
+        where = f" after step {session.latest.step} of {config.recipe.epochs * steps}"
+        raise interrupt.stop(error, _how_to_go_on(folder), where) from None
+    except training.Diverged as error:
+        output.echo(f"autocnn: {error}", err=True)
+        raise typer.Exit(1) from None
+    if mpi.rank():
+        return
+    try:
         _finish(folder, config, data, model, session.latest, width, as_json)
+    except KeyboardInterrupt as error:
+        rest = f"all of it is saved but for the figures; draw them with: {_command(folder)}"
+        raise interrupt.stop(error, rest) from None
 
 
 def progress_bar(steps: int, done: int) -> tqdm:
@@ -123,18 +134,29 @@ def progress_bar(steps: int, done: int) -> tqdm:
 class _Session:
     """The callbacks of one training and what they share; ``latest`` is where the run stands."""
 
-    def __init__(self, folder, config, start, bar, width, as_json):
+    check_interrupt: Callable[[], None]  # these two are set once they are there
+    bar: tqdm
+
+    def __init__(self, folder, config, start, width, as_json):
         self.folder, self.config, self.latest = folder, config, start
-        self.bar, self.width, self.as_json = bar, width, as_json
+        self.width, self.as_json = width, as_json
         self.began, self.losses = time.monotonic(), deque(maxlen=BAR_BATCHES)
 
+    def introduce(self, data: Dataset) -> None:
+        """Say what is about to be trained."""
+        text = progress.introduction(
+            self.config, data, self.latest.params, METRIC_SUBSET, self.width
+        )
+        output.echo(text, err=self.as_json)
+        if not self.as_json:
+            output.echo(f"\n{progress.head(self.width)}")
+
     def train(self, data: Dataset, model: Any, optimizer: Optimizer, epochs: int) -> None:
-        """Train up to epoch ``epochs``; KeyboardInterrupt after a Ctrl-C."""
+        """Train up to epoch ``epochs``; KeyboardInterrupt after a signal."""
         from autocnn.fast import compiling  # which no other command has to wait for
 
         recipe, start = self.config.recipe, self.latest
         with contextlib.ExitStack() as stack:
-            self.check_interrupt = stack.enter_context(interrupt.deferred_interrupt())
             stack.enter_context(
                 compiling.on_compile(lambda: self.bar.write(COMPILING, file=sys.stderr))
             )
@@ -200,8 +222,12 @@ def check_progress(losses: list[float], is_last: bool) -> None:
         )
 
 
+def _command(folder: Path) -> str:
+    return f"autocnn train --run {shlex.quote(str(folder))}"
+
+
 def _how_to_go_on(folder: Path) -> str:
-    return f"go on with: autocnn train --run {shlex.quote(str(folder))}"
+    return f"go on with: {_command(folder)}"
 
 
 def _finish(
@@ -230,6 +256,6 @@ def _finish(
     files = ["config.json", "history.csv", "last.safetensors", "best.safetensors", *figures]
     outcome = progress.outcome(folder, config, end.history, files)
     if as_json:
-        typer.echo(strict_json(outcome))
+        output.echo(strict_json(outcome))
     else:
-        typer.echo(f"\n{progress.remarks(outcome, _how_to_go_on(folder), width)}")
+        output.echo(f"\n{progress.remarks(outcome, _how_to_go_on(folder), width)}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from autocnn import models, runs
+from autocnn.cli import output
 from autocnn.inspection.summary import Rows
 from autocnn.inspection.summary import summary as layer_rows
 from autocnn.models import NETWORKS
@@ -62,10 +63,10 @@ def summary(
         total = {"parameters": rows.parameters, "multiply_adds": rows.multiply_adds}
         layers = [row._asdict() for row in rows]
         parts = {"network": network, "shape": size, "layers": layers, "total": total}
-        typer.echo(strict_json(parts))
+        output.echo(strict_json(parts))
         return
-    typer.echo(f"{network}, images of {shape_text(size, 'x')}\n")
-    typer.echo(_listing(rows, shutil.get_terminal_size().columns))
+    output.echo(f"{network}, images of {shape_text(size, 'x')}\n")
+    output.echo(_listing(rows, shutil.get_terminal_size().columns))
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from autocnn.cli import interrupt, output
 from autocnn.cli.output import MAX_COUNT
 from autocnn.data import load
 from autocnn.models.interpretations import INTERPRETATIONS, interpretation
@@ -90,19 +91,16 @@ def sweep(
                 workers=workers,
                 progress=True,
             )
-    except KeyboardInterrupt:
-        typer.echo(
-            f"stopped; the finished trials are in {folder}, and the same command continues",
-            err=True,
-        )
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as error:
+        rest = f"the finished trials are in {folder}, and the same command continues"
+        raise interrupt.stop(error, f"{rest}: {interrupt.command_line()}") from None
     except OSError as error:
-        typer.echo(f"autocnn: cannot write to {folder}: {error.strerror or error}", err=True)
+        output.echo(f"autocnn: cannot write to {folder}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from None
     _report(results, folder, as_json)
     for trial in results.failed:
         where = ", ".join(f"{name} {trial[name]}" for name in (*results.names, "seed"))
-        typer.echo(f"autocnn: the trial with {where} failed: {trial['error']}", err=True)
+        output.echo(f"autocnn: the trial with {where} failed: {trial['error']}", err=True)
     if results.failed:
         raise typer.Exit(1)
 
@@ -120,11 +118,11 @@ def _report(results: Sweep, folder: Path, as_json: bool) -> None:
     plots.points(summary, results.trials, results.names).savefig(folder / "sweep.png")
     if as_json:
         everything = {"trials": results.trials, "summary": summary, "failed": len(results.failed)}
-        typer.echo(strict_json(everything))
+        output.echo(strict_json(everything))
         return
-    typer.echo(repr(results))
+    output.echo(repr(results))
     explanation = "accuracy: on the validation images after the last epoch"
-    typer.echo(paragraphs(f"{explanation}\n\n{folder}: trials.jsonl, sweep.png"))
+    output.echo(paragraphs(f"{explanation}\n\n{folder}: trials.jsonl, sweep.png"))
 
 
 def _parse_grid(options: list[str]) -> dict[str, list[Any]]:

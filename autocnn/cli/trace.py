@@ -3,10 +3,9 @@
 import shutil
 from pathlib import Path
 
-import typer
-
 from autocnn import runs
 from autocnn import trace as trace_model
+from autocnn.cli import output
 from autocnn.cli.run_options import Image, Invert, Json, Last, Out, Run, save_figure
 from autocnn.runs.image_files import read_for_run
 from autocnn.runs.preprocessing import prepare
@@ -49,10 +48,10 @@ def trace(
     ]
     if as_json:
         result = {"run": run, "image": image, "changes": steps, "figure": path, "layers": rows}
-        typer.echo(strict_json(result))
+        output.echo(strict_json(result))
         return
-    typer.echo(_listing(rows, shutil.get_terminal_size().columns))
-    typer.echo(f"\n{image}{': ' if steps else ''}{', '.join(steps)}\n{path}")
+    output.echo(_listing(rows, shutil.get_terminal_size().columns))
+    output.echo(f"\n{image}{': ' if steps else ''}{', '.join(steps)}\n{path}")
 
 
 def _listing(rows: list[dict], width: int) -> str:

@@ -96,7 +96,9 @@ def train(
 
     Prints a row for each epoch and writes a run folder: config.json, history.csv,
     last.safetensors and best.safetensors, curves.png, confusion.png and
-    mistakes.png. Ctrl-C stops after the current step and saves.
+    mistakes.png. Ctrl-C, SIGTERM, SIGHUP and the warning signals of batch systems
+    (SIGUSR1, SIGUSR2, SIGXCPU) stop after the current step and save; a second
+    Ctrl-C ends at once.
 
     --json prints a line of JSON for each epoch, with the names of history.csv and
     the seconds since the start, and one at the end with the outcome; everything
@@ -148,7 +150,7 @@ def _begin(
     _check_until(until, config)
     folder = Path(folder or runs.free_folder(settings.default_folder(config)))
     with session.lock_run(folder):
-        session.write_or_exit(runs.create, folder, config)
+        session.begin(folder, config)
         session.train_run(folder, config, data, model, optimizer, start, until, as_json)
 
 

@@ -52,7 +52,7 @@ def invoke(words, **env):
     return CliRunner().invoke(app, words, env=env, prog_name="autocnn")
 
 
-def test_ctrl_c_is_exit_130_without_a_word(capsys, monkeypatch):
+def test_ctrl_c_before_a_command_is_exit_130_without_a_word(capsys, monkeypatch):
     def interrupt(**_):
         raise KeyboardInterrupt
 
