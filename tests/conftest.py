@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autocnn as ac
-from autocnn.cli import interrupt
+from autocnn.processes import STOP_SIGNALS
 
 pytest.register_assert_rewrite("tests.helpers")
 from tests.helpers import INTERPRETATIONS  # noqa: E402
@@ -77,7 +77,7 @@ def signal_handlers():
     """Give signals back the handlers that they had before a test: the command line leaves them with
     their default action, since its process is to end.
     """
-    before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     yield
     for number, handler in before.items():
         if signal.getsignal(number) is not handler:

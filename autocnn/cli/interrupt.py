@@ -23,11 +23,10 @@ from typing import Any
 import typer
 
 from autocnn.cli import output
+from autocnn.processes import STOP_SIGNALS
 
 __all__ = ["Stopped", "deferred_interrupt", "handle_signals", "stop", "stoppable"]
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
-SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]  # Windows has two
 AT_ONCE = "\nautocnn: ended at once; files that were being written are as they were before\n"
 
 
@@ -125,14 +124,14 @@ def _install() -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
     defaults = (signal.SIG_DFL, signal.default_int_handler)
-    replaced = {n: signal.getsignal(n) for n in SIGNALS if signal.getsignal(n) in defaults}
+    replaced = {n: signal.getsignal(n) for n in STOP_SIGNALS if signal.getsignal(n) in defaults}
     for number in replaced:
         signal.signal(number, _on_signal)
     return replaced
 
 
 def _installed() -> list[int]:
-    return [number for number in SIGNALS if signal.getsignal(number) is _on_signal]
+    return [number for number in STOP_SIGNALS if signal.getsignal(number) is _on_signal]
 
 
 def _watch(reads: int) -> None:
@@ -144,7 +143,7 @@ def _watch(reads: int) -> None:
         while number := file.read(1):
             if number[0] == signal.SIGINT and not is_first:
                 _end_at_once(signal.SIGINT)
-            is_first = is_first and number[0] not in SIGNALS
+            is_first = is_first and number[0] not in STOP_SIGNALS
 
 
 def _send_again(hook: Callable[[Any], Any], lost: Any) -> None:

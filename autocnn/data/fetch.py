@@ -6,12 +6,12 @@ downloading from fixed addresses as pooch does. Files count only if their sha256
 ones, whoever sent them.
 """
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import tarfile
-import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from autocnn import processes
 from autocnn.data import find, idx
 from autocnn.data.known import FILES, KNOWN, Known
+from autocnn.files import LockedError, lock_folder
 
 __all__ = ["FetchError", "fetch"]
 
@@ -31,6 +33,7 @@ OpenML = Callable[[str, Path], tuple[Any, Any]]
 
 N_TRAIN = 60_000  # OpenML has both parts in one table, training images first
 TIMEOUT = 600  # seconds, for one command
+SCRATCH = ".fetching"  # how the name of a folder for downloads ends
 # How servers, programs and archives fail. Any other exception is a bug of this module.
 FAILURES = (OSError, ValueError, RuntimeError, ImportError, EOFError, tarfile.TarError, zlib.error)
 
@@ -40,16 +43,14 @@ class FetchError(RuntimeError):
 
 
 def run(command: list[str], folder: Path) -> None:
-    """Run a program in a folder. RuntimeError, with the last line that it printed, if it fails, is
-    not installed or takes more than ``TIMEOUT`` seconds.
+    """Run a program in a folder; it ends with this process. RuntimeError, with the last line that
+    it printed, if it fails, is not installed or takes more than ``TIMEOUT`` seconds.
     """
     program = shutil.which(command[0])
     if program is None:
         raise RuntimeError(f"{command[0]} is not installed")
     try:
-        done = subprocess.run(
-            [program, *command[1:]], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT
-        )
+        done = processes.run([program, *command[1:]], folder, TIMEOUT)
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"not finished after {TIMEOUT} s") from None
     if done.returncode:
@@ -91,7 +92,11 @@ def fetch(
     the published sha256. ``progress`` gets a line of text before each step; ``run(command,
     folder)`` runs a program, ``openml(name, folder)`` returns a table.
 
-    ValueError for an unknown name; ``FetchError`` if no source has the published files.
+    What is downloaded goes to a hidden folder in the cache first, which another call removes if
+    this process is killed.
+
+    ValueError for an unknown name; ``FetchError`` if no source has the published files;
+    ``files.LockedError``, an OSError, when another process is fetching the data set.
     """
     if name not in KNOWN:
         raise ValueError(
@@ -104,18 +109,18 @@ def fetch(
 
     target, failures = find.cache_folder() / name, []
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_over(target.parent)
     for label, source in _sources(KNOWN[name], run, openml):
         progress(f"asking {label} ...")
-        # Beside the target, so that the last step is a rename within one file system.
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
+        with _scratch(target) as scratch:
             try:
-                arrays = source(Path(scratch))
+                arrays = source(scratch)
                 _verify(arrays, name)
             except FAILURES as error:
                 failures.append(f"{label}: {' '.join(str(error).split()) or type(error).__name__}")
                 progress(f"  {failures[-1]}")
                 continue
-            _move_in(arrays, Path(scratch) / "done", target)
+            _move_in(arrays, scratch / "done", target)
         progress(f"{name} is now in {target}")
         first = find.find(name)
         if first != target:
@@ -129,6 +134,42 @@ def fetch(
         f"To do it by hand, put {', '.join(FILES)} (or .gz) into {target}, or set AUTOCNN_DATA to "
         "their folder."
     )
+
+
+@contextlib.contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``target``, so that the last step is a rename within one file
+    system. Its name is always the same, and it is locked: what a killed process has left in it is
+    told from what a live one uses.
+    """
+    folder = target.with_name(f".{target.name}{SCRATCH}")
+    folder.mkdir(exist_ok=True)
+    try:
+        with lock_folder(folder, "fetching into"):
+            _empty(folder)
+            try:
+                yield folder
+            finally:
+                _empty(folder)
+    finally:
+        with contextlib.suppress(OSError):  # not empty: another process uses it
+            folder.rmdir()
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif not path.name.startswith(".lock"):
+            path.unlink()
+
+
+def _remove_left_over(cache: Path) -> None:
+    """Remove what killed processes have left of any data set."""
+    for name in KNOWN:
+        if (cache / f".{name}{SCRATCH}").is_dir():
+            with contextlib.suppress(LockedError), _scratch(cache / name):
+                pass
 
 
 def _sources(
@@ -209,9 +250,12 @@ def _move_in(arrays: Arrays, staging: Path, target: Path) -> None:
     """Write the files into ``staging``, then move them to ``target``: all at once, or one by one
     if it exists.
     """
-    staging.mkdir()
-    for array, file in zip(arrays, FILES, strict=True):
-        idx.write(staging / file, array)
+    try:
+        staging.mkdir()
+        for array, file in zip(arrays, FILES, strict=True):
+            idx.write(staging / file, array)
+    except OSError as error:  # of a full disk, Python does not say which file it was
+        raise OSError(error.errno, error.strerror, str(target)) from error
     try:
         os.rename(staging, target)
     except OSError:  # the folder exists, with other files than the published ones, or some missing

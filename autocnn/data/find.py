@@ -89,7 +89,10 @@ def other_folders() -> list[Path]:
     return [
         folder
         for folder in dict.fromkeys(roots + inside)
-        if folder not in found and folder.name not in KNOWN and _has_idx_files(folder)
+        if folder not in found
+        and folder.name not in KNOWN
+        and not folder.name.startswith(".")  # what is being fetched
+        and _has_idx_files(folder)
     ]
 
 

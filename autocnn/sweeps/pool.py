@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import pickle
 import threading
 from collections import Counter
@@ -26,6 +27,7 @@ from typing import Any
 from tqdm import tqdm
 
 from autocnn.ops.arguments import integer
+from autocnn.processes import end_with_parent, stop_signals_blocked
 
 __all__ = ["MAX_DEATHS", "cores", "dask", "run_all"]
 
@@ -131,7 +133,8 @@ def _run_on(
         while True:
             for i in waiting:
                 running.add(i)
-                futures[executor.submit(function, left[i])] = i
+                with stop_signals_blocked():  # loky's processes start here
+                    futures[executor.submit(function, left[i])] = i
                 if len(futures) >= max_running:
                     break
             if not futures:
@@ -162,8 +165,11 @@ def _exception(future: Future) -> BaseException | None:
     return future.exception()
 
 
-def _initialize_worker() -> None:
-    """tqdm would make a lock between processes, which a killed worker leaves behind."""
+def _initialize_worker(parent: int, is_main_thread: bool) -> None:
+    """Let a worker end with its parent. tqdm would make a lock between processes, which a killed
+    worker leaves behind.
+    """
+    end_with_parent(parent, at_once=is_main_thread)
     tqdm.set_lock(threading.RLock())
 
 
@@ -173,7 +179,11 @@ def _processes(workers: int) -> Iterator[Executor]:
     import loky
 
     pool = loky.get_reusable_executor(
-        max_workers=workers, env=ONE_THREAD, timeout=60, initializer=_initialize_worker
+        max_workers=workers,
+        env=ONE_THREAD,
+        timeout=60,
+        initializer=_initialize_worker,
+        initargs=(os.getpid(), threading.current_thread() is threading.main_thread()),
     )
     try:
         yield pool

@@ -2,6 +2,7 @@
 the same files.
 """
 
+import errno
 import io
 import json
 import re
@@ -20,6 +21,7 @@ from autocnn.data import fetch as fetching
 from autocnn.data import find, idx, load
 from autocnn.data.fetch import FetchError, fetch
 from autocnn.data.known import FILES, KNOWN
+from autocnn.files import LockedError
 
 TRAIN, VAL = 12, 10
 
@@ -327,3 +329,58 @@ def test_fetching_from_the_command_line(cache, monkeypatch):
     assert "only mnist and fashion-mnist can be fetched, got 'cifar'" in str(
         result.exception
     )  # main makes it exit code 2
+
+
+def left_over(cache, name):
+    """What a fetch that was killed leaves: images among other things."""
+    folder = cache / f".{name}.fetching"
+    put(folder / "made" / "data", ARRAYS[name])
+    put(folder / "done", ARRAYS[name])
+    (folder / ".lock").write_text("process 1 on gone\n")
+    (folder / "link").symlink_to(cache)
+    return folder
+
+
+def test_what_a_killed_fetch_has_left_is_removed_by_the_next_of_any_set(cache):
+    folders = [left_over(cache, name) for name in KNOWN]
+    assert find.other_folders() == []
+    with pytest.raises(FetchError):
+        fetch("mnist", run=no_program, openml=no_openml)
+    assert list(cache.iterdir()) == [] and not any(folder.exists() for folder in folders)
+
+
+def test_an_interrupt_leaves_nothing(cache):
+    def interrupted(name, folder):
+        (folder / "download").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch("mnist", run=no_program, openml=interrupted)
+    assert list(cache.iterdir()) == []
+
+
+def test_what_a_live_fetch_uses_stays(cache):
+    def meanwhile(name, folder):
+        (folder / "download").write_bytes(b"half")
+        with pytest.raises(LockedError, match="is fetching into"):
+            fetch("mnist", run=no_program, openml=no_openml)
+        with pytest.raises(FetchError):
+            fetch("fashion-mnist", run=no_program, openml=no_openml)
+        assert (folder / "download").exists()
+        raise OSError("done")
+
+    with pytest.raises(FetchError):
+        fetch("mnist", run=no_program, openml=meanwhile)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_full_disk_names_the_folder(cache, monkeypatch):
+    def full(path, array):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(idx, "write", full)
+    table = np.concatenate([ARRAYS["mnist"][i].reshape(-1, 784) for i in (0, 2)])
+    labels = np.concatenate([ARRAYS["mnist"][i] for i in (1, 3)])
+    with pytest.raises(OSError) as error:
+        fetch("mnist", run=no_program, openml=lambda name, folder: (table, labels))
+    assert error.value.filename == str(cache / "mnist") and list(cache.iterdir()) == []
