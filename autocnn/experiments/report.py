@@ -12,6 +12,7 @@ from typing import Any
 
 from autocnn.experiments.lab import Lab
 from autocnn.experiments.result import Figure, Section
+from autocnn.plots.style import save
 from autocnn.sweeps.statistics import Interval
 from autocnn.text import plain
 
@@ -59,7 +60,7 @@ def draw(folder: Path, figures: Iterable[Figure]) -> list[Path]:
     paths = []
     for figure in figures:
         paths.append(folder / f"{figure.name}.png")
-        figure.draw().savefig(paths[-1])
+        save(figure.draw(), paths[-1])
     return paths
 
 

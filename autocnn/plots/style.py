@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["COLOURS", "DIVERGING", "GREY", "IMAGE", "figure", "image_axes", "styled"]
+__all__ = ["COLOURS", "DIVERGING", "GREY", "IMAGE", "figure", "image_axes", "save", "styled"]
 
 # Okabe and Ito 2008, Color universal design: eight colours, of which these six stand apart on
 # white.
@@ -60,6 +60,22 @@ def figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Any, path: Any, **options: Any) -> None:
+    """Write a figure of ``figure()`` to a path or a binary file, as ``Figure.savefig`` does.
+
+    Its axes are arranged once. ``savefig`` draws a figure that arranges itself twice, which takes
+    twice as long.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    try:
+        figure.savefig(path, **options)
+    finally:
+        figure.set_layout_engine(engine)
 
 
 def image_axes(axes: Any) -> Any:
