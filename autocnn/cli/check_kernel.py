@@ -1,6 +1,4 @@
-"""`autocnn check-kernel FILE.py:TARGET`: are this kernel's gradients right, in the precision that it
-computes in?
-"""
+"""`autocnn check-kernel FILE.py:TARGET`: are a kernel's gradients right in its own precision?"""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,8 +21,8 @@ def check_kernel(
     reference: Annotated[
         str | None,
         typer.Option(
-            help="A plain function in the same file. Default: the framework differentiates TARGET's "
-            "own forward pass (torch, jax)."
+            help="A plain function in the same file. Default: the framework (torch, jax) "
+            "differentiates TARGET's own forward pass."
         ),
     ] = None,
     dtype: Annotated[

@@ -71,7 +71,8 @@ def _decide_rounding(at: LeafAt, leaf: Leaf, result: Comparison, rng: np.random.
     if leaf.verdict == "agree":
         if result.vanishes:
             leaf.notes.append(
-                "the gradient vanishes at this point whatever the cotangent: the check can hardly fail"
+                "the gradient vanishes at this point whatever the cotangent: the check can "
+                "hardly fail"
             )
         return
     if leaf.verdict == "wrong" and rounding_explains(at, result, rng):

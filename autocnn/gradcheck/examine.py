@@ -233,7 +233,8 @@ def _decide_off_defaults(point: Point, found: Findings, progress: _Progress) -> 
         leaf.verdict, leaf.error, leaf.tolerance = "wrong", trial.error, trial.tolerance
         leaf.witnesses = trial.witnesses
         leaf.notes.append(
-            f"right while {', '.join(constants)} {'is' if len(constants) == 1 else 'are'} constant, "
+            f"right while {', '.join(constants)} {'is' if len(constants) == 1 else 'are'} "
+            "constant, "
             "as given; wrong at other values"
         )
         progress.wrong.add(name)

@@ -1,6 +1,4 @@
-"""One line on what the given arguments cannot show: settings at which a whole kind of mistake has no
-effect.
-"""
+"""One line on what the given arguments cannot show: settings that hide a whole kind of mistake."""
 
 import inspect
 from typing import Any

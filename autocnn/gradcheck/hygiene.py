@@ -339,7 +339,10 @@ def _check_linear(problem: Problem, rng, usable: list[str], found: Findings) -> 
             bent = {n: size for n, size in bent.items() if n in there}
     for name in usable:
         if name in offset:
-            message = "dy = 0 gives a gradient that is not 0: dy is ignored, or something is added that does not pass through it"
+            message = (
+                "dy = 0 gives a gradient that is not 0: dy is ignored, or something is added "
+                "that does not pass through it"
+            )
         elif name in bent:
             message = "backward(a u + v) is not a backward(u) + backward(v)"
         else:

@@ -87,7 +87,10 @@ def _subgradient(leaf: LeafAt, rng: np.random.Generator) -> TieFinding:
                     seen = jvp(nearby(leaf, rng), u)[j]
                     low[j], high[j] = min(low[j], seen), max(high[j], seen)
             if not low[j] - slack <= mine <= high[j] + slack:
-                message = f"at a tie output {j} has slopes {low[j]:.4g} to {high[j]:.4g} along a direction, yours gives {mine:.4g}: "
+                message = (
+                    f"at a tie output {j} has slopes {low[j]:.4g} to {high[j]:.4g} along a "
+                    f"direction, yours gives {mine:.4g}: "
+                )
                 return TieFinding(
                     True, False, message + "no subgradient (does every tied entry get all of it?)"
                 )
@@ -107,7 +110,10 @@ def _convention(positions: list[float]) -> str:
         return " (too many ties in one output to name the convention)"
     inside = np.array(positions)
     if np.all(np.minimum(np.abs(inside), np.abs(inside - 1)) < 0.02):
-        return ": one branch takes the whole slope (a slope of 0 or 1 at a kink, one of the tied maxima)"
+        return (
+            ": one branch takes the whole slope (a slope of 0 or 1 at a kink, one of the tied "
+            "maxima)"
+        )
     if np.mean(np.abs(inside - 0.5) < 0.02) > 0.5:
         return ": the branches share the slope equally (0.5 at a kink)"
     return ": the branches share the slope"

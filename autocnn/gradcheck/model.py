@@ -209,7 +209,8 @@ def _compare(report: ModelReport, networks: dict, found: dict, moved: dict, cota
         else [*found]
     )
     report.notes.append(
-        f"digits of agreement with the {method} along a random direction of each leaf; entrywise: with one another"
+        f"digits of agreement with the {method} along a random direction of each leaf; "
+        "entrywise: with one another"
     )
 
 
@@ -231,7 +232,8 @@ def _name_layer(report: ModelReport, name: str, net: Network, wrong: list[str], 
             Cause(
                 "unclassified",
                 None,
-                f"{where}; each layer by itself is right on what it was fed: the composition is wrong",
+                f"{where}; each layer by itself is right on what it was fed: the composition is "
+                "wrong",
             )
         )
         return

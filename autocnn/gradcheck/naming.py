@@ -338,8 +338,10 @@ def _pattern(e: Evidence) -> str:
     where = box(entries.reshape(e.shape))
     ratio = norms[0] / norms[1] if norms[1] else np.inf
     return (
-        f"{nearly or 'no rule fits'}. Cosine with the gradient {cosine:.6f}, ratio of norms {ratio:.6g}; "
-        f"wrong for {np.count_nonzero(entries)} of {entries.size} entries{f' ({where})' if where else ''} "
+        f"{nearly or 'no rule fits'}. Cosine with the gradient {cosine:.6f}, ratio of norms "
+        f"{ratio:.6g}; "
+        f"wrong for {np.count_nonzero(entries)} of {entries.size} "
+        f"entries{f' ({where})' if where else ''} "
         f"and {np.count_nonzero(outputs)} of {outputs.size} outputs"
     )
 

@@ -168,7 +168,7 @@ def _from_dict(grads: dict, leaves, arguments: dict, label: str) -> dict[str, An
 
 
 def _leaf_called(key: str, leaves: tuple[str, ...]) -> str | None:
-    """The leaf that a key names: by itself, as dx or grad_x, or by its last part (W for params.W)."""
+    """The leaf that a key names: itself, as dx or grad_x, or by its last part (W for params.W)."""
     if key in leaves:
         return key
     exact = [n for n in leaves if means(key, n)]

@@ -34,6 +34,30 @@ class Place(NamedTuple):
         return text(self.path)
 
 
+# Modules whose objects hold no arrays of the author's.
+_NO_ARRAYS = frozenset(
+    [
+        "numpy",
+        "scipy",
+        "random",
+        "threading",
+        "logging",
+        "torch",
+        "jax",
+        "jaxlib",
+        "matplotlib",
+        "re",
+        "pathlib",
+        "_io",
+        "io",
+        "typing",
+        "abc",
+        "weakref",
+        "inspect",
+    ]
+)
+
+
 def text(path: tuple[Step, ...]) -> str:
     """Return a path in words: attributes and string keys with dots, positions in brackets."""
     words = ""
@@ -57,10 +81,9 @@ def _skipped(value: Any) -> bool:
     if value is None or isinstance(value, np.generic | types.BuiltinFunctionType | np.ufunc):
         return True
     home = (type(value).__module__ or "").split(".")[0]
-    return home in {
-        "numpy", "scipy", "random", "threading", "logging", "torch", "jax", "jaxlib", "matplotlib",
-        "collections.abc", "re", "pathlib", "_io", "io", "typing", "abc", "weakref", "inspect",
-    } and not isinstance(value, np.ndarray | np.random.Generator | np.random.RandomState)  # fmt: skip
+    return home in _NO_ARRAYS and not isinstance(
+        value, np.ndarray | np.random.Generator | np.random.RandomState
+    )
 
 
 def children(value: Any) -> list[tuple[Step, Any]]:

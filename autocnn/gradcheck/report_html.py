@@ -37,8 +37,9 @@ def html(report: "Report") -> str:
         word = {"agree": "ok", "wrong": "wrong", "unresolved": "not decided"}[leaf.verdict]
         digits = ", ".join(f"{d:.1f} digits of the {w}" for w, d in leaf.witnesses.items())
         parts.append(
-            f'<tr style="background:transparent"><td style="{_CELL};color:{_COLOURS[leaf.verdict]}">'
-            f'<b>{word}</b></td><td style="{_CELL}"><code>{escape(leaf.name)}</code> '
+            f'<tr style="background:transparent">'
+            f'<td style="{_CELL};color:{_COLOURS[leaf.verdict]}"><b>{word}</b></td>'
+            f'<td style="{_CELL}"><code>{escape(leaf.name)}</code> '
             f'{escape(str(leaf.shape))}</td><td style="{_CELL};opacity:.75">'
             f"{escape(digits or 'not compared')}</td></tr>"
         )

@@ -47,7 +47,10 @@ def headline(report: "Report") -> str:
         said = [f"{_count(len(agree))} agree{'s' * (len(agree) == 1)}{_which(report, agree)}"]
         said += [f"{len(open_)} not decided ({names_of(open_)})"] if open_ else []
         tail = f", {warned} warning{'s' * (warned > 1)}" if warned else ""
-        return f"OK  {report.label}: {', '.join(said) if leaves else 'nothing compared'}{tail} {seconds}"
+        return (
+            f"OK  {report.label}: {', '.join(said) if leaves else 'nothing compared'}{tail} "
+            f"{seconds}"
+        )
     blame = f"WRONG  backward of {report.label}"
     if wrong:
         total = len(report.leaves)

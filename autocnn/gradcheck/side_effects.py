@@ -50,7 +50,10 @@ def _aliases(name: str, earlier: list[str], grads: dict, live: dict, held: dict)
     found, grad = [], np.asarray(grads[name])
     twin = next((n for n in earlier if np.shares_memory(grad, np.asarray(grads[n]))), None)
     if twin:
-        message = f"the gradients of {twin} and {name} are one array in memory: adding into one in place changes the other"
+        message = (
+            f"the gradients of {twin} and {name} are one array in memory: adding into one in "
+            "place changes the other"
+        )
         found.append(Cause("aliased", name, message))
     owner = next((n for n, v in live.items() if np.shares_memory(grad, v)), None)
     if owner:
@@ -58,7 +61,10 @@ def _aliases(name: str, earlier: list[str], grads: dict, live: dict, held: dict)
         return [*found, Cause("aliased", name, message)]
     owner = next((n for n, v in held.items() if np.shares_memory(grad, v)), None)
     if owner:
-        message = f"the gradient of {name} is (a view of) {owner}, which backward keeps: the next call changes it"
+        message = (
+            f"the gradient of {name} is (a view of) {owner}, which backward keeps: the next "
+            "call changes it"
+        )
         found.append(Cause("aliased", name, message))
     return found
 

@@ -216,10 +216,11 @@ def _calling(backward: Callable, count: int, cache: Any) -> Callable[[Any], Call
     if count > 1 and inside and required == inside + count:
         return lambda cache: lambda dy: backward(*dy, *cache)
     if len(parameters) < 2 or required > 2:
+        cotangents = ", ".join(f"dy{k + 1}" for k in range(count)) if count > 1 else "dy"
         raise ValueError(
             f"{label_of(backward)} takes ({', '.join(p.name for p in parameters)}), and forward "
             f"returned {count} output{'s' * (count > 1)} and a cache: write it as "
-            f"{label_of(backward)}({', '.join(f'dy{k + 1}' for k in range(count)) if count > 1 else 'dy'}, cache)"
+            f"{label_of(backward)}({cotangents}, cache)"
         )
     return lambda cache: lambda dy: backward(dy, cache)
 

@@ -125,7 +125,8 @@ def find_methods(layer: Any, method: str | None) -> Methods:
     """
     if isinstance(layer, type):
         raise ValueError(
-            f"{layer.__name__} is a class: pass an object of it, check_object({layer.__name__}(...), x)"
+            f"{layer.__name__} is a class: pass an object of it, "
+            f"check_object({layer.__name__}(...), x)"
         )
     label = type(layer).__name__
     forward = method or next((n for n in FORWARD if callable(getattr(layer, n, None))), None)
@@ -136,7 +137,8 @@ def find_methods(layer: Any, method: str | None) -> Methods:
         if callable(layer) and forward is None:
             instead = f"; a function is checked by check({getattr(layer, '__name__', 'f')}, x=x)"
         raise ValueError(
-            f"{label} has no method {missing}: check_object needs forward(x) and backward(dy){instead}"
+            f"{label} has no method {missing}: check_object needs forward(x) and "
+            f"backward(dy){instead}"
         )
     if method is not None and method not in FORWARD[:9]:
         backward = None
@@ -196,9 +198,11 @@ def read_backward(
             skip = max(0, spread - 1)
         elif p.default is p.empty:
             raise CallError(
-                f"{methods.label}.{methods.backward} takes ({', '.join(q.name for q in parameters)}): "
+                f"{methods.label}.{methods.backward} takes "
+                f"({', '.join(q.name for q in parameters)}): "
                 f"nothing is known to pass for {p.name}. check_object calls backward(dy); wrap it: "
-                f"check(lambda x: (layer.{methods.forward}(x), lambda dy: layer.{methods.backward}(dy, ...)), x=x)"
+                f"check(lambda x: (layer.{methods.forward}(x), lambda dy: "
+                f"layer.{methods.backward}(dy, ...)), x=x)"
             )
         else:
             break

@@ -254,7 +254,8 @@ def _remarks(plan: Plan, wrt: Any) -> tuple[tuple[str, str], ...]:
         found.append(
             (
                 "warning",
-                f"{names}: the output depends on {'it' if len(plan.mattering) == 1 else 'them'}, and "
+                f"{names}: the output depends on "
+                f"{'it' if len(plan.mattering) == 1 else 'them'}, and "
                 "no gradient was found beside it or in what backward returns, so it was not "
                 'compared (constants are left out by wrt=("x", ...))',
             )
@@ -387,7 +388,8 @@ def _must_be_numbers(y: Any, methods: Methods) -> None:
     if hasattr(y, "backward") and not isinstance(y, np.ndarray):
         raise CallError(
             f"{methods.label}: forward returned a {type(y).__name__} with a backward of its own: "
-            f"check_tape(lambda x: layer.{methods.forward}(x), {type(y).__name__}, x=x) checks what "
+            f"check_tape(lambda x: layer.{methods.forward}(x), {type(y).__name__}, x=x) checks "
+            "what "
             "a tape computes"
         )
 
@@ -395,10 +397,8 @@ def _must_be_numbers(y: Any, methods: Methods) -> None:
 def _made_at_first_forward(settled, existing, trial, methods, flat, nest) -> set[tuple]:
     """Paths of arrays that the first forward made and that another input does not change."""
     fresh = [s for s in settled if not any(p in existing for p in s.paths)]
-    fresh = [
-        s for s in fresh
-        if not any(isinstance(v, np.ndarray) and np.shares_memory(v, s.array) for v in flat.values())
-    ]  # fmt: skip
+    given = [v for v in flat.values() if isinstance(v, np.ndarray)]
+    fresh = [s for s in fresh if not any(np.shares_memory(v, s.array) for v in given)]
     if not fresh:
         return set()
     before = {s.path: s.array.copy() for s in fresh}
@@ -459,18 +459,15 @@ def _with_gradients(trial, candidates: list[Spot], written: list[Spot], call, sn
             if path is not None:
                 taken.add(path)
         found.append((spot, path))
-    updated = [
-        s for s, path in found
-        if path is None and call is not None and call.rate
-        and any(not _equal(snapshot[p], np.asarray(places.get(trial, p))) for p in s.paths if p in snapshot)
-    ]  # fmt: skip
+    updated = []
     if call is not None and call.rate:
-        moved = [
-            s for s, _ in found
-            if any(not _equal(snapshot[p], np.asarray(places.get(trial, p))) for p in s.paths if p in snapshot)
-        ]  # fmt: skip
-        updated = moved
-        found = [(s, None if any(s is m for m in moved) else path) for s, path in found]
+        updated = [
+            s
+            for s, _ in found
+            for known in [[p for p in s.paths if p in snapshot]]
+            if any(not _equal(snapshot[p], np.asarray(places.get(trial, p))) for p in known)
+        ]
+        found = [(s, None if any(s is u for u in updated) else path) for s, path in found]
     names = dict(zip([id(s) for s, _ in found], leaf_names([s for s, _ in found]), strict=True))
     return found, {names[id(s)] for s in updated}
 
@@ -543,7 +540,7 @@ def _call_backward(trial, call: BackwardCall | None, methods: Methods, y, nested
 
 
 def _reduction(layer, methods, flat, nest, output, name: str, gradient: Any) -> str:
-    """Whether a gradient without dy is that of the output's sum or of its mean: by one difference."""
+    """Whether a gradient without dy is that of the output's sum or mean, by one difference."""
     gradient = gradient[0] if isinstance(gradient, tuple | list) else gradient
     x = flat[name]
     if np.shape(gradient) != x.shape:

@@ -1,4 +1,4 @@
-"""Tapes: functions of nodes (Tensor, Variable, Value) whose results have a backward of their own."""
+"""Tapes: functions of nodes (Tensor, Variable, Value), whose results have a backward method."""
 
 import inspect
 from collections.abc import Callable

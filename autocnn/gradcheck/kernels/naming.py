@@ -145,7 +145,10 @@ def _axis_scale(setup: Setup, points: list[Point], slack: float) -> Cause | None
         if fits_all(points[:2], lambda q, c=c: c * q.right, slack):
             zero = np.flatnonzero(np.abs(c.ravel()) < 0.02)
             if len(zero) and np.all(np.abs(np.delete(c.ravel(), zero) - 1) < 0.05):
-                text = f"zero for {places.indices(zero)} of {c.size} along axis {axis}, right elsewhere"
+                text = (
+                    f"zero for {places.indices(zero)} of {c.size} along axis {axis}, right "
+                    "elsewhere"
+                )
                 return Cause("partial", p.leaf, text)
             shown = ", ".join(f"{v:.3g}" for v in c.ravel()[:4])
             more = _known_factor(p, c, axis)

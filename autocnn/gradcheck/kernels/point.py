@@ -1,4 +1,4 @@
-"""A wrong gradient of a kernel at one point, and whether a hypothesis explains it within rounding."""
+"""A kernel's wrong gradient at one point, and whether a hypothesis explains it within rounding."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -163,7 +163,8 @@ class Setup:
                 place = self.backend.device(got)
                 if self.device is not None and place != self.device:
                     raise CallError(
-                        f"{self.label} returns {what} on {place}; its arguments are on {self.device}"
+                        f"{self.label} returns {what} on {place}; its arguments are on "
+                        f"{self.device}"
                     )
             read = {n: np.array(self.backend.read(g)) for n, g in grads.items() if g is not None}
             return Result(grads, read, [np.array(self.backend.read(y)) for y in call.outputs])

@@ -58,7 +58,8 @@ def diagonal_mask(e: Evidence) -> Cause | None:
             return Cause(
                 "mask",
                 e.name,
-                f"another mask: {np.count_nonzero(off)} of {off.size} entries have the slope of the other branch",
+                f"another mask: {np.count_nonzero(off)} of {off.size} entries have the slope of "
+                "the other branch",
             )
     return None
 
@@ -80,7 +81,8 @@ def dead_outputs(e: Evidence) -> Cause | None:
         return Cause(
             "mask",
             e.name,
-            f"wrong exactly at the {np.count_nonzero(off_rows)} outputs that are off: something passes around the mask",
+            f"wrong exactly at the {np.count_nonzero(off_rows)} outputs that are off: something "
+            "passes around the mask",
         )
     return None
 
@@ -104,19 +106,22 @@ def choice_forgotten(e: Evidence) -> Cause | None:
         return Cause(
             "mask",
             e.name,
-            "dy is spread evenly over a window where the function passes on one chosen entry: the mask is missing",
+            "dy is spread evenly over a window where the function passes on one chosen entry: "
+            "the mask is missing",
         )
     if narrower and even_j and even_g and sums:
         return Cause(
             "mask",
             e.name,
-            "the whole of dy goes to one chosen entry where the function shares it over the window: a mask too many",
+            "the whole of dy goes to one chosen entry where the function shares it over the "
+            "window: a mask too many",
         )
     if wider and even_g and even_j and close(np.where(on_j, e.G, 0.0), e.J):
         return Cause(
             "mask",
             e.name,
-            "every entry of a window gets all of dy where one chosen entry should: the mask is missing",
+            "every entry of a window gets all of dy where one chosen entry should: the mask is "
+            "missing",
         )
     return None
 
@@ -181,7 +186,8 @@ def threshold(e: Evidence) -> Cause | None:
                     return Cause(
                         "mask",
                         e.name,
-                        f"wrong exactly where {words} is {side} a threshold between {min(between):.3g} and "
+                        f"wrong exactly where {words} is {side} a threshold between "
+                        f"{min(between):.3g} and "
                         f"{max(between):.3g}, right elsewhere: a branch of the function is ignored",
                     )
     return None
@@ -208,7 +214,8 @@ def other_branch(e: Evidence) -> Cause | None:
             return Cause(
                 "mask",
                 e.name,
-                f"{len(wrong)} of {len(off)} outputs are on the other side of a kink: a mask is missing or another's",
+                f"{len(wrong)} of {len(off)} outputs are on the other side of a kink: a mask is "
+                "missing or another's",
             )
     return None
 
@@ -223,7 +230,8 @@ def always_open(e: Evidence) -> Cause | None:
                 return Cause(
                     "mask",
                     e.name,
-                    f"yours is the gradient with every unit {how} (as if {name} were far {'up' if far > 0 else 'down'})",
+                    f"yours is the gradient with every unit {how} (as if {name} were far "
+                    f"{'up' if far > 0 else 'down'})",
                 )
     return None
 
@@ -240,7 +248,8 @@ def one_in_each_row(e: Evidence) -> Cause | None:
         return Cause(
             "mask",
             e.name,
-            "wrong exactly where a one-hot mask (one entry in each row) is on: the term of the right class is missing",
+            "wrong exactly where a one-hot mask (one entry in each row) is on: the term of the "
+            "right class is missing",
         )
     if np.all(np.count_nonzero(~lost, axis=1) == 1):
         return Cause(

@@ -264,7 +264,8 @@ def linear_operand(e: Evidence) -> Cause | None:
     return Cause(
         "wrong-operand",
         e.name,
-        f"the function is linear in {e.name}; yours has other numbers in the place of what it is multiplied by",
+        f"the function is linear in {e.name}; yours has other numbers in the place of what it "
+        "is multiplied by",
     )
 
 
@@ -299,8 +300,14 @@ def inner_factor(e: Evidence) -> Cause | None:
             each = ratio.sum(axis=rest, keepdims=True) / np.maximum(count, 1)
             shared = np.all((count == 0) | (count > 2)) and np.count_nonzero(count) > 2
             if shared and np.all(~on | (np.abs(ratio - each) <= 1e-6 * np.abs(each))):
-                words = f"one factor for each index of the output's axis {a} and of {e.name}'s axis {b - len(e.yshape)}"
-                message = f"right but for {words}: the slope of a unit in between is missing or another function's"
+                words = (
+                    f"one factor for each index of the output's axis {a} and of {e.name}'s axis "
+                    f"{b - len(e.yshape)}"
+                )
+                message = (
+                    f"right but for {words}: the slope of a unit in between is missing or "
+                    "another function's"
+                )
                 return Cause("wrong-operand", e.name, message, what=words)
     return None
 
@@ -344,14 +351,20 @@ def shape_hint(yours: np.ndarray, leaf: np.ndarray, r: np.ndarray) -> str:
             for a, b in zip(yours.shape, leaf.shape, strict=True)
         )
         if close(yours[cut], r):
-            return f"it is right once the padding is cropped: [{', '.join(f'{s.start}:{s.stop}' for s in cut)}]"
+            return (
+                "it is right once the padding is cropped: "
+                f"[{', '.join(f'{s.start}:{s.stop}' for s in cut)}]"
+            )
     if yours.ndim == leaf.ndim and all(
         a <= b for a, b in zip(yours.shape, leaf.shape, strict=True)
     ):
         grown = np.zeros(leaf.shape)
         grown[tuple(slice(a) for a in yours.shape)] = yours
         if close(grown, r):
-            return "the last rows or columns, which no window reads, are missing: allocate zeros of the input's shape"
+            return (
+                "the last rows or columns, which no window reads, are missing: allocate zeros "
+                "of the input's shape"
+            )
     for count in range(1, yours.ndim + 1):
         for axes in itertools.combinations(range(yours.ndim), count):
             total = yours.sum(axis=axes)

@@ -27,7 +27,10 @@ def exchanged(e: Evidence) -> Cause | None:
     partner = _partners(e.G, e.J)
     if partner is None or len(set(partner)) < m // 2 or partner == list(range(m)):
         return None
-    message = "dy is paired with the wrong outputs (in another order): rows of dy and of the operand do not match"
+    message = (
+        "dy is paired with the wrong outputs (in another order): rows of dy and of the operand "
+        "do not match"
+    )
     return Cause("wrong-operand", e.name, message)
 
 
@@ -72,7 +75,10 @@ def jacobian_not_transposed(e: Evidence) -> Cause | None:
         or not close(e.G, e.J.T)
     ):
         return None
-    message = "yours applies the Jacobian where its transpose belongs (J dy for J' dy): a matrix, order or direction not reversed"
+    message = (
+        "yours applies the Jacobian where its transpose belongs (J dy for J' dy): a matrix, "
+        "order or direction not reversed"
+    )
     return Cause("transposed", e.name, message, None, residual(e.G, e.J.T))
 
 
@@ -114,10 +120,14 @@ def output_factors(e: Evidence) -> Cause | None:
         return Cause(
             "axis-scale",
             e.name,
-            f"a wrong factor for {np.count_nonzero(np.abs(s - 1) > tol())} of {s.size} outputs (a count at the border?)",
+            f"a wrong factor for {np.count_nonzero(np.abs(s - 1) > tol())} of {s.size} outputs "
+            "(a count at the border?)",
         )
     if len(long) > 1:
-        message = "right but for one factor at each output: the slope that dy meets first is another function's"
+        message = (
+            "right but for one factor at each output: the slope that dy meets first is another "
+            "function's"
+        )
         return Cause("wrong-operand", e.name, message)
     return None
 
@@ -170,6 +180,9 @@ def same_index_only(e: Evidence) -> Cause | None:
             )
             columns = np.broadcast_to(_along(np.arange(n), b, len(e.shape)), e.shape).ravel()
             if np.array_equal(keep & live, live & (rows[:, None] == columns[None, :])):
-                message = f"only what stays at its index along axis {b} is there: the route to other steps or positions is missing"
+                message = (
+                    f"only what stays at its index along axis {b} is there: the route to other "
+                    "steps or positions is missing"
+                )
                 return Cause("missing-path", e.name, message)
     return None

@@ -121,7 +121,8 @@ def one_use(e: Evidence) -> Cause | None:
         return Cause(
             "missing-path",
             e.name,
-            f"yours takes the factor that multiplies {e.name} for a constant, but it depends on {e.name} too (G x = y)",
+            f"yours takes the factor that multiplies {e.name} for a constant, but it depends on "
+            f"{e.name} too (G x = y)",
         )
     if close((e.J - e.G) @ x, y):
         return Cause(
@@ -152,7 +153,8 @@ def direct(e: Evidence) -> Cause | None:
     return Cause(
         "missing-path",
         e.name,
-        f"right but for each output's dependence on its own entry of {e.name}: a direct, elementwise route (a gate's carry, a "
+        f"right but for each output's dependence on its own entry of {e.name}: a direct, "
+        "elementwise route (a gate's carry, a "
         "weighted skip) is missing",
     )
 
@@ -183,19 +185,22 @@ def coupled_wrongly(e: Evidence) -> Cause | None:
         return Cause(
             "missing-path",
             e.name,
-            f"{words}, yours none: what goes through the sum over them (mean, variance, norm) is missing",
+            f"{words}, yours none: what goes through the sum over them (mean, variance, norm) "
+            "is missing",
         )
     if not set(mine) <= set(true) and not set(true) <= set(mine):
         return Cause(
             "missing-path",
             e.name,
-            f"{words}, yours along {list(mine)}: the reduction in backward runs over the wrong axes",
+            f"{words}, yours along {list(mine)}: the reduction in backward runs over the wrong "
+            "axes",
         )
     less = set(mine) < set(true)
     return Cause(
         "missing-path",
         e.name,
-        f"{words}, yours along {list(mine)}: the reduction in backward runs over too {'few' if less else 'many'} axes",
+        f"{words}, yours along {list(mine)}: the reduction in backward runs over too "
+        f"{'few' if less else 'many'} axes",
     )
 
 
@@ -258,7 +263,10 @@ def _which_term(e: Evidence, seen) -> Cause | None:
     gone = [abs(g[2]) < 1e-9 * np.max(np.abs(g[0])) for _, g in seen]
     no_mean = [abs(g[1]) < 1e-9 * np.max(np.abs(g[0])) for _, g in seen]
     if any(main):
-        words = "its three terms have wrong weights (another variance, n - 1 for n, or a standard deviation twice?)"
+        words = (
+            "its three terms have wrong weights (another variance, n - 1 for n, or a standard "
+            "deviation twice?)"
+        )
     elif all(no_mean) and all(gone):
         words = "mean and variance are taken for constants"
     elif any(mean) and not any(spread):
@@ -307,5 +315,6 @@ def low_rank(e: Evidence) -> Cause | None:
     return Cause(
         "missing-path",
         e.name,
-        f"yours differs by a term of rank {worst} along axes {list(axes)}: a sum over them is missing or has wrong weights",
+        f"yours differs by a term of rank {worst} along axes {list(axes)}: a sum over them is "
+        "missing or has wrong weights",
     )

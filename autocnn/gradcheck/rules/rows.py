@@ -29,7 +29,8 @@ def partial(e: Evidence) -> Cause | None:
             return Cause(
                 "partial",
                 e.name,
-                f"only the outputs at {where} contribute to yours (a loop that ends early, or `=` in it)",
+                f"only the outputs at {where} contribute to yours (a loop that ends early, or "
+                "`=` in it)",
             )
     entries = np.all(keep | ~live, axis=0)
     if np.array_equal(keep & live, live & entries[None, :]):
@@ -73,7 +74,8 @@ def some_outputs(e: Evidence) -> Cause | None:
     return Cause(
         "partial",
         e.name,
-        f"only {np.count_nonzero(alive)} of {np.count_nonzero(live.any(axis=1))} outputs contribute to yours",
+        f"only {np.count_nonzero(alive)} of {np.count_nonzero(live.any(axis=1))} outputs "
+        "contribute to yours",
     )
 
 
@@ -122,7 +124,8 @@ def overwritten(e: Evidence, uneven: bool = False) -> Cause | None:
                         return Cause(
                             "overwritten",
                             e.name,
-                            f"where contributions from output axes {where} meet, only the {word} is left: `=` for `+=`",
+                            f"where contributions from output axes {where} meet, only the "
+                            f"{word} is left: `=` for `+=`",
                         )
     if not uneven and np.all(
         np.count_nonzero(keep & live, axis=0) == (np.count_nonzero(live, axis=0) > 0)
@@ -169,7 +172,8 @@ def wiped(e: Evidence) -> Cause | None:
                         return Cause(
                             "overwritten",
                             e.name,
-                            f"where windows overlap only the {word} one is left, zeros and all: each "
+                            f"where windows overlap only the {word} one is left, zeros and all: "
+                            "each "
                             "window is assigned (`=`) where it belongs added (`+=`)",
                         )
     return None
@@ -210,7 +214,8 @@ def diagonal_only(e: Evidence) -> Cause | None:
     return Cause(
         "missing-path",
         e.name,
-        "only the diagonal of the Jacobian is there: each output's dependence on the other entries is missing",
+        "only the diagonal of the Jacobian is there: each output's dependence on the other "
+        "entries is missing",
     )
 
 
@@ -232,7 +237,8 @@ def group(e: Evidence) -> Cause | None:
             return Cause(
                 "group",
                 e.name,
-                f"right for indices {where[0]}..{where[-1]} of axis {k} only: another group's data is used for the rest",
+                f"right for indices {where[0]}..{where[-1]} of axis {k} only: another group's "
+                "data is used for the rest",
             )
     return None
 
@@ -279,7 +285,8 @@ def rerouted(e: Evidence) -> Cause | None:
     return Cause(
         "permuted",
         e.name,
-        f"for {moved} of {len(rows)} outputs {what}{tail}: window origin, stride or position decoded wrongly?",
+        f"for {moved} of {len(rows)} outputs {what}{tail}: window origin, stride or position "
+        "decoded wrongly?",
     )
 
 

@@ -23,7 +23,8 @@ def zero(e: Evidence) -> Cause | None:
         return Cause(
             "zero",
             e.name,
-            "your gradient is zero for every dy: allocated and never filled, or not on the way back",
+            "your gradient is zero for every dy: allocated and never filled, or not on the way "
+            "back",
             0.0,
         )
     return None
@@ -197,7 +198,8 @@ def broadcast(e: Evidence) -> Cause | None:
                     return Cause(
                         "broadcast",
                         e.name,
-                        f"yours is constant along {where}: the gradient of slice {k} for every slice",
+                        f"yours is constant along {where}: the gradient of slice {k} for every "
+                        "slice",
                     )
     return None
 
@@ -240,7 +242,8 @@ def _axis_cause(e: Evidence, each: np.ndarray, where: str) -> Cause:
     return _known_factors(e, each, where) or Cause(
         "axis-scale",
         e.name,
-        f"one wrong factor for each index of {where}: {factors} (a scale or standard deviation missing or twice?)",
+        f"one wrong factor for each index of {where}: {factors} (a scale or standard deviation "
+        "missing or twice?)",
     )
 
 
@@ -288,7 +291,8 @@ def additive(e: Evidence) -> Cause | None:
         spread = _factor(error, columns.ravel() - table)
         if spread is not None and len(e.shape) > 1 and not np.all(columns):
             message = (
-                f"{label} is used as a slice: its term is in every row, {_times(spread, e)} too much "
+                f"{label} is used as a slice: its term is in every row, {_times(spread, e)} too "
+                "much "
                 f"(p[:, {label}] for p[arange(N), {label}])"
             )
             return Cause("broadcast", e.name, message, spread)
@@ -326,7 +330,8 @@ def constant_on_some(e: Evidence) -> Cause | None:
     return Cause(
         "additive",
         e.name,
-        f"yours has the constant {_times(c, e)} too much in {where} (a term like the one-hot of the labels?)",
+        f"yours has the constant {_times(c, e)} too much in {where} (a term like the one-hot of "
+        "the labels?)",
         float(c),
     )
 

@@ -78,5 +78,6 @@ def html_excerpt(place: Place | None, trail: list[Step] | tuple[Step, ...], fix:
         rows.append(f"<span{style}>{html.escape(row)}</span>")
     return (
         '<pre style="margin:6px 0;line-height:1.35;color:inherit;background:transparent;'
-        f'border:0">{chr(10).join(rows)}</pre><div style="opacity:.75">{html.escape(place.why)}</div>'
+        f'border:0">{chr(10).join(rows)}</pre>'
+        f'<div style="opacity:.75">{html.escape(place.why)}</div>'
     )
