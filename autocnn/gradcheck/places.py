@@ -35,27 +35,10 @@ class Place(NamedTuple):
 
 
 # Modules whose objects hold no arrays of the author's.
-_NO_ARRAYS = frozenset(
-    [
-        "numpy",
-        "scipy",
-        "random",
-        "threading",
-        "logging",
-        "torch",
-        "jax",
-        "jaxlib",
-        "matplotlib",
-        "re",
-        "pathlib",
-        "_io",
-        "io",
-        "typing",
-        "abc",
-        "weakref",
-        "inspect",
-    ]
-)
+_NO_ARRAYS = {
+    "numpy", "scipy", "random", "threading", "logging", "torch", "jax", "jaxlib", "matplotlib",
+    "re", "pathlib", "_io", "io", "typing", "abc", "weakref", "inspect",
+}  # fmt: skip
 
 
 def text(path: tuple[Step, ...]) -> str:
