@@ -22,6 +22,7 @@ from concurrent.futures import (
     Future,
     wait,
 )
+from multiprocessing import resource_tracker
 from typing import Any
 
 from tqdm import tqdm
@@ -178,13 +179,16 @@ def _processes(workers: int) -> Iterator[Executor]:
     """Give loky's processes. They stay for the next sweep, but not after an exception."""
     import loky
 
-    pool = loky.get_reusable_executor(
-        max_workers=workers,
-        env=ONE_THREAD,
-        timeout=60,
-        initializer=_initialize_worker,
-        initargs=(os.getpid(), threading.current_thread() is threading.main_thread()),
-    )
+    with stop_signals_blocked():  # for the processes that clean up semaphores, started here
+        if os.name == "posix":
+            resource_tracker.ensure_running()
+        pool = loky.get_reusable_executor(
+            max_workers=workers,
+            env=ONE_THREAD,
+            timeout=60,
+            initializer=_initialize_worker,
+            initargs=(os.getpid(), threading.current_thread() is threading.main_thread()),
+        )
     try:
         yield pool
     except BaseException:
