@@ -12,6 +12,7 @@ from autocnn.cli import (
     check,
     check_kernel,
     data,
+    errors,
     evaluate,
     exercise,
     export,
@@ -101,23 +102,13 @@ def _run() -> None:
         _exit_closed_pipe()
     except KeyboardInterrupt as stopped:  # outside of a command
         sys.exit(128 + getattr(stopped, "number", signal.SIGINT))
-    except ValueError as error:
-        _exit(2, error)
-    except ImportError as error:  # a missing extra, which the message names
-        _exit(1, error)
-    except MemoryError as error:
-        _exit(1, f"not enough memory: {error}" if str(error) else "not enough memory")
-    except OSError as error:
-        if output.is_closed_terminal(error):
+    except errors.EXPECTED as error:
+        if isinstance(error, OSError) and output.is_closed_terminal(error):
             output.leave_closed_terminal()
             sys.exit(129)  # as of a program that SIGHUP ends
-        text = error.strerror or error
-        _exit(1, f"{error.filename}: {text}" if error.filename else text)
-
-
-def _exit(code: int, message: object) -> NoReturn:
-    output.echo(f"autocnn: {message}", err=True)
-    sys.exit(code)
+        code, message = errors.describe(error)
+        output.echo(f"autocnn: {message}", err=True)
+        sys.exit(code)
 
 
 def _exit_closed_pipe() -> NoReturn:

@@ -92,8 +92,13 @@ def handle_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], None]]:
+def deferred_interrupt(
+    agree: Callable[[int], int] = lambda number: number,
+) -> Iterator[Callable[[], None]]:
     """Defer signals during the ``with`` block, which gets a function ``check()``.
+
+    agree: a function of the signal's number, 0 for none, that returns it; for several ranks, of
+    which all stop if a signal stops one. ``check()`` calls it, the end of the block does not.
 
     A signal sets a flag; ``check()``, and the end of the block, raise ``Stopped`` if it is set.
     An exception that a handler raises can be lost: while Numba compiles, LLVM calls Python back,
@@ -104,8 +109,8 @@ def deferred_interrupt() -> Iterator[Callable[[], None]]:
     replaced = _install()
     _Received.deferred += 1
     try:
-        yield _check
-        _check()
+        yield lambda: _raise(agree(_Received.number))
+        _raise(_Received.number)
     finally:
         _Received.deferred -= 1
         for number, handler in replaced.items():
@@ -114,9 +119,9 @@ def deferred_interrupt() -> Iterator[Callable[[], None]]:
             _Received.number = 0
 
 
-def _check() -> None:
-    if _Received.number:
-        raise Stopped(_Received.number)
+def _raise(number: int) -> None:
+    if number:
+        raise Stopped(number)
 
 
 def _install() -> dict[int, Any]:

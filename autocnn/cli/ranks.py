@@ -3,21 +3,23 @@
 import contextlib
 import functools
 import io
-import time
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
-from autocnn.training import mpi
+from autocnn.cli import errors
+from autocnn.text import visible
+from autocnn.training import agreement, mpi
 
-__all__ = ["on_all_ranks"]
+__all__ = ["on_all_ranks", "stop_on_any_rank"]
 
 
 def on_all_ranks(command: Callable) -> Callable:
     """Wrap a command so that mpiexec can start it on several ranks.
 
-    Rank 0 alone prints. A rank on which the command fails ends all others with its message.
+    Rank 0 alone prints. A rank on which the command fails ends all others, and it alone says why:
+    of several ranks the first.
     """
 
     @functools.wraps(command)
@@ -26,19 +28,30 @@ def on_all_ranks(command: Callable) -> Callable:
         if world.size == 1:
             command(*args, **kwargs)
             return
-        hidden, rank = io.StringIO(), f"rank {world.rank} of {world.size}: " if world.rank else ""
+        hidden, name = io.StringIO(), f"rank {world.rank} of {world.size}: " if world.rank else ""
         try:
             with contextlib.ExitStack() as stack:
                 if world.rank:
                     stack.enter_context(contextlib.redirect_stdout(hidden))
                     stack.enter_context(contextlib.redirect_stderr(hidden))
                 command(*args, **kwargs)
-            finished = world.comm.Ibarrier()
-            while not finished.Test():  # a plain Barrier would keep the processor busy meanwhile
-                time.sleep(0.01)
-        except ValueError as error:
-            mpi.abort(world, f"autocnn: {rank}{error}", 2)
+            agreement.come_to_end(world)
         except typer.Exit as end:
-            mpi.abort(world, "\n".join(hidden.getvalue().splitlines()[-1:]), end.exit_code)
+            message, code = "\n".join(hidden.getvalue().splitlines()[-1:]), end.exit_code
+        except errors.EXPECTED as error:
+            code, message = errors.describe(error)
+            message = f"autocnn: {name}{visible(message)}"
+        else:
+            return
+        agreement.end_job(world, message, code)
+        raise typer.Exit(code)
 
     return wrapper
+
+
+def stop_on_any_rank(number: int) -> int:
+    """Return the signal that stops the command on any of the ranks, 0 for none: all stop after the
+    same step. Every rank must call this.
+    """
+    world = mpi.world()
+    return number if world.size == 1 else agreement.exchange(world, stop=number)

@@ -18,7 +18,7 @@ import typer
 from tqdm import tqdm
 
 from autocnn import runs, training
-from autocnn.cli import interrupt, output, progress
+from autocnn.cli import interrupt, output, progress, ranks
 from autocnn.data.dataset import Dataset
 from autocnn.files import LockedError, atomic_write
 from autocnn.optim import Optimizer
@@ -91,7 +91,7 @@ def train_run(
     session = _Session(folder, config, start, width, as_json)
     try:
         with (
-            interrupt.deferred_interrupt() as session.check_interrupt,
+            interrupt.deferred_interrupt(ranks.stop_on_any_rank) as session.check_interrupt,
             progress_bar(last * steps, start.step) as session.bar,
         ):
             data = data._replace(

@@ -14,6 +14,7 @@ from autocnn.losses import Loss, cross_entropy
 from autocnn.ops.arguments import integer
 from autocnn.training import arguments
 from autocnn.training.evaluation import evaluate
+from autocnn.training.mpi import Sharded
 from autocnn.training.sample_weight import drop_zero_weights, example_weights
 from autocnn.training.state import Run, TrainState, epochs_since_best
 from autocnn.training.step import ADVICE, train_batches
@@ -119,6 +120,22 @@ def train(
     if restore == "best":
         now = _with_best(now, monitor, steps_per_epoch=-(-len(x) // batch_size))
     kept = {}
+    if isinstance(model, Sharded):
+        settings = (epochs, batch_size, seed, patience, monitor, restore, augment is None)
+        model.check_same(
+            {
+                "the training images": x,
+                "the training labels": y,
+                "the validation images": x_val,
+                "the validation labels": y_val,
+                "the weights of images": () if weights is None else weights,
+                "the settings": settings,
+                "the step": now.step,
+                "the parameters": now.params,
+                "the network's state": now.state,
+                "the optimizer's state": now.opt_state,
+            }
+        )
 
     def end_epoch(now: TrainState, epoch: int) -> TrainState:
         values = (
@@ -126,6 +143,8 @@ def train(
             *_metrics(model, now, x_val, y_val, "validation", epoch, loss),
         )
         now = _record(now, (epoch, *values), monitor if restore == "best" else None)
+        if isinstance(model, Sharded):
+            model.check_similar("the parameters and state", (now.params, now.state, now.opt_state))
         if epoch in snapshots and (w := _first_convolution(now.params)) is not None:
             kept[epoch] = w.copy()
         if on_epoch is not None:

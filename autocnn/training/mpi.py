@@ -19,6 +19,9 @@ batch norm normalises each share by its own statistics, the running ones being a
 ranks, and each share has a dropout mask from a key of its own. Every rank computes the metrics on
 all images, which takes as long as on one.
 
+Before each step the ranks exchange a status (``autocnn.training.agreement``): a rank that fails
+ends all others, and ranks that have other images, parameters, settings or versions end too.
+
 How it would scale, from steps and Allreduces measured on one loaded core (``python -m
 benchmarks.speed.ranks``; gradients by hand, float32): LeNet-5 takes 38 ms for 128 images and 0.9 ms
 for 2, and sums 247 KB of gradients; among 64 ranks on 10 Gbit/s that is 1.4 ms, more than the step,
@@ -27,48 +30,45 @@ each has 128 images. ResNet-50 takes 4.2 s for 8 images of 224 and sums 102 MB, 
 64.
 """
 
+import atexit
 import functools
 import os
 import sys
-import time
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from autocnn.deprecation import renamed_names
 from autocnn.keys import child
 from autocnn.losses import Loss, cross_entropy
-from autocnn.trees import leaves, tree_map, unflatten
+from autocnn.training import agreement
+from autocnn.training.agreement import RankEnded, World
+from autocnn.trees import count, leaves, tree_map, unflatten
 
-__all__ = ["Sharded", "World", "abort", "rank", "shard", "world"]
+__all__ = ["RankEnded", "Sharded", "World", "rank", "shard", "world"]
 
 # How MPICH and its derivatives, and Open MPI, tell a process the number of ranks.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
-
-
-class World(NamedTuple):
-    """The communicator (None for one process), this process's rank, and the number of ranks."""
-
-    comm: Any
-    rank: int
-    size: int
+SAMPLE = 4096  # pixels of a batch that ranks compare at every step
 
 
 @functools.cache
 def world() -> World:
     """Return the ``World`` that mpiexec has started this process in.
 
-    On several ranks, an uncaught exception on one ends all of them from now on: the others would
-    wait for it forever. Raises ValueError when mpi4py is missing there.
+    On several ranks, an uncaught exception on one, or its end while the others train, ends all of
+    them from now on: they would wait for it forever. Raises ValueError when mpi4py is missing
+    there, or finds no MPI library.
     """
     if max(int(os.environ.get(name, 1)) for name in SIZES) == 1:
         return World(None, 0, 1)
     try:
         from mpi4py import MPI
-    except ImportError:
+    except (ImportError, RuntimeError):
         raise ValueError(
-            "mpiexec started several processes, but mpi4py is missing: pip install 'autocnn[mpi]'"
+            "mpiexec started several processes, but mpi4py is missing, or finds no MPI library: "
+            "pip install 'autocnn[mpi]'"
         ) from None
     started = World(MPI.COMM_WORLD, MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size)
 
@@ -76,29 +76,17 @@ def world() -> World:
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
         sys.__excepthook__(kind, error, traceback)
-        rank = f"rank {started.rank} of {started.size}"
-        abort(started, f"{rank} ended with {kind.__name__}; the others are ended too", 1)
+        name = f"rank {started.rank} of {started.size}"
+        agreement.end_job(started, f"{name} ended with {kind.__name__}; the others end too", 1)
 
     sys.excepthook = end_all
+    atexit.register(agreement.come_to_end, started)  # before MPI ends, which mpi4py registered
     return started
 
 
 def rank() -> int:
     """Return this process's rank; only rank 0 prints and writes files."""
     return world().rank
-
-
-def abort(world: World, message: str, code: int) -> None:
-    """Print a message on stderr and end all ranks with an exit code.
-
-    A rank other than 0 waits for half a second first: of an error on every rank, rank 0 then prints
-    the message and ends the others before they repeat it.
-    """
-    if world.rank:
-        time.sleep(0.5)
-    if message:
-        print(message, file=sys.stderr, flush=True)
-    world.comm.Abort(code)
 
 
 def shard(model: Any, comm: Any = None) -> Any:
@@ -121,7 +109,7 @@ class Sharded:
 
     def __init__(self, model: Any, world: World):
         """Share ``model`` among the ranks of ``world``."""
-        self.model, self.world = model, world
+        self.model, self.world, self.has_begun = model, world, False
 
     def __getattr__(self, name: str) -> Any:
         if name == "model":  # not yet set, while the object is unpickled
@@ -137,7 +125,11 @@ class Sharded:
         train: bool = True,
         loss: Loss = cross_entropy,
     ) -> tuple[float, Any, Any]:
-        """Return (loss, grads, state) of the whole batch, the same bits on every rank."""
+        """Return (loss, grads, state) of the whole batch, the same bits on every rank.
+
+        Raises ValueError on all ranks when their batches or numbers of parameters differ, or in the
+        first step the parameters; ``RankEnded`` when another rank has failed.
+        """
         comm, rank, size = self.world
         n = len(batch[0])
         mine = slice(n * rank // size, n * (rank + 1) // size)
@@ -149,18 +141,60 @@ class Sharded:
         else:  # more ranks than images
             zero = leaves(params)[0][1].dtype.type(0)
             result = (zero, tree_map(np.zeros_like, params), state)
-        return _sum(comm, tree_map(lambda a: a * fraction, result))
+        summands = _flat(tree_map(lambda a: a * fraction, result))
+        total = np.empty_like(summands)
+        agreement.exchange(self.world, self._compared(params, state, batch, key, train))
+        comm.Allreduce(summands, total)
+        return _unflat(result, total)
+
+    def check_same(self, parts: dict[str, Any]) -> None:
+        """Raise ValueError on all ranks unless all have the same ``parts``, and versions.
+
+        parts: {name: tree of arrays, or anything that has a ``repr``}.
+        """
+        agreement.exchange(self.world, {"the versions": agreement.versions()} | parts)
+
+    def check_similar(self, name: str, tree: Any) -> None:
+        """Raise ValueError on all ranks unless all have the same tree, to rounding."""
+        agreement.check_similar(self.world, name, tree)
+
+    def _compared(self, params: Any, state: Any, batch: tuple, key: Any, train: bool) -> dict:
+        """What must be the same on all ranks: a sample of it, since this is done at every step."""
+        x, y, *weights = batch
+        flat = np.ravel(x)
+        parts = {
+            "the number of images in a batch": len(x),
+            "the number of parameters": count(params),
+            "the dtype of the parameters": str(leaves(params)[0][1].dtype),
+            "the labels of a batch": np.asarray(y),
+            "the images of a batch": flat[:: max(1, len(flat) // SAMPLE)],
+            "the weights of a batch": tuple(map(np.asarray, weights)),
+            "the key of a step": (key, train),
+        }
+        if not self.has_begun:
+            parts |= {"the parameters": params, "the network's state": state}
+        self.has_begun = True
+        return parts
 
 
-def _sum(comm: Any, tree: Any) -> Any:
-    """Sum a tree of float arrays over the ranks, all leaves in one message."""
-    flat = [leaf for _, leaf in leaves(tree)]
-    buffer = np.concatenate([np.ravel(leaf) for leaf in flat])
-    total = np.empty_like(buffer)
-    comm.Allreduce(buffer, total)
-    parts = np.split(total, np.cumsum([leaf.size for leaf in flat])[:-1])
-    shaped = (part.reshape(leaf.shape) for part, leaf in zip(parts, flat, strict=True))
-    return unflatten(tree, shaped)
+def _flat(tree: Any) -> np.ndarray:
+    """All leaves of a tree of float arrays in one array, for one message."""
+    return np.concatenate([np.ravel(leaf) for _, leaf in leaves(tree)])
 
 
-__getattr__ = renamed_names(__name__, {"job": "autocnn.cli.ranks.on_all_ranks"})
+def _unflat(tree: Any, flat: np.ndarray) -> Any:
+    """A tree like ``tree`` with the numbers of ``flat``."""
+    old = [leaf for _, leaf in leaves(tree)]
+    parts = np.split(flat, np.cumsum([np.size(leaf) for leaf in old])[:-1])
+    return unflatten(
+        tree, (part.reshape(np.shape(leaf)) for part, leaf in zip(parts, old, strict=True))
+    )
+
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "abort": "autocnn.training.agreement.end_job",
+        "job": "autocnn.cli.ranks.on_all_ranks",
+    },
+)
