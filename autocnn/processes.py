@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["STOP_SIGNALS", "end_with_parent", "run", "stop_signals_blocked"]
+__all__ = ["STOP_SIGNALS", "end_with_parent", "run", "stop_signals_blocked", "watched"]
 
 # Ctrl-C, ``kill``, a terminal that closes, warnings of batch systems. Windows has the first two.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
@@ -21,14 +22,23 @@ PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 PERIOD = 0.2  # seconds, between two looks at the parent
 
 # Runs a command in this process's group, and ends the group when the pipe on file descriptor
-# argv[1] closes, which is when the process that holds its other end is gone.
+# argv[1] closes, which is when the process that holds its other end is gone. SIGINT and SIGTERM are
+# passed on.
 WATCH = """
 import os, signal, subprocess, sys, threading
+process, early = None, []
 def watch():
     os.read(int(sys.argv[1]), 1)
     os.killpg(0, signal.SIGKILL)
+def pass_on(number, _):
+    process.send_signal(number) if process else early.append(number)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, pass_on)
 threading.Thread(target=watch, daemon=True).start()
-code = subprocess.Popen(sys.argv[2:]).wait()
+process = subprocess.Popen(sys.argv[2:])
+for number in early:
+    process.send_signal(number)
+code = process.wait()
 os._exit(code if code >= 0 else 128 - code)
 """
 
@@ -68,38 +78,47 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def run(command: list[str], folder: str | Path, timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run a program in a folder and return its exit code and what it printed, as
-    ``subprocess.run(..., capture_output=True, text=True)`` does.
+@contextlib.contextmanager
+def watched(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a program for the ``with`` block, in a process group of its own, which Ctrl-C does not
+    reach. It and all that it starts end when this process does, even by SIGKILL, or when an
+    exception leaves the block.
 
-    The program and all that it starts end after ``timeout`` seconds, with TimeoutExpired, and when
-    this process ends or is interrupted, even by SIGKILL.
+    options: as for ``subprocess.Popen``. The exit code of a program that the signal n ends is
+    128 + n.
     """
     if os.name != "posix":
-        return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False
-        )
-    ends, alive = os.pipe()  # the other processes of a group see the pipe close, however this ends
+        with subprocess.Popen(command, text=True, **options) as process:
+            yield process
+        return
+    ends, alive = os.pipe()  # a pipe closes however its holder ends
+    arguments = [sys.executable, "-I", "-S", "-c", WATCH, str(ends), *command]
     try:
-        watched = [sys.executable, "-I", "-S", "-c", WATCH, str(ends), *command]
         with subprocess.Popen(
-            watched,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            arguments,
             text=True,
             errors="replace",
             pass_fds=(ends,),
-            start_new_session=True,  # a group of its own, which a Ctrl-C does not reach
+            start_new_session=True,
+            **options,
         ) as process:
             try:
-                out, err = process.communicate(timeout=timeout)
+                yield process
             except BaseException:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 raise
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
     finally:
         os.close(ends)
         os.close(alive)
+
+
+def run(command: list[str], folder: str | Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a program in a folder as ``watched`` does, and return its exit code and what it printed.
+
+    TimeoutExpired after so many seconds, when it has been ended.
+    """
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with watched(command, cwd=folder, stdin=subprocess.DEVNULL, **pipes) as process:
+        out, err = process.communicate(timeout=timeout)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)

@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULTS",
     "check_options",
     "command",
+    "data_name",
     "default_folder",
     "given_options",
     "network_name",
@@ -57,7 +58,7 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
     """
     if not 0 <= options.get("seed", 0) < 2**63:
         raise ValueError(f"--seed must be an int, 0 or more and below 2^63; got {options['seed']}")
-    name = options.get("data") or ("digits" if network.startswith("tiny") else "mnist")
+    name = data_name(network, options)
     general = {option: options.get(option, default) for option, default in DEFAULTS.items()}
     try:
         data = runs.load_data(name, general["limit"])
@@ -155,12 +156,16 @@ def command(config: RunConfig, **changes: Any) -> str:
     return " ".join(words)
 
 
-def default_folder(config: RunConfig) -> str:
+def data_name(network: str, options: dict[str, Any]) -> str:
+    """Return the data set that the options name, or the default of the network."""
+    return options.get("data") or ("digits" if network.startswith("tiny") else "mnist")
+
+
+def default_folder(network: str, data: str) -> str:
     """Return runs/NETWORK-DATA; a folder of data counts by its name."""
-    data = config.data
     name = Path(data).resolve().name if os.sep in data else data
     name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
-    return f"runs/{config.network}-{name or 'data'}"
+    return f"runs/{network}-{name or 'data'}"
 
 
 def _option_values(config: RunConfig) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from autocnn import runs
-from autocnn.cli import session, settings
+from autocnn.cli import launch, session, settings
 from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
 from autocnn.models import NETWORKS
 from autocnn.models.interpretations import INTERPRETATIONS
 from autocnn.ops.arguments import integer
 from autocnn.runs import RunConfig
+from autocnn.training import mpi
 
 __all__ = ["train"]
 
@@ -86,6 +87,9 @@ def train(
         str,
         typer.Option(help="Run folder: go on with its run, or begin one", metavar="FOLDER"),
     ] = "",
+    ranks: Annotated[
+        int | None, typer.Option(help="Processes that share every batch, by MPI", max=1000)
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines instead of a table")
     ] = False,
@@ -104,6 +108,9 @@ def train(
     the seconds since the start, and one at the end with the outcome; everything
     else goes to stderr.
 
+    --ranks N trains on N processes, each with its share of every batch; when one of
+    them is killed, the others go on from the last epoch to the same loss.
+
     --run FOLDER goes on with the run in that folder, and gives the same bits as if
     it had never been stopped; where there is none, it begins one. Other options
     must be those of that run; only --epochs may be more, with the constant
@@ -116,6 +123,7 @@ def train(
       autocnn train lenet5 --original --data mnist --out runs/1998
       autocnn train --run runs/1998
       autocnn train lenet5 --epochs 10 --until 5 --run runs/a
+      autocnn train lenet5 --data mnist --ranks 4
       autocnn train tiny-cnn --data patterns --json | tail -1 | jq .val_acc
     """
     if run and out:
@@ -124,6 +132,15 @@ def train(
     network, options = settings.network_name(network, original), settings.given_options(context)
     if network:
         options["network"] = network
+    if ranks is not None and mpi.world().size == 1:
+        integer(ranks, "--ranks")
+        folder = run or out
+        if network and not folder:
+            data = settings.data_name(network, options)
+            folder = str(runs.free_folder(settings.default_folder(network, data)))
+        if out and runs.has_config(out):
+            runs.create(out, runs.read_config(out))  # a ValueError that names a free folder
+        raise typer.Exit(launch.train_on_ranks(ranks, folder))
     if run and runs.has_config(run):
         _go_on(Path(run), options, until, as_json)
     elif network:
@@ -148,7 +165,7 @@ def _begin(
         config
     )  # finds bad options before anything is written
     _check_until(until, config)
-    folder = Path(folder or runs.free_folder(settings.default_folder(config)))
+    folder = Path(folder or runs.free_folder(settings.default_folder(network, config.data)))
     with session.lock_run(folder):
         session.begin(folder, config)
         session.train_run(folder, config, data, model, optimizer, start, until, as_json)
