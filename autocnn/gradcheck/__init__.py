@@ -22,6 +22,7 @@ import numpy as np
 from autocnn.gradcheck.kernels import KernelLeaf, KernelReport, check_kernel
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.protection import CheckTimeout, protected
+from autocnn.gradcheck.pytrees import flat_function
 from autocnn.gradcheck.report import CODES, Cause, Entry, Leaf, Report
 from autocnn.gradcheck.stressing import StressReport, stress
 
@@ -81,10 +82,21 @@ def check(
     backward is in the report.
     """
     from autocnn.gradcheck import adapters
+    from autocnn.gradcheck.devices import dtypes_named
     from autocnn.gradcheck.examine import examine
     from autocnn.gradcheck.frameworks import framework_problem
+    from autocnn.gradcheck.modules.torch_module import check_module, is_module
 
     _need_names(f, positional, arrays)
+    if is_module(f):
+        if order != 1 or mode != "reverse":
+            raise ValueError(
+                "a module is checked at order 1, in reverse mode; for others pass a function: "
+                "check(lambda x: module(x), x=x, order=2)"
+            )
+        with protected(timeout):
+            return check_module(f, arrays, wrt, seed, surrogate, quick)
+    f, arrays = flat_function(f, arrays)
     complex_names = [n for n, a in arrays.items() if "complex" in str(getattr(a, "dtype", ""))]
     in_framework = any(not isinstance(arrays[n], np.ndarray) for n in complex_names)
     if order != 1 or mode != "reverse" or in_framework:
@@ -94,7 +106,10 @@ def check(
             return check_orders(f, arrays, order, mode, wrt, seed)
     with protected(timeout):
         problem = framework_problem(f, arrays, wrt)
-        if problem is None and inspect.ismethod(f) and not isinstance(f.__self__, type):
+        if problem is not None:
+            with dtypes_named(arrays):
+                return examine(problem, seed, surrogate, quick)
+        if inspect.ismethod(f) and not isinstance(f.__self__, type):
             problem = _method_problem(f, arrays, wrt)
         return examine(problem or adapters.closure(f, arrays, wrt), seed, surrogate, quick)
 

@@ -252,7 +252,7 @@ def _check_layouts(point: Point, progress: _Progress) -> None:
         return
     for cause in check_layouts(point.problem, names, progress.rng):
         report.causes.append(cause)
-        if cause.level == "error":
+        if cause.level == "error" and cause.leaf is not None:
             report.leaves[cause.leaf].verdict = "wrong"
 
 

@@ -3,13 +3,15 @@ side effects, linearity.
 """
 
 import contextlib
+import difflib
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autocnn.gradcheck import precision
-from autocnn.gradcheck.outputs import subclass_of
+from autocnn.gradcheck.branches import below
+from autocnn.gradcheck.outputs import argument_of, subclass_of
 from autocnn.gradcheck.problem import CallError, Output, Problem, run
 from autocnn.gradcheck.report import Cause
 from autocnn.gradcheck.side_effects import check_side_effects, raised_at
@@ -124,12 +126,34 @@ def _same(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
 
 
 def _note_passed_through(problem: Problem, grads: dict, found: Findings) -> None:
-    for name in grads.keys() - set(problem.leaves):
+    for name in [n for n in grads if n not in problem.leaves]:
+        if name not in problem.arguments:
+            found.causes.append(_belongs_nowhere(name, grads[name], problem, grads))
+            continue
         kind = "list" if isinstance(problem.arguments[name], list) else "Python float"
         found.notes.append(
             f"{name} is a {kind}, so its gradient was not compared: pass {name}=np.array({name}) "
             "to compare it"
         )
+
+
+def _belongs_nowhere(name: str, grad: Any, problem: Problem, grads: dict) -> Cause:
+    """A part of a nested gradient that has no leaf in the argument."""
+    inside = below(name, problem.leaves)
+    if inside:
+        kind = "an array" if hasattr(grad, "dtype") else f"a {type(grad).__name__}"
+        message = f"the gradient of {name} is {kind}, where {name} holds {', '.join(inside[:6])}"
+    else:
+        leaf = next((n for n in problem.leaves if name.startswith((f"{n}.", f"{n}["))), None)
+        if leaf is not None:
+            message = f"the gradient of {leaf} holds {name}, where {leaf} is an array"
+            return Cause("extra", None, message, level="warning")
+        missing = [n for n in problem.leaves if grads.get(n) is None]
+        near = difflib.get_close_matches(name, missing, 1, 0.8)
+        message = f"backward returned a gradient for {name}, which is no float array of " + (
+            f"{argument_of(name)} (is {near[0]} meant?)" if near else argument_of(name)
+        )
+    return Cause("extra", None, message, level="warning")
 
 
 def _check_arrays(problem: Problem, given: dict, grads: dict, out: Output, found: Findings) -> None:

@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autocnn.gradcheck import pytrees
+from autocnn.gradcheck.branches import below, gradients_inside
+from autocnn.gradcheck.names import argument_of, means
+
 __all__ = [
     "CallError",
     "Structure",
@@ -71,27 +75,21 @@ class Structure(NamedTuple):
 
 def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Structure]:
     """y's arrays in order, and the structure that they were in."""
-    if isinstance(y, dict):
-        keys, items = list(y), list(y.values())
-
-        def pack(parts: list) -> Any:
-            return dict(zip(keys, parts, strict=True))
-    elif isinstance(y, tuple | list):
-        items, pack = list(y), type(y) if type(y) in (tuple, list) else tuple
-    else:
-        items, pack = [y], _only
+    named = pytrees.leaves(y)
+    frame = pytrees.rebuild(y, iter([None] * len(named)))
     arrays = []
-    for item in items:
+    for path, item in named:
         if subclass_of(item):
             raise CallError(
-                f"{label}: forward returned a {subclass_of(item)}: return a plain array, "
+                f"{label}: forward returned a {subclass_of(item)}{_at(path)}: return a plain array, "
                 f"{plain_form(item, 'y')}"
             )
         array = np.asarray(item)
         if array.dtype.kind not in "fc":
             raise CallError(
-                f"{label}: forward returned {_describe(item)}: the output must be a float array or "
-                "number (integers and objects have no gradient; return scores or a loss instead)"
+                f"{label}: forward returned {_describe(item)}{_at(path)}: the output must be a "
+                "float array or number (integers and objects have no gradient; return scores or "
+                "a loss instead)"
             )
         arrays.append(array)
     if not sum(a.size for a in arrays):
@@ -99,31 +97,19 @@ def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Structure]:
     return arrays, Structure(
         tuple(a.shape for a in arrays),
         tuple(a.dtype for a in arrays),
-        tuple(not isinstance(item, np.ndarray) for item in items),
-        pack,
+        tuple(not isinstance(item, np.ndarray) for _, item in named),
+        lambda parts: pytrees.rebuild(frame, iter(parts)),
     )
 
 
-def _only(parts: list) -> Any:
-    return parts[0]
+def _at(path: str) -> str:
+    return f" at {path}" if path else ""
 
 
 def _describe(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype}, shape {value.shape}"
     return f"{type(value).__name__} {str(value)[:40]!r}" if value is not None else "None"
-
-
-PREFIXES = ("d_", "d", "grad_", "g_", "grad", "delta_", "nabla_")
-SUFFIXES = ("_grad", "_gradient", ".grad", "_g")
-
-
-def argument_of(leaf: str) -> str:
-    """The argument that a leaf is part of: "params" of "params.W" and of "params[0]"."""
-    for k, letter in enumerate(leaf):
-        if letter in ".[" and k:
-            return leaf[:k]
-    return leaf
 
 
 def name_gradients(
@@ -153,8 +139,8 @@ def _from_dict(grads: dict, leaves, arguments: dict, label: str) -> dict[str, An
         top = next((t for t in tops if str(key) == t or means(str(key), t)), None)
         if name:
             found[name] = value
-        elif top is not None and isinstance(value, dict | list | tuple):
-            found |= _inside(top, value, leaves)
+        elif top is not None and below(top, leaves) and value is not None:
+            found |= gradients_inside(top, value, leaves)
         elif value is not None and key not in arguments and key not in tops:
             extra.append(str(key))
         elif value is not None and isinstance(arguments.get(key), float | list):
@@ -177,22 +163,6 @@ def _leaf_called(key: str, leaves: tuple[str, ...]) -> str | None:
     inner = [n for n in leaves if "." in n and (n.rsplit(".", 1)[1] == key)]
     inner = inner or [n for n in leaves if "." in n and means(key, n.rsplit(".", 1)[1])]
     return inner[0] if len(inner) == 1 else None
-
-
-def _inside(top: str, value: Any, leaves: tuple[str, ...]) -> dict[str, Any]:
-    """Gradients of a nested argument, by leaf name."""
-    found = {}
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in items:
-        name = f"{top}[{key}]" if not isinstance(key, str) else f"{top}.{key}"
-        if name not in leaves and isinstance(key, str):
-            below = [n for n in leaves if argument_of(n) == top and "." in n]
-            name = next((n for n in below if means(key, n.rsplit(".", 1)[1])), name)
-        if name in leaves:
-            found[name] = item
-        elif isinstance(item, dict | list | tuple):
-            found |= _inside(name, item, leaves)
-    return found
 
 
 def _from_sequence(items: list, leaves, arguments: dict, label: str) -> dict[str, Any]:
@@ -219,8 +189,8 @@ def _spread(by_argument: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, A
     for top, value in by_argument.items():
         if top in leaves:
             found[top] = value
-        elif isinstance(value, dict | list | tuple):
-            found |= _inside(top, value, leaves)
+        elif below(top, leaves) and value is not None:
+            found |= gradients_inside(top, value, leaves)
     return found
 
 
@@ -236,9 +206,3 @@ def _by_shape(items: list, leaves, arguments: dict) -> dict[str, Any]:
         found[leaves[fits[0]]] = item
         start = fits[0] + 1
     return found
-
-
-def means(key: str, name: str) -> bool:
-    """Is a key a name for the gradient of `name`: dx, grad_x, x_grad ...?"""
-    key, name = str(key).lower(), name.lower()
-    return key in {p + name for p in PREFIXES} | {name + s for s in SUFFIXES}

@@ -87,6 +87,7 @@ class Problem:
     reset: str = ""
     accumulates_in_place: bool = False
     tape: bool = False  # walked once by design
+    passes_none: bool = False  # the caller passes None for the cotangent of an unused output
     updated: frozenset[str] = frozenset()  # parameters that backward itself updates
     sized: frozenset[str] = frozenset()  # leaves whose first gradient had the right shape
     varying: frozenset[str] = frozenset()  # leaves whose gradient had another shape later

@@ -16,6 +16,7 @@ __all__ = ["CODES", "Cause", "Entry", "Leaf", "Report"]
 #: Every code that a Cause can carry, and when.
 CODES = {
     "missing": "no gradient was returned for this leaf",
+    "extra": "a gradient was returned for something that is no leaf",
     "shape": "the gradient's shape is not the leaf's",
     "dtype": "the gradient has another dtype than its leaf",
     "nonfinite": "the gradient holds inf or nan where the function is finite",

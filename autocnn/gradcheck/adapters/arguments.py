@@ -1,6 +1,5 @@
 """Arguments of the checked functions: nested ones laid flat, signatures read, mistakes answered."""
 
-import copy
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck import places
+from autocnn.gradcheck.pytrees import flatten
 
 __all__ = [
     "INPUTS",
@@ -108,50 +108,6 @@ def positional(f: Callable) -> tuple[list[inspect.Parameter], bool] | None:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     several = any(p.kind == inspect.Parameter.VAR_POSITIONAL for p in parameters)
     return [p for p in parameters if p.kind in kinds], several
-
-
-def flatten(
-    arguments: dict[str, Any],
-) -> tuple[dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]:
-    """Float arrays inside dicts, lists and tuples as arguments of their own ("params.W"), and the
-    function that puts them back into fresh containers."""
-    flat: dict[str, Any] = {}
-    inside: dict[str, list[tuple[str, tuple]]] = {}
-    for name, value in arguments.items():
-        found = _float_places(value) if isinstance(value, dict | list | tuple) else []
-        if not found:
-            flat[name] = value
-            continue
-        inside[name] = []
-        for place in found:
-            inner = place.name
-            leaf = name + (inner if inner.startswith("[") else f".{inner}")
-            flat[leaf] = place.array
-            inside[name].append((leaf, place.path))
-    if not inside:
-        return flat, dict
-
-    def nest(values: dict[str, Any]) -> dict[str, Any]:
-        nested = {n: values[n] for n in arguments if n not in inside}
-        for name, leaves in inside.items():
-            root = {"root": copy.deepcopy(arguments[name])}
-            for leaf, path in leaves:
-                places.put(root, (("key", "root"), *path), values[leaf])
-            nested[name] = root["root"]
-        return {n: nested[n] for n in arguments}
-
-    return flat, nest
-
-
-def _float_places(value: Any) -> list[places.Place]:
-    """Float arrays in nested dicts, lists and tuples alone: objects are not looked into."""
-    return [
-        p
-        for p in places.walk(value)
-        if places.is_float_array(p.array)
-        and p.array.size
-        and all(kind in ("key", "index") for kind, _ in p.path)
-    ]
 
 
 def reachable_arrays(functions: tuple, arguments: dict[str, Any]) -> tuple[str, ...]:
