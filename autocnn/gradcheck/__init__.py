@@ -143,7 +143,7 @@ def _need_names(f: Any, positional: tuple, arrays: dict[str, Any]) -> None:
         raise ValueError(f"{name} is an object: check_object({name}(...), x) checks it")
     if positional:
         try:
-            names = list(inspect.signature(f).parameters)
+            names = list(inspect.signature(getattr(f, "forward", f)).parameters)
         except (TypeError, ValueError):
             names = []
         names += [f"x{k}" for k in range(len(names), len(positional))]

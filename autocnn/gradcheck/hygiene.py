@@ -12,6 +12,7 @@ import numpy as np
 from autocnn.gradcheck import precision
 from autocnn.gradcheck.branches import below
 from autocnn.gradcheck.outputs import argument_of, subclass_of
+from autocnn.gradcheck.point import rms
 from autocnn.gradcheck.problem import CallError, Output, Problem, run
 from autocnn.gradcheck.report import Cause
 from autocnn.gradcheck.side_effects import check_side_effects, raised_at
@@ -382,7 +383,8 @@ def _nonlinear(
     """(leaves with backward(0) != 0, how far backward(a u + v) is from a backward(u) +
     backward(v), relative, for the leaves where that is more than rounding).
     """
-    size = run(problem, values).flat.size
+    y = run(problem, values).flat
+    size = y.size
     u, v, a = rng.standard_normal(size), rng.standard_normal(size), 0.7390851332151607
 
     def grads(dy, what):
@@ -399,8 +401,10 @@ def _nonlinear(
         scale = float(np.max(np.abs(a * gu[name]) + np.abs(gv[name]), initial=0.0))
         gap = float(np.max(np.abs(both[name] - a * gu[name] - gv[name]), initial=0.0))
         eps = problem.eps_of(name)
+        # what rounding leaves of a gradient that is zero: of a bias before a normalisation
+        dust = 64 * eps * float(np.abs(u) @ np.abs(y)) / rms(values[name])
         if np.any(zero[name]):
             offset.add(name)
-        elif gap > max(1e-9, 1e3 * eps if precision.is_coarse(eps) else 0.0) * scale:
+        elif gap > max(1e-9, 1e3 * eps if precision.is_coarse(eps) else 0.0) * scale + dust:
             bent[name] = gap / scale if scale else np.inf
     return offset, bent

@@ -81,8 +81,8 @@ def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Structure]:
     for path, item in named:
         if subclass_of(item):
             raise CallError(
-                f"{label}: forward returned a {subclass_of(item)}{_at(path)}: return a plain array, "
-                f"{plain_form(item, 'y')}"
+                f"{label}: forward returned a {subclass_of(item)}{_at(path)}: return a plain "
+                f"array, {plain_form(item, 'y')}"
             )
         array = np.asarray(item)
         if array.dtype.kind not in "fc":

@@ -12,6 +12,7 @@ from typing import Any
 
 from autocnn.gradcheck.devices import is_tensor
 from autocnn.gradcheck.modules.report import CustomRule
+from autocnn.gradcheck.places import cells_of
 from autocnn.gradcheck.problem import CallError
 
 __all__ = ["Recorder", "check_rules", "rule_name"]
@@ -163,11 +164,13 @@ def takes_setup(function: type) -> bool:
 
 def rule_name(function: type) -> str:
     """ "Mul.backward", or "my::mul.backward" for an operator of torch.library."""
-    name = function.__name__
-    if name.startswith("GeneratedBackwardFor_"):
-        parts = name.removeprefix("GeneratedBackwardFor_").rpartition("_")[0].split("_", 1)
-        return f"{'::'.join(parts)}.backward"
-    return f"{name}.backward"
+    forward = function.forward
+    if function.__module__ == "torch._library.autograd":
+        cells = dict(cells_of(forward)) if inspect.isfunction(forward) else {}
+        operator = cells.get("op")
+        if operator is not None:
+            return f"{operator._namespace}::{operator._opname}.backward"
+    return f"{function.__name__}.backward"
 
 
 def _names(function: type, count: int) -> list[str]:
