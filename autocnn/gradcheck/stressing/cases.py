@@ -75,11 +75,8 @@ def arguments(f: Callable, case: Case, space: Space, make: Callable | None, seed
     return {
         n: v
         for n, v in found.items()
-        if (names is None and n in space.shapes)
-        or (
-            (n in space.settings or n in space.fixed or n in space.shapes)
-            and (names is None or n in names)
-        )
+        if (n in space.settings or n in space.fixed or n in space.shapes)
+        and (names is None or n in names)
     }
 
 

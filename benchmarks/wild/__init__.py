@@ -1,0 +1,1 @@
+"""Wrong derivatives of real projects, each beside the right one, under every gradient checker."""
