@@ -29,6 +29,7 @@ from autocnn.gradcheck.factors import distinct, matches
 from autocnn.gradcheck.point import LeafAt, Point
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.rules import accuracy as rules_accuracy
 from autocnn.gradcheck.rules import constants as rules_constants
 from autocnn.gradcheck.rules import indices as rules_indices
 from autocnn.gradcheck.rules import mask as rules_mask
@@ -177,6 +178,7 @@ def _explain_leaf(
     if gap < rules_constants.LARGEST and tol() < 1e-6:
         cause = _apply(rules_whole.additive, evidence)
         cause = cause or rules_constants.small_constant(evidence)
+        cause = cause or _apply(rules_accuracy.limited_accuracy, evidence)
         if cause is not None:
             return cause, []
     if gap < 10 * tol():  # within ten times what counts as exact no rule can tell here from there

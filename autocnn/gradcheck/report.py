@@ -45,6 +45,7 @@ CODES = {
     "unused": "the output does not depend on this leaf",
     "surrogate": "the function is flat and the gradient is not",
     "eps": "right but for a small constant: an eps, or a rounded number",
+    "accuracy": "right to 8 digits or more, as far as the functions that it calls are exact",
     "raises": "backward raises an exception",
     "uncompared": "a float array was found that no gradient was compared for",
     "conjugate": "a conj() is missing, or one too many",

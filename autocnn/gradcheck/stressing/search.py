@@ -24,8 +24,9 @@ __all__ = ["StressReport", "stress"]
 
 @dataclass
 class StressReport:
-    """What `stress` found. `case` is the smallest failing case (settings and shapes), `report`
-    its gradcheck report, `begins` where the mistake shows among the settings.
+    """What `stress` found. `case` is the smallest failing case (settings and shapes), `begins`
+    where the mistake shows among the settings, `report` the gradcheck report of a small failing
+    case without axes of length 1, at which many mistakes look alike: of `named`, if not of `case`.
     """
 
     label: str
@@ -36,6 +37,7 @@ class StressReport:
     begins: str = ""
     seconds: float = 0.0
     failures: list[dict[str, Any]] = field(default_factory=list)
+    named: dict[str, Any] | None = None
 
     @property
     def ok(self) -> bool:
@@ -51,6 +53,9 @@ class StressReport:
         lines = [f"WRONG  {self.label}: {ran}", f"  smallest failing case: {shown}"]
         if self.begins:
             lines.append(f"  where it begins: {self.begins}")
+        if self.named is not None:
+            shown = ", ".join(f"{n}={plain(v)}" for n, v in self.named.items())
+            lines.append(f"  checked at {shown}:")
         return "\n".join([*lines, str(self.report)])
 
     def raise_if_wrong(self) -> "StressReport":
@@ -118,12 +123,44 @@ def stress(
     if failing:
         smallest = _shrunk(min(failing, key=_size), choices, fails, start + seconds + 5)
         _neighbours(smallest, choices, fails, start + seconds + 10)
-        report.case = {n: v for n, v in smallest.items()}
-        report.begins = where(results, space)
-        report.failures = [dict(k) for k, bad in results.items() if bad]
-        report.report = _check(f, smallest, space, make, seed)
+        found = _check(f, smallest, space, make, seed)
+        if not found.ok:  # else the accuracy of a function that is called, and no mistake
+            report.case = {n: v for n, v in smallest.items()}
+            report.begins = where(results, space)
+            report.failures = [dict(k) for k, bad in results.items() if bad]
+            _tell(report, found, lambda case: _check(f, case, space, make, seed), space, start)
     report.seconds = time.monotonic() - start
     return report
+
+
+#: Causes that say little about where axes have length 1.
+_POOR = ("unclassified", "unused", "zero", "scale", "additive", "broadcast")
+TELLING = 4  # further cases that are checked for a better name
+PATIENCE = 15.0  # seconds after which they are not
+
+
+def _tell(report: StressReport, smallest: Report, check, space: Space, start: float) -> None:
+    """Fill in the report: of the smallest case, or of a larger one that says more."""
+    report.report = smallest
+    codes = [c.code for c in smallest.errors[:1]]
+    if codes and codes[0] not in _POOR:
+        return
+    lengths = [n for n in space.choices if n not in space.settings]
+    larger = [
+        case
+        for case in sorted(report.failures, key=_size)
+        if case != report.case and all(case[n] != 1 for n in lengths)
+    ]
+    for case in larger[:TELLING]:
+        if time.monotonic() - start > PATIENCE:
+            return
+        found = check(case)
+        shapes = found.problem.output_shapes if found.problem is not None else ()
+        if any(1 in shape for shape in shapes) or not found.errors:
+            continue
+        if found.errors[0].code != "unclassified":
+            report.report, report.named = found, case
+            return
 
 
 def _check(f: Callable, case: Case, space: Space, make, seed: int) -> Report:

@@ -13,12 +13,14 @@ UNARY = [
     "atanh",
     "cos",
     "cosh",
+    "digamma",
     "erf",
     "erfc",
     "erfinv",
     "exp",
     "exp2",
     "expm1",
+    "lgamma",
     "log",
     "log10",
     "log1p",
@@ -81,6 +83,7 @@ def _domain(name):
     if name == "acosh":
         return lambda x: 1.5 + x.abs()
     positive = {"log", "log10", "log1p", "log2", "rsqrt", "sqrt", "reciprocal"}
+    positive |= {"digamma", "lgamma"}
     if name in positive:
         return lambda x: x.abs() + 0.5
     return lambda x: x
@@ -108,6 +111,8 @@ def operations():
         "where": lambda x, w: torch.where(x > 0, x * w, w),
         "lerp": lambda x, w: torch.lerp(x, w, 0.3),
         "dist": lambda x, w: torch.dist(x, w),
+        # the default mode has no second derivative in torch
+        "cdist": lambda x, w: torch.cdist(x, w, compute_mode="use_mm_for_euclid_dist"),
         "outer": lambda x, w: torch.outer(x[0], w[1]) ** 2,
         "cross_entropy": lambda x, w: F.cross_entropy(x, torch.softmax(w, 1)),
         "mse_loss": lambda x, w: F.mse_loss(x, w),

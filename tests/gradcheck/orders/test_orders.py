@@ -69,6 +69,28 @@ def test_functions_of_torch_pass_at_both_orders(name, f, is_complex):
     assert any("second order" in n for n in report.leaves)
 
 
+@pytest.mark.parametrize(
+    ("f", "warned"),
+    [
+        (lambda x: torch.digamma(x.abs() + 0.5), {"x", "x (second order)"}),
+        (lambda x: torch.lgamma(x.abs() + 0.5), {"x (second order)"}),
+        (lambda x: torch.polygamma(1, x.abs() + 0.5), {"x"}),
+    ],
+    ids=["digamma", "lgamma", "polygamma"],
+)
+def test_the_accuracy_of_a_library_is_a_warning(f, warned):
+    """torch's polygamma is right to 9 digits."""
+    report = gradcheck.check(f, x=rules.real(3, 4), order=2)
+    assert report.ok, str(report)
+    assert {c.leaf for c in report.causes} == warned
+    assert all(c.code == "accuracy" and "digits" in c.message for c in report.warnings)
+
+
+def test_distances_pass_at_first_order():
+    x, w = rules.real(3, 4), rules.real(3, 4, seed=2)
+    assert gradcheck.check(lambda x, w: torch.cdist(x, w), x=x, w=w).ok
+
+
 def test_right_rules_pass_in_all_modes():
     x, w = rules.real(5), rules.real(5, seed=2)
     right = rules.function(
