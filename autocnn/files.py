@@ -9,7 +9,15 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["LockedError", "atomic_write", "lock_folder", "remove_partial_writes", "try_lock"]
+__all__ = [
+    "LockedError",
+    "atomic_write",
+    "lock_folder",
+    "partial_path",
+    "remove_partial_writes",
+    "sync_folder",
+    "try_lock",
+]
 
 LOCK = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # what a file system without locks answers
@@ -23,24 +31,57 @@ class LockedError(OSError):
 def atomic_write(path: str | os.PathLike, content: bytes) -> None:
     """Write bytes to a file so that a reader finds either the old content or the new one, whole.
 
-    The bytes go to a new file in the same folder, which is flushed to the disk and then renamed. A
-    link at ``path`` is replaced, never followed. OSError, with ``path`` as its file name, when the
-    disk is full or the folder cannot be written; the old content then stays.
+    The bytes go to a new file in the same folder, which is flushed to the disk, read back and then
+    renamed; the folder is flushed last, so that a power cut after the call loses nothing. A link at
+    ``path`` is replaced, never followed. OSError, with ``path`` as its file name, when the disk is
+    full, the folder cannot be written, or what is read back differs; the old content then stays.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    partial = partial_path(path)
     try:
         with open(partial, "xb") as file:  # "x": never through a link that has this name
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        _check_written(partial, content)
         os.replace(partial, path)
+        sync_folder(path.parent)
     except OSError as error:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # not the partial's name
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
+            partial.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """Return a name beside ``path`` that no other process uses and no reader looks at."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Flush the names in a folder to the disk. Does nothing where folders cannot be flushed."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _check_written(path: Path, content: bytes) -> None:
+    """Read a file that was just flushed, from the disk where the system can forget its copy."""
+    with open(path, "rb") as file:
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if file.read() != content:
+            raise OSError(errno.EIO, "what was read back differs from what was written")
 
 
 def remove_partial_writes(folder: str | os.PathLike) -> None:

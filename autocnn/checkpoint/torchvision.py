@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.checkpoint.files import open_tensors, write_tensors
+from autocnn.checkpoint.format import open_tensors, write_tensors
 from autocnn.inspection.walk import walk
 from autocnn.trees import Tree, leaves, unflatten
 
@@ -32,7 +32,7 @@ def load_torch(path: str | Path, model: Any, shape: tuple[int, int, int]) -> tup
         raise ValueError(_UNKNOWN)
     need = {names[path]: _transpose_dense(leaf).shape for path, leaf in leaves(trees)}
     with open_tensors(path) as file:
-        wrong = _mismatches(need, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118 (a file, not a dict)
+        wrong = _mismatches(need, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118 (a method)
         if wrong:
             listed = "; ".join(wrong[:12]) + (
                 f"; and {len(wrong) - 12} more" if len(wrong) > 12 else ""

@@ -15,7 +15,9 @@ from autocnn.runs.folder import (
     load,
     lock,
     read_config,
+    recover,
     save,
+    with_identity,
     write_config,
 )
 from autocnn.runs.start import initialize, load_data
@@ -34,7 +36,9 @@ __all__ = [
     "load_data",
     "lock",
     "read_config",
+    "recover",
     "save",
+    "with_identity",
     "write_config",
 ]
 

@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Self
 
+import autocnn
 from autocnn import models, optim
 from autocnn.runs import recipes
 from autocnn.runs.preprocessing import Inputs, padded_shape
@@ -15,6 +18,11 @@ from autocnn.runs.recipes import Recipe
 __all__ = ["RunConfig"]
 
 NO_CHANGE = Inputs()
+MAX_IMAGE = 100_000_000  # values of one image: more is damage
+
+
+class NewerVersionError(ValueError):
+    """A config was written by a newer version of autocnn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +30,8 @@ class RunConfig:
     """Everything that it takes to build a run's network and to repeat its training.
 
     version: of autocnn, which began the run; None where that is unknown.
+    run: the identity of the run, 32 hexadecimal digits, which is in its other files as well; None
+        for a config that no folder holds yet, or a folder of version 0.1.
     network: a name in ``models.NETWORKS``. width: factor on its channels and units.
     engine: "autograd", "reference" or "fast": the interpretation that computes gradients.
     dtype: "float32" or "float64", of parameters and images.
@@ -34,6 +44,7 @@ class RunConfig:
     """
 
     version: str | None = None
+    run: str | None = None
     network: str
     width: float = 1.0
     engine: str = "fast"
@@ -68,10 +79,19 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the config as plain values for ``json.dumps``."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        version = values.pop("version")
+        version, run = values.pop("version"), values.pop("run")
         values |= {"classes": list(self.classes), "shape": list(self.shape)}
         values |= {"inputs": self.inputs._asdict(), "recipe": self.recipe._asdict()}
-        return ({} if version is None else {"autocnn": version}) | values
+        known = {"autocnn": version, "run": run}
+        return {name: value for name, value in known.items() if value is not None} | values
+
+    def differences(self, other: Self) -> list[str]:
+        """Return the names of the settings in which two configs of one run must not differ."""
+        mine, theirs = (
+            config.replace(version=None, recipe=config.recipe._replace(epochs=1)).to_json()
+            for config in (self, other)
+        )
+        return [name for name in mine if mine[name] != theirs.get(name)]
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
@@ -79,8 +99,13 @@ class RunConfig:
 
         Whatever reads a field need not check its type again. Fields added since have their
         defaults. Raises ValueError that names the setting for one that is missing, unknown, or has
-        a value that makes no sense.
+        a value that makes no sense, and for a config of a newer version of autocnn.
         """
+        if isinstance(values, dict) and _is_newer(values.get("autocnn")):
+            raise NewerVersionError(
+                f"it is of autocnn {values['autocnn']:.20}, newer than this {autocnn.__version__}; "
+                "read it with that version: pip install --upgrade autocnn"
+            )
         missing = [name for name in _REQUIRED if not isinstance(values, dict) or name not in values]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
@@ -93,11 +118,26 @@ class RunConfig:
         fields = {name: value for name, value in values.items() if name != "autocnn"}
         fields |= {"classes": tuple(values["classes"]), "shape": tuple(values["shape"])}
         fields |= {"inputs": Inputs(**values["inputs"]), "recipe": Recipe(**values["recipe"])}
-        return cls(version=values.get("autocnn"), **fields)
+        config = cls(version=values.get("autocnn"), **fields)
+        if math.prod(config.input_shape) > MAX_IMAGE:
+            size = "x".join(map(str, config.input_shape))
+            raise ValueError(f"it has images of {size}, which is more than {MAX_IMAGE:,} values")
+        return config
+
+
+def _is_newer(version: Any) -> bool:
+    """Whether the first two numbers of a version are above those of this autocnn."""
+    numbers = [re.match(r"(\d{1,6})\.(\d{1,6})", str(v)) for v in (version, autocnn.__version__)]
+    there, here = ([int(n) for n in found.groups()] if found else [] for found in numbers)
+    return there > here
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _is_identity(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{32}", value))
 
 
 def _is_data(value: Any) -> bool:
@@ -173,6 +213,7 @@ _RECIPE = {
 # What each setting may be in JSON: which of the names and numbers exist is for their users to say.
 _CHECKS = {
     "autocnn": _is_text,
+    "run": _is_identity,
     "network": _is_text,
     "width": _is_number,
     "engine": _is_text,
@@ -186,4 +227,4 @@ _CHECKS = {
     "recipe": _object(_RECIPE, required=("epochs", "batch_size")),
     "steps_per_epoch": _is_count,
 }
-_REQUIRED = [name for name in _CHECKS if name not in ("autocnn", "dtype")]
+_REQUIRED = [name for name in _CHECKS if name not in ("autocnn", "dtype", "run")]

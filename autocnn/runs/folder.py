@@ -3,33 +3,32 @@
     config.json         the ``RunConfig``: enough to build the network and to repeat the run
     history.csv         epoch, train_loss, train_acc, val_loss, val_acc
     last.safetensors    params and state {"network", "optimizer"}, and as metadata the step, the
-                        loss and the history: the ``TrainState`` where the run stands
-    best.safetensors    the same at the epoch with the best validation accuracy
+                        loss and the history: the ``TrainState`` where the run stands; also the
+                        config, and the run's identity
+    last-1.safetensors, last-2.safetensors      the same, one and two epochs before
+    best.safetensors, best-copy.safetensors     the same at the epoch with the best validation
+                                                accuracy, twice
 
-Every file is written atomically: a reader finds the old content or the new one, whole. One process
-at a time trains into a folder, which it locks; any number may read.
+Every file is written atomically: a reader finds the old content or the new one, whole. Every bit of
+it is under a sum; ``recovery`` says what is used when one has changed. One process at a time trains
+into a folder, which it locks; any number may read.
 """
 
 import contextlib
-import csv
-import io
-import json
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
-
-from safetensors import SafetensorError
 
 from autocnn import checkpoint
-from autocnn.deprecation import renamed_property
+from autocnn.checkpoint.checkpoint import read_metadata
+from autocnn.checkpoint.generations import shift
 from autocnn.files import atomic_write, lock_folder, remove_partial_writes
-from autocnn.models.interpretations import interpretation
+from autocnn.runs import config_file, recovery
 from autocnn.runs.config import RunConfig
+from autocnn.runs.recovery import CONFIG, HISTORY, SavedRun
 from autocnn.training import TrainState
-from autocnn.trees import leaves, unflatten
 
 __all__ = [
     "SavedRun",
@@ -40,27 +39,18 @@ __all__ = [
     "load",
     "lock",
     "read_config",
+    "recover",
     "save",
+    "with_identity",
     "write_config",
 ]
 
-CONFIG, HISTORY = "config.json", "history.csv"
-
-
-class SavedRun(NamedTuple):
-    """A run as read from its folder: how it is trained, the network, and where it stands."""
-
-    config: RunConfig
-    model: Any
-    train_state: TrainState
-
-
-# A NamedTuple's body takes fields only.
-SavedRun.moment = renamed_property("moment", "train_state")
-
 
 def create(folder: str | os.PathLike, config: RunConfig) -> Path:
-    """Make the run folder and write ``config`` into it. ValueError when it holds a run already."""
+    """Make the run folder and write ``config`` into it, with an identity if it has none yet.
+
+    ValueError when the folder holds a run already.
+    """
     folder = Path(folder)
     if (folder / CONFIG).exists():
         raise ValueError(
@@ -68,27 +58,23 @@ def create(folder: str | os.PathLike, config: RunConfig) -> Path:
             f"{free_folder(folder)}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    return write_config(folder, config)
+    return write_config(folder, with_identity(config))
+
+
+def with_identity(config: RunConfig) -> RunConfig:
+    """Return the config of a run that begins: with a new identity, unless it has one."""
+    return config if config.run else config.replace(run=config_file.new_identity())
 
 
 def write_config(folder: str | os.PathLike, config: RunConfig) -> Path:
     """Write ``config`` into a run folder, in place of what may be there."""
-    content = json.dumps(config.to_json(), indent=2) + "\n"
-    atomic_write(Path(folder) / CONFIG, content.encode())
+    atomic_write(Path(folder) / CONFIG, config_file.config_bytes(config))
     return Path(folder)
 
 
 def read_config(folder: str | os.PathLike) -> RunConfig:
-    """Read a run folder's config. ValueError when there is none, or it makes no sense."""
-    path = Path(folder) / CONFIG
-    try:
-        return RunConfig.from_json(json.loads(path.read_bytes()))
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(
-            f"{folder} holds no run: there is no {CONFIG} in it; autocnn train makes one"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    """Read a run folder's config. ValueError when there is none, or it is damaged or changed."""
+    return recovery.read_config(Path(folder))
 
 
 def has_config(folder: str | os.PathLike) -> bool:
@@ -124,22 +110,38 @@ def free_folder(folder: str | os.PathLike) -> Path:
     return free
 
 
-def save(folder: str | os.PathLike, train_state: TrainState, name: str = "last") -> None:
-    """Write where a run stands to ``name``.safetensors, and its history to history.csv too."""
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(train_state.history)
-    rows.writerows(zip(*train_state.history.values(), strict=True))
-    # The table first: were it the other way round, a run killed in between at its very end would
-    # never get its last row.
-    atomic_write(Path(folder) / HISTORY, table.getvalue().encode())
+def save(
+    folder: str | os.PathLike,
+    train_state: TrainState,
+    name: str = "last",
+    config: RunConfig | None = None,
+) -> None:
+    """Write where a run stands to ``name``.safetensors, which is "last" or "best".
+
+    "last" keeps the two epochs before it, and history.csv is written too. "best" is written twice.
+    config: the run's, which goes into the file; None reads the folder's config.json. OSError when
+    it cannot be written.
+    """
+    folder = Path(folder)
+    config = read_config(folder) if config is None else config
+    path = folder / f"{name}.safetensors"
     metadata = {
+        "run": config.run,
+        "config": config.to_json(),
         "step": train_state.step,
         "loss": train_state.loss if math.isfinite(train_state.loss) else None,
         "history": train_state.history,
     }
     state = {"network": train_state.state, "optimizer": train_state.opt_state}
-    checkpoint.save(Path(folder) / f"{name}.safetensors", train_state.params, state, metadata)
+    if name != "last":
+        for place in recovery.copies(path):
+            checkpoint.save(place, train_state.params, state, metadata)
+        return
+    if _is_worth_keeping(path, train_state.step, config.steps_per_epoch):
+        shift(path)
+    checkpoint.save(path, train_state.params, state, metadata)
+    # The table last: recover() writes it anew from the checkpoint when the run goes on.
+    atomic_write(folder / HISTORY, recovery.history_bytes(train_state.history))
 
 
 def load(folder: str | os.PathLike, name: str = "best", nn: ModuleType | None = None) -> SavedRun:
@@ -148,49 +150,29 @@ def load(folder: str | os.PathLike, name: str = "best", nn: ModuleType | None = 
     name: "best" or "last". nn: the interpretation of the network, ``autocnn.layers`` for None; it
     need not be the one that trained it.
 
-    Raises ValueError when the folder holds no run, none that has finished an epoch, or a damaged
-    one.
+    A file that is damaged, or of another run, is not used: the newest whole one is, and a line of
+    the log says why. Raises ValueError when the folder holds no run, none that has finished an
+    epoch, or nothing whole.
     """
-    folder = Path(folder)
-    config = read_config(folder)
-    path = folder / f"{name}.safetensors"
+    return recovery.load(Path(folder), name, nn)
+
+
+def recover(folder: str | os.PathLike) -> SavedRun | None:
+    """Read where a run stands, to go on with it, and mend what is damaged; lock the folder first.
+
+    Damaged files are replaced by what the whole ones hold, with a line in the log. Returns None for
+    a run that has not saved anything yet; ValueError as ``load``, OSError when the folder cannot be
+    written.
+    """
+    return recovery.recover(Path(folder))
+
+
+def _is_worth_keeping(path: Path, step: int, steps_per_epoch: int) -> bool:
+    """Whether a checkpoint is of the end of an epoch before ``step``. One in the midst of an epoch,
+    which Ctrl-C has left, is not, so that a run that was stopped leaves what others leave.
+    """
     try:
-        model = config.build(interpretation("autograd") if nn is None else nn)
-        train_state = _read_train_state(path, config, model)
-    except FileNotFoundError:
-        raise ValueError(
-            f"{folder} has no {path.name}: its training never finished an epoch"
-        ) from None
-    except (
-        SafetensorError,
-        AttributeError,
-        KeyError,
-        OverflowError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise ValueError(f"{path} is damaged or belongs to another network: {error}") from error
-    return SavedRun(config, model, train_state)
-
-
-def _read_train_state(path: Path, config: RunConfig, model: Any) -> TrainState:
-    """Read a checkpoint into trees of the structure that the network and its optimizer need."""
-    saved_params, saved_state, metadata = checkpoint.load(path)
-    _, params, state = model.init(None, config.input_shape)
-    params = _filled("params", params, saved_params)
-    state = _filled("state", state, saved_state["network"])
-    opt_state = config.optimizer().init(params)
-    opt_state = _filled("optimizer state", opt_state, saved_state["optimizer"])
-    loss = math.nan if metadata["loss"] is None else metadata["loss"]
-    history = {column: list(values) for column, values in metadata["history"].items()}
-    return TrainState(params, state, opt_state, metadata["step"], loss, history)
-
-
-def _filled(part: str, tree: Any, saved: Any) -> Any:
-    """A tree of ``tree``'s structure and shapes with the values of ``saved``."""
-    values = dict(leaves(saved))
-    for path, leaf in leaves(tree):
-        if path not in values or values[path].shape != leaf.shape:
-            got = f"has shape {values[path].shape}" if path in values else "is missing"
-            raise ValueError(f"{part} leaf '{path}' {got}, needed is {leaf.shape}")
-    return unflatten(tree, [values[path] for path, _ in leaves(tree)])
+        saved = read_metadata(path)["step"]
+        return saved != step and saved % steps_per_epoch == 0
+    except (OSError, KeyError, TypeError, ValueError):
+        return False

@@ -11,8 +11,11 @@ from autocnn.ops.arguments import integer
 from autocnn.optim import Optimizer
 from autocnn.runs.config import RunConfig
 from autocnn.training import TrainState
+from autocnn.trees import count
 
 __all__ = ["initialize", "load_data"]
+
+MAX_PARAMETERS = 2_000_000_000  # of which the largest network here has 138 million
 
 
 def load_data(name: str, limit: int | None = None) -> Dataset:
@@ -45,6 +48,9 @@ def initialize(config: RunConfig) -> tuple[Any, Optimizer, TrainState]:
     # Runs of different seeds share no random numbers: no other key's second number is the seed.
     key = (0, config.seed)
     try:
+        _, sizes, _ = model.init(None, config.input_shape)
+        if count(sizes) > MAX_PARAMETERS:  # before anything is drawn
+            raise ValueError(f"it would have {count(sizes):,} parameters, too many to train")
         _, params, state = model.init(key, config.input_shape, config.dtype)
     except ValueError as error:
         size = "x".join(map(str, config.input_shape))
