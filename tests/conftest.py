@@ -31,6 +31,14 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"skipped {count}: {reason}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def identity():
+    """Give all runs one identity, so that runs alike leave files alike."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autocnn.runs.config_file.new_identity", lambda: "0123456789abcdef" * 2)
+        yield
+
+
 @pytest.fixture(params=INTERPRETATIONS, ids=str)
 def nn(request):
     """Each interpretation of the vocabulary in turn."""

@@ -91,8 +91,8 @@ def open_tensors(path: str | Path) -> Iterator[Tensors]:
         header, file = _open_unreplaced(path)
     except SafetensorError as error:
         raise DamagedError(
-            f"{path} is not a safetensors file ({error}); convert a pickled file of torch where "
-            "torch is installed, by "
+            f"{path} is damaged, or not a safetensors file ({error}); convert a pickled file of "
+            "torch where torch is installed, by "
             "safetensors.torch.save_file(torch.load(path, weights_only=True), new_path)"
         ) from None
     with file:
@@ -141,7 +141,8 @@ def _serialize(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes
         header[name] = {"dtype": kind, "shape": a.shape, "data_offsets": (start, end)}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text = seal(text + b" " * (-len(text) % 8))
-    return struct.pack("<Q", len(text)) + text + b"".join(a.tobytes() for a in map(arrays.get, names))
+    body = b"".join(arrays[name].tobytes() for name in names)
+    return struct.pack("<Q", len(text)) + text + body
 
 
 def _tensor_sum(a: np.ndarray) -> str:

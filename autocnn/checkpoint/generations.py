@@ -1,4 +1,4 @@
-"""Generations of a file: the versions before it stay, and reading falls back to the newest whole one.
+"""Generations of a file: the versions before it stay, and the newest whole one is read.
 
     last.safetensors      what was saved last
     last-1.safetensors    what was there before

@@ -24,6 +24,7 @@ from autocnn.cli import (
     sweep,
     trace,
     train,
+    verify,
 )
 
 __all__ = ["app", "main"]
@@ -37,6 +38,7 @@ app.command()(interrupt.stoppable(chapter.chapter))
 app.command()(interrupt.stoppable(exercise.exercise))
 app.command()(interrupt.stoppable(train.train))
 app.command()(interrupt.stoppable(evaluate.evaluate))
+app.command()(interrupt.stoppable(verify.verify))
 app.command()(interrupt.stoppable(sweep.sweep))
 app.command()(interrupt.stoppable(predict.predict))
 app.command()(interrupt.stoppable(trace.trace))
@@ -77,6 +79,7 @@ def program(
     command line or bad input, 128 + n after the signal n (130: Ctrl-C, 143: SIGTERM),
     141 when the pipe was closed.
     """
+    output.log_to_stderr()
 
 
 def main() -> None:

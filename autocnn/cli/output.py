@@ -2,6 +2,7 @@
 
 import codecs
 import errno
+import logging
 import os
 import sys
 
@@ -15,6 +16,7 @@ __all__ = [
     "echo",
     "is_closed_terminal",
     "leave_closed_terminal",
+    "log_to_stderr",
     "prepare_streams",
 ]
 
@@ -42,6 +44,20 @@ def prepare_streams() -> None:
         from typer import rich_utils  # takes a tenth of a second to import
 
         rich_utils.COLOR_SYSTEM = None  # Rich alone would keep bold and dim
+
+
+def log_to_stderr() -> None:
+    """Print the warnings that the package logs as lines of the program."""
+    log = logging.getLogger("autocnn")
+    if not any(isinstance(handler, _Lines) for handler in log.handlers):
+        log.addHandler(_Lines(logging.WARNING))
+
+
+class _Lines(logging.Handler):
+    """Prints records on whatever is stderr at that time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        echo(f"autocnn: {record.getMessage()}", err=True)
 
 
 def close_streams() -> None:

@@ -57,7 +57,8 @@ def write_or_exit(write: Callable[..., Any], folder: Path, *args: Any) -> None:
         output.echo(f"autocnn: {error}", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
-        output.echo(f"autocnn: cannot write to {folder}: {error.strerror or error}", err=True)
+        path, why = error.filename or folder, error.strerror or error
+        output.echo(f"autocnn: cannot write to {path}: {why}", err=True)
         raise typer.Exit(1) from None
 
 
@@ -101,7 +102,7 @@ def train_run(
             session.introduce(data)
             session.train(data, model, optimizer, last)
     except (KeyboardInterrupt, OSError) as error:
-        write_or_exit(runs.save, folder, session.latest, "last")
+        write_or_exit(runs.save, folder, session.latest, "last", config)
         if isinstance(error, OSError):
             raise
         where = f" after step {session.latest.step} of {config.recipe.epochs * steps}"
@@ -194,11 +195,11 @@ class _Session:
 
     def on_epoch(self, now: TrainState) -> None:
         """Save the run and print a row."""
-        if not training.epochs_since_best(now.history):
-            write_or_exit(runs.save, self.folder, now, "best")
-        # Not earlier: a run that is stopped before the best is written repeats that epoch.
         self.latest = now
-        write_or_exit(runs.save, self.folder, now, "last")
+        write_or_exit(runs.save, self.folder, now, "last", self.config)
+        # Not earlier: a run that is stopped here takes the best from the last.
+        if not training.epochs_since_best(now.history):
+            write_or_exit(runs.save, self.folder, now, "best", self.config)
         seconds = time.monotonic() - self.began
         if self.as_json:
             self.bar.write(progress.line(now.history, seconds))
@@ -251,9 +252,9 @@ def _finish(
     }
     for name, figure in figures.items():
         image = io.BytesIO()
-        figure.savefig(image, format="png")
+        figure.savefig(image, format="png", metadata={"autocnn run": str(config.run)})
         write_or_exit(atomic_write, folder / name, image.getvalue())
-    files = ["config.json", "history.csv", "last.safetensors", "best.safetensors", *figures]
+    files = [name for name in (*runs.FILES, *figures) if (folder / name).exists()]
     outcome = progress.outcome(folder, config, end.history, files)
     if as_json:
         output.echo(strict_json(outcome))

@@ -161,6 +161,7 @@ def _begin(
 ) -> None:
     """Begin a run in a folder; in a new one for ""."""
     config, data = settings.new_config(network, options)
+    config = runs.with_identity(config)
     model, optimizer, start = runs.initialize(
         config
     )  # finds bad options before anything is written
@@ -174,7 +175,8 @@ def _begin(
 def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bool) -> None:
     """Go on with the run in a folder from where it was stopped."""
     with session.lock_run(folder):
-        saved = runs.read_config(folder)
+        found = _recover(folder)
+        saved = runs.read_config(folder) if found is None else found.config
         config = settings.check_options(saved, options, folder, runs.free_folder(folder))
         _check_until(until, config)
         data = runs.load_data(config.data, config.limit)
@@ -186,11 +188,20 @@ def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bo
         if now != config:
             raise ValueError(f"{config.data} is not what it was when {folder} was begun: {data!r}")
         model, optimizer, start = runs.initialize(config)
-        if runs.has_checkpoint(folder):
-            start = runs.load(folder, "last").train_state
+        if found is not None:
+            start = found.train_state
         if config != saved:
             session.write_or_exit(runs.write_config, folder, config)
         session.train_run(folder, config, data, model, optimizer, start, until, as_json)
+
+
+def _recover(folder: Path) -> runs.SavedRun | None:
+    """Read where a run stands; rank 0 mends what is damaged, before the others read it."""
+    found: list[runs.SavedRun | None] = []
+    session.write_or_exit(lambda folder: found.append(runs.recover(folder)), folder)
+    if not found:  # another rank, which does not write
+        return runs.load(folder, "last") if runs.has_checkpoint(folder) else None
+    return found[0]
 
 
 def _check_until(until: int | None, config: RunConfig) -> None:

@@ -6,6 +6,7 @@ from autocnn.deprecation import renamed_names
 from autocnn.runs.config import RunConfig
 from autocnn.runs.folder import (
     CONFIG,
+    FILES,
     HISTORY,
     SavedRun,
     create,
@@ -21,9 +22,11 @@ from autocnn.runs.folder import (
     write_config,
 )
 from autocnn.runs.start import initialize, load_data
+from autocnn.runs.verify import verify
 
 __all__ = [
     "CONFIG",
+    "FILES",
     "HISTORY",
     "RunConfig",
     "SavedRun",
@@ -38,6 +41,7 @@ __all__ = [
     "read_config",
     "recover",
     "save",
+    "verify",
     "with_identity",
     "write_config",
 ]

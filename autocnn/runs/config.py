@@ -86,9 +86,12 @@ class RunConfig:
         return {name: value for name, value in known.items() if value is not None} | values
 
     def differences(self, other: Self) -> list[str]:
-        """Return the names of the settings in which two configs of one run must not differ."""
+        """Return the names of the settings in which two configs of one run differ.
+
+        Its data may be at another place, and it may have been given more epochs.
+        """
         mine, theirs = (
-            config.replace(version=None, recipe=config.recipe._replace(epochs=1)).to_json()
+            config.replace(version=None, data="", recipe=config.recipe._replace(epochs=1)).to_json()
             for config in (self, other)
         )
         return [name for name in mine if mine[name] != theirs.get(name)]

@@ -23,7 +23,7 @@ from types import ModuleType
 
 from autocnn import checkpoint
 from autocnn.checkpoint.checkpoint import read_metadata
-from autocnn.checkpoint.generations import shift
+from autocnn.checkpoint.generations import generations, shift
 from autocnn.files import atomic_write, lock_folder, remove_partial_writes
 from autocnn.runs import config_file, recovery
 from autocnn.runs.config import RunConfig
@@ -31,6 +31,7 @@ from autocnn.runs.recovery import CONFIG, HISTORY, SavedRun
 from autocnn.training import TrainState
 
 __all__ = [
+    "FILES",
     "SavedRun",
     "create",
     "free_folder",
@@ -44,6 +45,14 @@ __all__ = [
     "with_identity",
     "write_config",
 ]
+
+# All but the figures, in the order in which they are listed.
+FILES = (
+    CONFIG,
+    HISTORY,
+    *(path.name for path in generations("last.safetensors")),
+    *(path.name for path in recovery.copies(Path("best.safetensors"))),
+)
 
 
 def create(folder: str | os.PathLike, config: RunConfig) -> Path:

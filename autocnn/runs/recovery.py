@@ -14,8 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from autocnn import checkpoint
-from autocnn.checkpoint.checkpoint import NO_SUMS, read
+from autocnn.checkpoint.checkpoint import NO_SUMS, Checkpoint, read, read_metadata
 from autocnn.checkpoint.format import open_tensors
 from autocnn.checkpoint.generations import drop, generations, read_newest
 from autocnn.deprecation import renamed_property
@@ -26,7 +25,19 @@ from autocnn.runs.config_file import config_bytes, parse_config
 from autocnn.training import TrainState, epochs_since_best
 from autocnn.trees import leaves, unflatten
 
-__all__ = ["CONFIG", "HISTORY", "SavedRun", "copies", "history_bytes", "load", "recover"]
+__all__ = [
+    "CONFIG",
+    "HISTORY",
+    "SavedRun",
+    "best_problem",
+    "copies",
+    "history_bytes",
+    "load",
+    "read_config",
+    "read_last",
+    "recover",
+    "trained_with",
+]
 
 CONFIG, HISTORY = "config.json", "history.csv"
 LOG = logging.getLogger("autocnn.runs")
@@ -41,8 +52,8 @@ class SavedRun(NamedTuple):
 
     @property
     def epoch(self) -> int:
-        """The last epoch that was finished."""
-        return int(self.train_state.history["epoch"][-1])
+        """The last epoch that was finished, -1 before the first evaluation."""
+        return _epoch(self.train_state.history)
 
 
 # A NamedTuple's body takes fields only.
@@ -85,7 +96,7 @@ def read_config(folder: Path) -> RunConfig:
 
 def load(folder: Path, name: str, nn: ModuleType | None) -> SavedRun:
     """Read where a run stood at its last or best epoch; see ``folder.load``."""
-    reading = _read_last(folder, nn) if name == "last" else _read_best(folder, nn)
+    reading = read_last(folder, nn) if name == "last" else _read_best(folder, nn)
     told = [*([str(reading.config_error)] if reading.config_error else [])]
     told += map(str, reading.refused.values())
     if told:
@@ -101,7 +112,7 @@ def recover(folder: Path) -> SavedRun | None:
     last = folder / "last.safetensors"
     if not any(path.exists() for path in generations(last)):
         return None
-    reading = _read_last(folder, None)
+    reading = read_last(folder, None)
     run, refused = reading.run, dict(reading.refused)
     told = []
     if reading.config_error:
@@ -115,7 +126,7 @@ def recover(folder: Path) -> SavedRun | None:
         told += [f"{path.name} is dropped: {error}" for path, error in refused.items()]
         told.append(f"the run goes on from epoch {run.epoch}, as in {reading.path.name}")
         drop(last, refused)
-    told += _mend_history(folder, run) + _mend_best(folder, run)
+    told += _mend_history(folder, run) + _mend_best(folder, run, last not in reading.refused)
     if told:
         LOG.warning("%s", "; ".join(told))
     if not reading.has_sums:
@@ -136,15 +147,20 @@ def _mend_history(folder: Path, run: SavedRun) -> list[str]:
     return [f"{path} was damaged or changed; it is written anew from the last checkpoint"]
 
 
-def _mend_best(folder: Path, run: SavedRun) -> list[str]:
-    """Write both copies of the best checkpoint, where one is not whole. Returns what to say."""
+def _mend_best(folder: Path, run: SavedRun, is_newest: bool) -> list[str]:
+    """Write both copies of the best checkpoint, where one is not whole. Returns what to say.
+
+    is_newest: as for ``_not_the_best``.
+    """
+    if run.epoch < 0:
+        return []
     paths = copies(folder / "best.safetensors")
-    found = {path: _best_problem(path, run, is_newest=True) for path in paths}
+    found = {path: _best_problem(path, run, is_newest) for path in paths}
     if not any(found.values()):
         return []
     told = [str(e) for e in found.values() if e and not isinstance(e, FileNotFoundError)]
     sources = [*paths, *generations(folder / "last.safetensors")]
-    whole = [p for p in sources if not _best_problem(p, run, is_newest=True)]
+    whole = [p for p in sources if not _best_problem(p, run, is_newest)]
     if not whole:
         best = _best_epoch(run.train_state.history)
         return [*told, f"nothing holds the parameters of epoch {best}, the best of {folder}, now"]
@@ -155,7 +171,8 @@ def _mend_best(folder: Path, run: SavedRun) -> list[str]:
     return told
 
 
-def _read_last(folder: Path, nn: ModuleType | None) -> Reading:
+def read_last(folder: Path, nn: ModuleType | None = None) -> Reading:
+    """Read the newest whole generation."""
     return _read(folder, generations(folder / "last.safetensors"), nn)
 
 
@@ -164,7 +181,7 @@ def _read_best(folder: Path, nn: ModuleType | None) -> Reading:
     path = folder / "best.safetensors"
     last = folder / "last.safetensors"
     try:
-        newest = _read_last(folder, nn)
+        newest = read_last(folder, nn)
     except ValueError:
         newest = None  # nothing to compare with; what is wrong with the config will be said again
     if newest is None:
@@ -197,10 +214,13 @@ def _read(
     def read_one(path: Path) -> SavedRun:
         found, has_sums[path] = _load(path)
         try:
-            trained = _trained_with(path, config, config_error, found.metadata)
+            trained = trained_with(path, config, config_error, found.metadata)
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be used: {error}") from error
+        try:
             run = _saved_run(trained, found, nn)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} cannot be used: {error}") from error
+            raise ValueError(f"{path} is damaged or belongs to another network: {error}") from error
         if check is not None:
             check(run, path)
         return run
@@ -220,22 +240,24 @@ def _read(
     return Reading(run, path, refused, config_error, has_sums[path])
 
 
-def _load(path: Path) -> tuple[checkpoint.Checkpoint, bool]:
+def _load(path: Path) -> tuple[Checkpoint, bool]:
     try:
         return read(path)
     except FileNotFoundError:
         raise
+    except ValueError as error:
+        raise ValueError(str(error).partition(";")[0]) from error  # without advice on torch's files
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _trained_with(
+def trained_with(
     path: Path, config: RunConfig | None, config_error: ValueError | None, metadata: dict
 ) -> RunConfig:
     """Return the config of the run that a checkpoint belongs to.
 
-    That is its own, with the number of epochs that config.json has. ValueError when it is of
-    another run.
+    That is its own, with the place of the data and the number of epochs that config.json has.
+    ValueError when it is of another run.
     """
     stored = metadata.get("config")
     if stored is None:  # of version 0.1
@@ -254,7 +276,7 @@ def _trained_with(
             f"it belongs to the run {mine}, and {CONFIG} to the run {config.run[:8]}: files of "
             "different runs are mixed; put back those of one run"
         )
-    return own.replace(recipe=own.recipe._replace(epochs=config.recipe.epochs))
+    return own.replace(data=config.data, recipe=own.recipe._replace(epochs=config.recipe.epochs))
 
 
 def _problem(path: Path, config: RunConfig) -> ValueError | None:
@@ -266,17 +288,26 @@ def _problem(path: Path, config: RunConfig) -> ValueError | None:
             return ValueError(
                 f"{path} is damaged: the tensor '{damaged[0]}' does not match its SHA-256"
             )
-        _trained_with(path, config, None, checkpoint.checkpoint.read_metadata(path))
+        trained_with(path, config, None, read_metadata(path))
     except (OSError, ValueError) as error:
         return error if isinstance(error, ValueError) else ValueError(f"{path}: {error}")
     return None
+
+
+def best_problem(path: Path, run: SavedRun, is_newest: bool) -> str | None:
+    """Say why a checkpoint is not the best of ``run``, its newest whole state: None if it is.
+
+    is_newest: whether ``run`` has no later state, which is damaged.
+    """
+    error = _best_problem(path, run, is_newest)
+    return str(error).removeprefix(f"{path} ") if error else None
 
 
 def _best_problem(path: Path, run: SavedRun, is_newest: bool) -> Exception | None:
     """Say why a checkpoint is not the best of ``run``: None if it is."""
     try:
         found, _ = _load(path)
-        _trained_with(path, run.config, None, found.metadata)
+        trained_with(path, run.config, None, found.metadata)
         state = TrainState(*found[:2], None, found.metadata["step"], 0.0, found.metadata["history"])
         problem = _not_the_best(path, state, run, is_newest)
     except (KeyError, TypeError, ValueError, OSError) as error:
@@ -289,7 +320,7 @@ def _not_the_best(path: Path, state: TrainState, newest: SavedRun, is_newest: bo
     knows. is_newest: whether the run has no later state, which is damaged.
     """
     history, mine = newest.train_state.history, state.history
-    epoch, best = mine["epoch"][-1], _best_epoch(history)
+    epoch, best = _epoch(mine), _best_epoch(history)
     if epoch > newest.epoch:
         same = all(mine[name][: len(values)] == values for name, values in history.items())
         if same and (newest.config.run is None or not is_newest):
@@ -302,13 +333,15 @@ def _not_the_best(path: Path, state: TrainState, newest: SavedRun, is_newest: bo
     return None
 
 
+def _epoch(history: dict[str, list]) -> int:
+    return int(history["epoch"][-1]) if history.get("epoch") else -1
+
+
 def _best_epoch(history: dict[str, list]) -> int:
-    return len(history["epoch"]) - 1 - epochs_since_best(history)
+    return _epoch(history) - epochs_since_best(history) if _epoch(history) >= 0 else -1
 
 
-def _saved_run(
-    config: RunConfig, found: checkpoint.Checkpoint, nn: ModuleType | None
-) -> SavedRun:
+def _saved_run(config: RunConfig, found: Checkpoint, nn: ModuleType | None) -> SavedRun:
     """Put a checkpoint's values into trees of the structure that the network and its optimizer
     need.
     """

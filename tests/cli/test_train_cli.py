@@ -17,19 +17,23 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import autocnn as ac
-from autocnn import runs
+from autocnn import checkpoint, runs
 from autocnn.cli import app, interrupt, main, progress, session
 from autocnn.data import idx
 from autocnn.data.known import FILES
 from autocnn.runs import recipes
 from autocnn.training import Diverged
+from autocnn.trees import leaves
 
 PLOTS = ["confusion.png", "curves.png", "mistakes.png"]
 FOLDER = [
+    "best-copy.safetensors",
     "best.safetensors",
     "config.json",
     *PLOTS[:2],
     "history.csv",
+    "last-1.safetensors",
+    "last-2.safetensors",
     "last.safetensors",
     PLOTS[2],
 ]
@@ -499,11 +503,27 @@ def test_the_program_ends_with_2_and_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("autocnn: lenet5 does not fit images of 1x8x8: ")
 
 
-def test_too_little_memory_is_one_line(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize(
+    "width, words",
+    [
+        ("1e14", "more numbers than fit into memory"),
+        ("1e9", "it would have .* parameters, too many"),
+    ],
+)
+def test_a_network_that_is_too_large_is_not_drawn(width, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "sys.argv", ["autocnn", "train", "tiny-cnn", "--data", "patterns", "--width", "1e14"]
-    )
+    with pytest.raises(ValueError, match=words):
+        autocnn("train", "tiny-cnn", "--data", "patterns", "--width", width)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys, tmp_path):
+    def initialize(config):
+        raise MemoryError("Unable to allocate 1.00 PiB")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "initialize", initialize)
+    monkeypatch.setattr("sys.argv", ["autocnn", "train", "tiny-cnn", "--data", "patterns"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
@@ -522,8 +542,8 @@ def test_an_existing_run_stays(trained, images):
 def test_going_on_needs_the_same_data(trained, images, tmp_path):
     shutil.copytree(trained[0], tmp_path / "run")
     shutil.copytree(images, tmp_path / "data")
-    config = tmp_path / "run" / "config.json"
-    config.write_text(config.read_text().replace(str(images), str(tmp_path / "data")))
+    config = runs.read_config(tmp_path / "run")
+    runs.write_config(tmp_path / "run", config.replace(data=str(tmp_path / "data")))
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
     assert autocnn("train", "--run", tmp_path / "run").exit_code == 0  # it was done already
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
@@ -541,11 +561,11 @@ def test_an_interrupt_while_saving_loses_nothing(trained, images, tmp_path, monk
     """
     save, folder, calls = runs.save, tmp_path / "run", []
 
-    def interrupted(folder, moment, which="last"):
+    def interrupted(folder, moment, which, config):
         calls.append(which)
         if calls.count(name) == 2 and which == name:
             raise KeyboardInterrupt
-        save(folder, moment, which)
+        save(folder, moment, which, config)
 
     with monkeypatch.context() as patch:
         patch.setattr(runs, "save", interrupted)
@@ -643,7 +663,16 @@ def test_two_and_two_epochs_are_four_with_a_constant_schedule(images, tmp_path):
             *("--run", tmp_path / folder),
         )
         assert result.exit_code == 0 and "rate 0.001 staying there" in result.stdout
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+    parts, whole = files(tmp_path / "parts"), files(tmp_path / "whole")
+    assert parts.keys() == whole.keys()
+    for name in parts:  # files of the first two epochs say that two were planned
+        if parts[name] != whole[name]:
+            one, other = (checkpoint.load(tmp_path / n / name) for n in ("parts", "whole"))
+            assert one.metadata["config"]["recipe"].pop("epochs") == 2
+            assert other.metadata["config"]["recipe"].pop("epochs") == 4
+            assert one.metadata == other.metadata
+            for (_, a), (_, b) in zip(leaves(one[:2]), leaves(other[:2]), strict=True):
+                np.testing.assert_array_equal(a, b)
     assert len((tmp_path / "whole" / "history.csv").read_text().splitlines()) == 6
 
 
@@ -770,9 +799,9 @@ def test_settings_that_are_missing_are_named(trained, images, tmp_path, name, mo
     config = json.loads(path.read_text())
     del config[name]
     path.write_text(json.dumps(config))
-    before = files(tmp_path / "run")
-    with pytest.raises(ValueError, match=rf"config.json is damaged: it lacks {name}$"):
-        autocnn(
-            "train", "--run", tmp_path / "run", *(("--data", images, "--seed", 0) if more else ())
-        )
-    assert files(tmp_path / "run") == before
+    more = ("--data", images, "--seed", 0) if more else ()
+    result = autocnn("train", "--run", tmp_path / "run", *more)
+    (line,) = result.stderr.splitlines()
+    words = f"config.json is damaged: it lacks {name}; it is written anew from last.safetensors"
+    assert result.exit_code == 0 and line.endswith(words)
+    assert files(tmp_path / "run") == files(trained[0])

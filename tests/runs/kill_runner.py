@@ -2,7 +2,7 @@
 test_kills.py.
 
     python kill_runner.py FOLDER STEP
-        kills one child at each STEP-th of 40 moments; prints one JSON object: the names of the
+        kills one child at each STEP-th of 60 moments; prints one JSON object: the names of the
         moments of a whole run, and what became of each child
 
 A child counts the moments that it comes by (before, in the middle of and after each write, sync,
@@ -23,7 +23,7 @@ import time
 from autocnn import files
 from autocnn.cli import app
 from autocnn.plots import training as plots
-from autocnn.runs import recipes
+from autocnn.runs import config_file, recipes
 
 # With this seed the first of two epochs is the best.
 CALL = [
@@ -40,13 +40,13 @@ CALL = [
     "--shift",
 ]
 CALL += ["--seed", "5", "--run"]
-MOMENTS, TIMES, CHAINS = 40, 4, 2
+MOMENTS, TIMES, CHAINS = 60, 4, 2
 
 
 class Figure:
     """Stands for a figure, which would take longer than all the rest."""
 
-    def savefig(self, file, format):
+    def savefig(self, file, format, metadata):
         file.write(b"figure" * 100)
 
 
@@ -97,7 +97,7 @@ def moments(at):
     os.fsync = around(
         "fsync", lambda file: None
     )  # what SIGKILL leaves does not depend on it, and it takes half of the time
-    for name in ("replace", "unlink", "mkdir"):
+    for name in ("link", "replace", "unlink", "mkdir"):
         setattr(os, name, around(name, getattr(os, name)))
     build = recipes.optimizer
 
@@ -134,6 +134,7 @@ def child(folder, at=0, after=None):
 
 
 def main(root, step):
+    config_file.new_identity = lambda: "0" * 32  # whole files are compared
     for name in ("curves", "confusion", "mistakes"):
         setattr(plots, name, lambda *args: Figure())
     sys.stdout.flush()
@@ -155,8 +156,10 @@ def main(root, step):
     kinds = sorted(
         {*range(len(names))} - {*between}, key=names.__getitem__
     )  # evenly over the others, and in each over time
-    rest = MOMENTS - len(between)
-    chosen = between + [kinds[i * len(kinds) // rest] for i in range(rest)]
+    first = {names[i]: i for i in reversed(kinds)}  # each kind once, and the rest evenly
+    kinds = [i for i in kinds if i not in first.values()]
+    rest = MOMENTS - len(between) - len(first)
+    chosen = [*first.values(), *between, *(kinds[i * len(kinds) // rest] for i in range(rest))]
     kills = [(f"{i}", {"at": 1 + moment}) for i, moment in enumerate(chosen[::step])]
     draw = random.Random(4)
     kills += [(f"{MOMENTS + i}", {"after": draw.random() * whole}) for i in range(TIMES)]

@@ -1,4 +1,4 @@
-"""SIGKILL at 40 moments of a training, writes included: the folder can be read, and the run goes
+"""SIGKILL at 60 moments of a training, writes included: the folder can be read, and the run goes
 on to the same bits.
 """
 
@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).parent
 KINDS = [
     *(
         f"{when} {what}"
-        for what in ("open", "fsync", "replace", "step")
+        for what in ("open", "fsync", "link", "replace", "step")
         for when in ("before", "after")
     ),
     "before unlink",
@@ -31,7 +31,7 @@ KINDS = [
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(1, id="all", marks=pytest.mark.slow), pytest.param(4, id="a fourth")],
+    params=[pytest.param(1, id="all", marks=pytest.mark.slow), pytest.param(6, id="a sixth")],
 )
 def killed(request, tmp_path_factory):
     """The folders of all children, and what kill_runner.py has noted of them."""
@@ -58,13 +58,13 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_there_are_40_kills_and_they_are_everywhere(killed):
+def test_there_are_60_kills_and_they_are_everywhere(killed):
     found = [
         run
         for run in killed[1]["found"]
         if run["moment"] and not run["moment"].startswith("after 0")
     ]
-    assert len(found) == 40 / killed[2]
+    assert len(found) == 60 / killed[2]
     assert all(run["ends"] == [-signal.SIGKILL, 0] for run in found)
     expected = {*KINDS, "in the middle of write"}
     found = {run["moment"] for run in found}
@@ -78,11 +78,14 @@ def test_all_go_on_to_the_same_bits(killed):
     whole = files(root / "whole")
     assert sorted(whole) == sorted(
         [
+            "best-copy.safetensors",
             "best.safetensors",
             "config.json",
             "confusion.png",
             "curves.png",
             "history.csv",
+            "last-1.safetensors",
+            "last-2.safetensors",
             "last.safetensors",
             "mistakes.png",
         ]

@@ -4,6 +4,7 @@ named.
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def folder(tmp_path):
 
 def test_what_is_saved_is_read_back(folder):
     saved, expected = runs.load(folder, "last"), a_train_state()
-    assert saved.config == CONFIG
+    assert saved.config == CONFIG.replace(run=saved.config.run) and len(saved.config.run) == 32
     for part in ("params", "state", "opt_state"):
         want, got = leaves(getattr(expected, part)), leaves(getattr(saved.train_state, part))
         assert [path for path, _ in got] == [path for path, _ in want]
@@ -94,7 +95,7 @@ def test_a_file_is_synced_before_it_is_renamed(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: done.append(os.fstat(file).st_size))
     monkeypatch.setattr(os, "replace", lambda a, b: (done.append(str(b)), replace(a, b)))
     files.atomic_write(tmp_path / "x", b"12345")
-    assert done == [5, str(tmp_path / "x")]
+    assert done[:2] == [5, str(tmp_path / "x")] and len(done) == 3  # and the folder's names last
     assert (tmp_path / "x").read_bytes() == b"12345"
 
 
@@ -116,33 +117,6 @@ def cut(folder):
     [
         (lambda folder: (folder / "config.json").unlink(), "holds no run"),
         (lambda folder: (folder / "last.safetensors").unlink(), "no last.safetensors"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json is damaged"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "config.json is damaged"),
-        (lambda folder: edit(folder, classes=None), "lacks classes"),
-        (lambda folder: edit(folder, recipe=None), "damaged.*recipe"),
-        (lambda folder: edit(folder, network="tiny-gnn"), "no network 'tiny-gnn'"),
-        (
-            lambda folder: edit(folder, width=2.0),
-            r"params leaf '0.w' has shape \(3, 1, 3, 3\), needed is \(6, 1, 3, 3\)",
-        ),
-        (lambda folder: edit(folder, network="tiny-mlp"), "params leaf '1.w' is missing"),
-        (lambda folder: edit(folder, shape=[1, 2, 2]), "damaged or belongs to another"),
-        (
-            lambda folder: edit(folder, recipe=RECIPE | {"schedule": "linear"}),
-            "no schedule 'linear'",
-        ),
-        (
-            lambda folder: edit(folder, recipe=RECIPE | {"schedule": None}),
-            "damaged: recipe cannot be",
-        ),
-        (
-            lambda folder: edit(folder, recipe=RECIPE | {"patience": 0}),
-            "damaged: recipe cannot be",
-        ),
-        (
-            lambda folder: edit(folder, recipe=RECIPE | {"class_weight": {"a": 2}}),
-            "damaged: recipe cannot be",
-        ),
         (lambda folder: (folder / "last.safetensors").write_bytes(b"\xff" * 64), "damaged"),
         (lambda folder: (folder / "last.safetensors").write_bytes(b""), "damaged"),
         (cut, "damaged"),
@@ -152,6 +126,57 @@ def test_damage_is_named(folder, damage, words):
     damage(folder)
     with pytest.raises(ValueError, match=words):
         runs.load(folder, "last")
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json is damaged"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "config.json is damaged"),
+        (lambda folder: edit(folder, classes=None), "lacks classes"),
+        (lambda folder: edit(folder, recipe=None), "damaged.*recipe"),
+        (lambda folder: edit(folder, network="tiny-gnn"), "was changed"),
+        (
+            lambda folder: edit(folder, width=2.0),
+            "was changed after the run began",
+        ),
+        (lambda folder: edit(folder, network="tiny-mlp"), "was changed"),
+        (lambda folder: edit(folder, shape=[1, 2, 2]), "was changed"),
+        (
+            lambda folder: edit(folder, recipe=RECIPE | {"schedule": "linear"}),
+            "was changed",
+        ),
+        (
+            lambda folder: edit(folder, recipe=RECIPE | {"schedule": None}),
+            "damaged: recipe cannot be",
+        ),
+        (lambda folder: edit(folder, classes=["b", "a", "c"]), "was changed"),
+        (lambda folder: edit(folder, inputs={"pad": 1}), "was changed"),
+        (lambda folder: edit(folder, seed=1), "was changed"),
+        (lambda folder: edit(folder, recipe=RECIPE | {"rate": 1.0}), "was changed"),
+        (lambda folder: edit(folder, autocnn="99.1.0"), "of autocnn 99.1.0, newer than this"),
+        (lambda folder: edit(folder, shape=[10**9, 10**9, 10**9]), "which is more than"),
+        (
+            lambda folder: edit(folder, recipe=RECIPE | {"patience": 0}),
+            "damaged: recipe cannot be",
+        ),
+        (
+            lambda folder: edit(folder, recipe=RECIPE | {"class_weight": {"a": 2}}),
+            "damaged: recipe cannot be",
+        ),
+    ],
+)
+def test_a_config_that_was_changed_is_not_used(folder, damage, words, caplog):
+    """The checkpoint holds the config as well: that one is used, and the change is said."""
+    before = (folder / "config.json").read_bytes()
+    damage(folder)
+    with pytest.raises(ValueError, match=words):
+        runs.read_config(folder)
+    assert runs.load(folder, "last").config.replace(run=None) == CONFIG
+    (line,) = caplog.messages
+    assert re.search(words, line) and line.endswith("last.safetensors, of epoch 1, is used")
+    runs.recover(folder)
+    assert (folder / "config.json").read_bytes() == before
 
 
 def test_a_folder_that_is_none(tmp_path):
