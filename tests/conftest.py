@@ -34,8 +34,13 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session", autouse=True)
 def identity():
     """Give all runs one identity, so that runs alike leave files alike."""
+
+    def new_identity():
+        """Return what no run has by chance."""
+        return "0123456789abcdef" * 2
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autocnn.runs.config_file.new_identity", lambda: "0123456789abcdef" * 2)
+        patch.setattr("autocnn.runs.config_file.new_identity", new_identity)
         yield
 
 
