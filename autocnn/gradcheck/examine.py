@@ -10,6 +10,8 @@ from autocnn.gradcheck import random_streams
 from autocnn.gradcheck.decide import decide, decide_absent, moved_off_defaults
 from autocnn.gradcheck.hints import blind_spots
 from autocnn.gradcheck.hygiene import Findings, inspect_backward
+from autocnn.gradcheck.large.examine import examine_large
+from autocnn.gradcheck.large.size import is_large
 from autocnn.gradcheck.layout_check import check_layouts
 from autocnn.gradcheck.localise import locate
 from autocnn.gradcheck.naming import explain
@@ -62,8 +64,14 @@ def examine(
     memory = Memory(problem.functions)
     with random_streams.keep():
         try:
-            problem = _away_from_underflow(problem)
-            report = _examine_steadily(problem, memory, seed, surrogate, quick, name_causes)
+            if is_large(problem):
+                report = examine_large(
+                    problem, memory, seed, lambda p: examine(p, seed, surrogate, quick, name_causes)
+                )
+                _tidy(report)
+            else:
+                problem = _away_from_underflow(problem)
+                report = _examine_steadily(problem, memory, seed, surrogate, quick, name_causes)
         finally:
             if memory.changed():
                 memory.restore()
