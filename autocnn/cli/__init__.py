@@ -19,6 +19,7 @@ from autocnn.cli import (
     filters,
     interrupt,
     output,
+    page,
     predict,
     summary,
     sweep,
@@ -45,6 +46,7 @@ app.command()(interrupt.stoppable(trace.trace))
 app.command()(interrupt.stoppable(filters.filters))
 app.command()(interrupt.stoppable(summary.summary))
 app.command()(interrupt.stoppable(export.export))
+app.command()(interrupt.stoppable(page.page))
 app.command()(interrupt.stoppable(check.check))
 app.command()(interrupt.stoppable(check_kernel.check_kernel))
 app.add_typer(data.app, name="data")

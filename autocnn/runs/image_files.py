@@ -5,6 +5,7 @@ x, steps = fit(image, (1, 28, 28), dark_background=True)      # (1, 28, 28), wha
 """
 
 import contextlib
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from autocnn.deprecation import renamed_arguments, renamed_names
 from autocnn.runs.config import RunConfig
 from autocnn.text import shape_text
 
-__all__ = ["fit", "read", "read_for_run"]
+__all__ = ["fit", "read", "read_bytes", "read_for_run"]
 
 __getattr__ = renamed_names(__name__, {"fitted": f"{__name__}.fit"})
 
@@ -49,14 +50,25 @@ def read(path: str | os.PathLike) -> np.ndarray:
     black if they are bright. ValueError that names the file when it is missing, not an image,
     damaged, or larger than 50 million pixels.
     """
+    path = Path(path)
+    return _read(path, path, MAX_PIXELS)
+
+
+def read_bytes(file: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read the bytes of an image file, as ``read`` does. name: of the file, for errors.
+    max_pixels: ValueError for a larger image, before it is decoded.
+    """
+    return _read(io.BytesIO(file), Path(name), max_pixels)
+
+
+def _read(file: Path | io.BytesIO, path: Path, max_pixels: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
-    path = Path(path)
-    with _value_errors(path), Image.open(path) as image:
-        if image.width * image.height > MAX_PIXELS:
+    with _value_errors(path), Image.open(file) as image:
+        if image.width * image.height > max_pixels:
             size = shape_text((image.width, image.height), "x")
             raise ValueError(
-                f"{path} has {size} pixels, more than {MAX_PIXELS:,}; make it smaller first"
+                f"{path} has {size} pixels, more than {max_pixels:,}; make it smaller first"
             )
         image = ImageOps.exif_transpose(image)
         if image.mode in ("I", "I;16", "I;16B", "I;16L"):

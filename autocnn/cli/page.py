@@ -1,0 +1,54 @@
+"""``autocnn page``: the live page of a network."""
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["page"]
+
+
+def page(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="A network's name, or a run folder made by autocnn train", metavar="[NETWORK|RUN]"
+        ),
+    ] = "",
+    export: Annotated[
+        str,
+        typer.Option(help="Write one HTML file that needs no server, and end", metavar="FILE.html"),
+    ] = "",
+    port: Annotated[
+        int, typer.Option(help="Port on this machine; 0: any that is free", min=0, max=65535)
+    ] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser")
+    ] = True,
+) -> None:
+    """Open a page to draw on: the network computes forward and backward.
+
+    Every gradient is computed twice, by autograd and by hand. Train the network,
+    break its backward pass, have it checked, and write your own. Without a
+    network: TinyCNN, which is trained in a second.
+
+    The server answers this machine's browsers only, at the address that it
+    prints. Ctrl-C ends it. It writes no files.
+
+    \b
+    Examples:
+      autocnn page
+      autocnn page runs/lenet5-mnist
+      autocnn page --export page.html
+    """
+    if export:
+        from autocnn.page.export import export as write
+
+        typer.echo(write(export, *([network] if network else [])))
+        return
+    from autocnn.page.serving import serve
+
+    try:
+        serve(network or None, port=port, browser=browser)
+    except KeyboardInterrupt:
+        typer.echo("the page is closed", err=True)
+        raise typer.Exit(130) from None

@@ -1,0 +1,51 @@
+"""``serve``: start the server, say where it is, and open the browser."""
+
+import importlib.util
+import sys
+import threading
+import time
+import webbrowser
+from typing import Any
+
+from autocnn.page.guard import is_remote_shell
+from autocnn.page.model import load
+
+__all__ = ["need_packages", "serve"]
+
+
+def need_packages() -> None:
+    """Raise ImportError that says what to install where the server's packages are missing."""
+    missing = [
+        name
+        for name in ("starlette", "uvicorn", "websockets")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise ImportError(
+            f"the page needs {', '.join(missing)}: pip install 'autocnn[page]'; "
+            "autocnn page --export page.html needs none of them"
+        )
+
+
+def serve(what: Any = None, data: Any = None, port: int = 0, browser: bool = True) -> None:
+    """Serve a page until Ctrl-C. Arguments and errors: see ``autocnn.page.serve``."""
+    need_packages()
+    from autocnn.page.server import Server
+
+    shown = load(what, data)
+    editor = not is_remote_shell()
+    server = Server(shown, port, editor)
+    for note in shown.notes:
+        print(note, file=sys.stderr)
+    if not editor:
+        print("the editor is off: this program was started from another machine", file=sys.stderr)
+    print(f"{server.address}\nCtrl-C ends it.", flush=True)
+    if browser:
+        threading.Thread(target=_open, args=(server,), daemon=True).start()
+    server.run_here()
+
+
+def _open(server: Any) -> None:
+    while not server.started and not server.should_exit:
+        time.sleep(0.01)
+    webbrowser.open(server.address)
