@@ -26,7 +26,16 @@ from autocnn.training import evaluate, predict, train
 # Modules that take long to import, imported when first used: attribute -> module.
 _LAZY = {
     name: f"autocnn.{name}"
-    for name in ("checkpoint", "experiments", "export", "fast", "gradcheck", "page", "plots", "runs")
+    for name in (
+        "checkpoint",
+        "experiments",
+        "export",
+        "fast",
+        "gradcheck",
+        "page",
+        "plots",
+        "runs",
+    )
 } | {"images": "autocnn.runs.image_files"}
 
 __all__ = [

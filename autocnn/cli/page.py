@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+from autocnn.cli.run_options import Json
+from autocnn.text import strict_json
+
 __all__ = ["page"]
 
 
@@ -24,6 +27,7 @@ def page(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser")
     ] = True,
+    as_json: Json = False,
 ) -> None:
     """Open a page to draw on: the network computes forward and backward.
 
@@ -43,12 +47,13 @@ def page(
     if export:
         from autocnn.page.export import export as write
 
-        typer.echo(write(export, *([network] if network else [])))
+        path = write(export, *([network] if network else []))
+        typer.echo(strict_json({"file": path}) if as_json else path)
         return
     from autocnn.page.serving import serve
 
     try:
-        serve(network or None, port=port, browser=browser)
+        serve(network or None, port=port, browser=browser, as_json=as_json)
     except KeyboardInterrupt:
         typer.echo("the page is closed", err=True)
         raise typer.Exit(130) from None

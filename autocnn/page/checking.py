@@ -79,6 +79,7 @@ class Checker:
                 )
         finally:
             _end(process)
+            reader.join(1)
         try:
             found = json.loads(answer[0]) if answer else None
         except ValueError:
@@ -98,9 +99,9 @@ class Checker:
 
 
 def _talk(process: subprocess.Popen, request: bytes, answer: list[bytes]) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        process.stdin.write(request)
-        process.stdin.close()
+    with contextlib.suppress(OSError, ValueError), process.stdout:
+        with contextlib.suppress(OSError), process.stdin:  # it may end before it has read all
+            process.stdin.write(request)
         line = process.stdout.readline(MAX_ANSWER)
         if line.endswith(b"\n"):
             answer.append(line)

@@ -1,7 +1,7 @@
 """One image through one network, forward and backward, with every gradient computed twice.
 
-    seen = look(networks(model), params, state, x, label)
-    seen.stages[1].auto, seen.stages[1].manual, seen.stages[1].digits
+seen = look(networks(model), params, state, x, label)
+seen.stages[1].auto, seen.stages[1].manual, seen.stages[1].digits
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +17,18 @@ from reference import vocabulary
 from reference.layer import Layer
 from reference.loss import Loss, cross_entropy, loss_and_gradient
 
-__all__ = ["EXACT", "Both", "Look", "Stage", "Weight", "at", "both", "digits", "interpreted", "look"]
+__all__ = [
+    "EXACT",
+    "Both",
+    "Look",
+    "Stage",
+    "Weight",
+    "at",
+    "both",
+    "digits",
+    "interpreted",
+    "look",
+]
 
 EXACT = 16.0  # digits of agreement of equal arrays, about as many as float64 has
 
@@ -35,8 +46,8 @@ class Weight(NamedTuple):
 class Stage(NamedTuple):
     """The input, the output of one layer, or the probabilities.
 
-    name: as in ``trace``, "input" and "probabilities". word, options: of the layer. values: (C, H, W) or (D,). auto, manual:
-    dL/d(values) by autograd and by hand, None without a label.
+    name: as in ``trace``, "input" and "probabilities". word, options: of the layer. values:
+    (C, H, W) or (D,). auto, manual: dL/d(values) by autograd and by hand, None without a label.
     difference: manual - auto. digits: to which they agree. ties: True where the layer takes the
     first of equal maxima, or its input is at a kink; None for layers without ties.
     """

@@ -25,7 +25,7 @@ _MASK = "dx = dy * (x > 0)"
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "conv": (
         Mistake("= for += where windows overlap", _SCATTER, _SCATTER.replace("+=", "=")),
-        Mistake("kernel flipped", _GIVES, _GIVES.replace("w[:, :, u, v]", "w[:, :, ::-1, ::-1][:, :, u, v]")),
+        Mistake("kernel flipped", _GIVES, _GIVES.replace("w[", "w[:, :, ::-1, ::-1][")),
         Mistake("kernel's rows and columns exchanged", _GIVES, _GIVES.replace("u, v", "v, u")),
         Mistake("dw divided by the number of images", _TAKES, f"{_TAKES} / len(x)"),
         Mistake(

@@ -1,9 +1,9 @@
 """What a page shows: a network with its parameters, its images, and how it is trained.
 
-    load()                        the chapter's TinyCNN, which is trained when the page opens
-    load("lenet5")                a network by its name
-    load("runs/lenet5-mnist")     a run folder
-    load(run, data)               what ``ac.train`` returned, and the data that it was given
+load()                        the chapter's TinyCNN, which is trained when the page opens
+load("lenet5")                a network by its name
+load("runs/lenet5-mnist")     a run folder
+load(run, data)               what ``ac.train`` returned, and the data that it was given
 """
 
 import os
@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autocnn import models
-from autocnn.data import digits, patterns
+from autocnn.data import patterns
 from autocnn.data.dataset import Dataset
+from autocnn.data.digits import digits
 from autocnn.inspection.summary import summary
 from autocnn.page.look import Both, both
 from autocnn.runs.preprocessing import Inputs, padded_shape, prepare
@@ -42,8 +43,9 @@ class Settings(NamedTuple):
 class PageModel(NamedTuple):
     """A network with everything that a page shows of it.
 
-    name: of the network. title, about: for people, the second in one sentence. model: the network, in any interpretation. params, state: its trees. shape:
-    (C, H, W) of an image as a person draws it, in [0, 1]. inputs: what prepares it for the network.
+    name: of the network. title, about: for people, the second in one sentence. model: the
+    network, in any interpretation. params, state: its trees. shape: (C, H, W) of an image
+    as a person draws it, in [0, 1]. inputs: what prepares it for the network.
     classes: their names. data: images in [0, 1], or None. epochs: to train when the page opens; 0
     for a network that is trained. key: of the initial parameters, for the way back to the start.
     dark, ink: how image files are fitted; see ``autocnn.images.fit``. notes: for people, one line
@@ -110,7 +112,7 @@ def load(what: Any = None, data: Dataset | None = None) -> PageModel:
         )
     if str(what) in models.NETWORKS and not Path(what).is_dir():
         return _checked(_from_name(str(what), data))
-    if Path(what).is_dir():
+    if str(what) and Path(what).is_dir():
         return _checked(_from_folder(Path(what)))
     raise ValueError(
         f"there is no run folder and no network {str(what)!r}; the networks are "

@@ -79,7 +79,7 @@ class Windows:
             session.send = send
             return session
         if len(self._found) - len(self._left) >= MAX_WINDOWS:
-            return f"{MAX_WINDOWS} windows are open, which is all that this server serves: close one"
+            return f"{MAX_WINDOWS} windows are open, as many as this server has: close one"
         if len(self._found) >= MAX_WINDOWS:
             self._drop(min(self._left, key=self._left.__getitem__))
         session = Session(self.shown, self.trainer, send, editor and self.editor)

@@ -9,6 +9,7 @@ from typing import Any
 
 from autocnn.page.guard import is_remote_shell
 from autocnn.page.model import load
+from autocnn.text import strict_json
 
 __all__ = ["need_packages", "serve"]
 
@@ -27,8 +28,16 @@ def need_packages() -> None:
         )
 
 
-def serve(what: Any = None, data: Any = None, port: int = 0, browser: bool = True) -> None:
-    """Serve a page until Ctrl-C. Arguments and errors: see ``autocnn.page.serve``."""
+def serve(
+    what: Any = None,
+    data: Any = None,
+    port: int = 0,
+    browser: bool = True,
+    as_json: bool = False,
+) -> None:
+    """Serve a page until Ctrl-C. Arguments and errors: see ``autocnn.page.serve``. as_json: print
+    the address as JSON.
+    """
     need_packages()
     from autocnn.page.server import Server
 
@@ -39,7 +48,10 @@ def serve(what: Any = None, data: Any = None, port: int = 0, browser: bool = Tru
         print(note, file=sys.stderr)
     if not editor:
         print("the editor is off: this program was started from another machine", file=sys.stderr)
-    print(f"{server.address}\nCtrl-C ends it.", flush=True)
+    if as_json:
+        print(strict_json({"address": server.address}), flush=True)
+    else:
+        print(f"{server.address}\nCtrl-C ends it.", flush=True)
     if browser:
         threading.Thread(target=_open, args=(server,), daemon=True).start()
     server.run_here()

@@ -108,7 +108,7 @@ def _function(word: str, mistake: str) -> Callable[..., Any]:
 
 
 def broken(layer: Layer, mistake: str) -> Layer:
-    """Return a layer of ``reference`` with the planted mistake of that name in its backward pass."""
+    """Return a layer of ``reference`` with a planted mistake, by name, in its backward pass."""
     function, others = _function(layer.name, mistake), arguments(layer.name, layer.options)
 
     def backprop(params, state, x, train, key):
@@ -121,7 +121,13 @@ def broken(layer: Layer, mistake: str) -> Layer:
         after = layer.forward(params, state, x, train, key)[1] if state else state
 
         def backward(dy):
-            gradients = back(dy)
+            try:
+                gradients = back(dy)
+            except Exception as error:
+                raise ValueError(
+                    f"the broken backward pass of {layer.name} raised "
+                    f"{type(error).__name__}: {error}"
+                ) from error
             return gradients.pop("x"), {name: gradients[name] for name in params}
 
         return y, after, backward

@@ -1,10 +1,11 @@
 """Training on a page: one step or one epoch at a time, with a bounded history to look back at.
 
-    trainer = Trainer(shown)
-    trainer.epoch(shown.nets)
-    trainer.history[3].params
+trainer = Trainer(shown)
+trainer.epoch(shown.nets)
+trainer.history[3].params
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -94,6 +95,7 @@ class Trainer:
         """Return a trainer that goes on from here by itself."""
         other = object.__new__(Trainer)
         vars(other).update(vars(self))
+        other._order = copy.deepcopy(self._order)  # a generator, which drawing changes
         other.history = History(tuple(self.history))
         other.history.every, other.history._skipped = self.history.every, self.history._skipped
         return other
@@ -233,5 +235,3 @@ def checked(values: dict[str, Any], before: Settings) -> Settings:
     if type(seed) is not int or not 0 <= seed < 2**31:
         raise ValueError(f"the seed is a whole number from 0 to 2,147,483,647, got {seed!r:.40}")
     return Settings(float(rate), batch_size, optimizer, seed)
-
-
