@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from autocnn.cli.interrupt import stop
 from autocnn.cli.run_options import Json
 from autocnn.text import strict_json
 
@@ -54,6 +55,5 @@ def page(
 
     try:
         serve(network or None, port=port, browser=browser, as_json=as_json)
-    except KeyboardInterrupt:
-        typer.echo("the page is closed", err=True)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as interrupt:
+        raise stop(interrupt, "the page is closed") from None

@@ -244,7 +244,7 @@ class Server(uvicorn.Server):
         )
 
     def run_here(self) -> None:
-        """Serve until Ctrl-C, or until ``should_exit`` is set."""
+        """Serve until ``should_exit`` is set."""
         try:
             self.run(sockets=[self.listening])
         finally:

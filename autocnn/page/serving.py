@@ -54,7 +54,15 @@ def serve(
         print(f"{server.address}\nCtrl-C ends it.", flush=True)
     if browser:
         threading.Thread(target=_open, args=(server,), daemon=True).start()
-    server.run_here()
+    # In another thread, so that signals stay with the command that started this.
+    serving = threading.Thread(target=server.run_here, daemon=True)
+    serving.start()
+    try:
+        while serving.is_alive():
+            serving.join(0.5)
+    finally:
+        server.should_exit = True
+        serving.join(5)
 
 
 def _open(server: Any) -> None:
