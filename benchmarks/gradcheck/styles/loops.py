@@ -150,7 +150,7 @@ NORM = make_layer(
     bug("no-variance", "missing-path additive", "dbeta[j] + xhat[n, j] * dgamma[j]", "dbeta[j]"),
     bug("no-gamma", "axis-scale", "gamma[j] * (own - rest)", "(own - rest)"),
     bug("variance", "axis-scale wrong-operand", "(len(x) * std[j])", "(len(x) * std[j] ** 2)"),
-    bug("mean", "scale", "dbeta[j] += dy[n, j]\n    for", "dbeta[j] += dy[n, j]\n    dbeta[j] /= 6\n    for"),
+    bug("mean", "scale", "/ (len(x) * std[j])", "/ (len(x) * std[j])\ndbeta /= len(x)"),
     inputs={"x": (6, 4)},
     params={"gamma": (4,), "beta": (4,)},
 )  # fmt: skip
