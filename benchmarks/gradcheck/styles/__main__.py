@@ -10,7 +10,7 @@ the search for the wrong line.
 import argparse
 import json
 
-from benchmarks.gradcheck.styles.grid import HELD_BACK, STYLES
+from benchmarks.gradcheck.styles.grid import HELD_BACK, STYLES, Case
 from benchmarks.gradcheck.styles.score import Outcome, run, table
 
 
@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="styles whose name contains this")
     parser.add_argument("--seen", action="store_true", help="the styles that are not held back")
     parser.add_argument("--held-back", action="store_true", help="the held-back styles")
+    parser.add_argument("--right", action="store_true", help="right code alone")
+    parser.add_argument("--layer", default="", help="one layer alone")
     parser.add_argument("--quick", action="store_true", help="without the wrong line")
     parser.add_argument("--each", action="store_true", help="a row for each style")
     parser.add_argument("--failures", action="store_true", help="list what fell short")
@@ -49,12 +51,21 @@ def main(argv: list[str] | None = None) -> None:
         and not (options.seen and s.name in HELD_BACK)
         and not (options.held_back and s.name not in HELD_BACK)
     ]  # fmt: skip
-    outcomes = run(chosen, options.seed, options.quick)
+
+    def part(case: Case) -> bool:
+        return case.layer.name in (options.layer or case.layer.name) and not (
+            options.right and case.bug
+        )
+
+    def tell(outcome: Outcome) -> None:
+        short = _short(outcome) if options.failures else ""
+        if short:
+            print(short, flush=True)
+
+    outcomes = run(chosen, options.seed, options.quick, part, tell)
     if options.json:
         print(json.dumps([o._asdict() for o in outcomes], indent=1))
         return
-    if options.failures:
-        print("\n".join(filter(None, map(_short, outcomes))), end="\n\n")
     print(table(outcomes, options.each))
 
 

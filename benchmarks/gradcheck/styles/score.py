@@ -7,7 +7,7 @@ import tempfile
 import time
 import types
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,15 +57,23 @@ def _checks(quick: bool, seed: int) -> types.SimpleNamespace:
     return types.SimpleNamespace(**made, command_line=line)
 
 
-def run(styles: Iterable[Style], seed: int = 0, quick: bool = False) -> list[Outcome]:
-    """Check every file of the styles. Styles whose optional package is absent are left out."""
+def run(
+    styles: Iterable[Style],
+    seed: int = 0,
+    quick: bool = False,
+    part: Callable[[Case], bool] = lambda case: True,
+    tell: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Check the files of the styles for which `part` is true, and `tell` each outcome. Styles whose
+    optional package is absent are left out."""
     found, checks = [], _checks(quick, seed)
     with tempfile.TemporaryDirectory(prefix="styles") as folder:
         for style in styles:
             if style.needs and importlib.util.find_spec(style.needs) is None:
                 continue
-            for case in cases(style):
+            for case in filter(part, cases(style)):
                 found.append(_outcome(case, Path(folder), len(found), checks, seed))
+                tell(found[-1])
     return found
 
 
