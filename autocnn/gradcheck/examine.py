@@ -14,6 +14,7 @@ from autocnn.gradcheck.large.examine import examine_large
 from autocnn.gradcheck.large.size import is_large
 from autocnn.gradcheck.layout_check import check_layouts
 from autocnn.gradcheck.localise import locate
+from autocnn.gradcheck.named_edits import name_by_edit
 from autocnn.gradcheck.naming import explain
 from autocnn.gradcheck.order import exchanged
 from autocnn.gradcheck.outputs import VaryingShape, argument_of
@@ -156,6 +157,7 @@ def _examine(
         _say_why(point, progress, found.nonlinear, seed)
         if not quick:
             attach(report, problem, seed)
+            name_by_edit(report)
     _tidy(report)
     return report
 
@@ -314,9 +316,10 @@ def _say_why(point: Point, progress: _Progress, nonlinear: set[str], seed: int) 
 
 
 def _tidy(report: Report) -> None:
-    """Errors first; every note once; what was not compared in one note."""
+    """Errors first, those with a name before those without; every note once; what was not compared
+    in one note."""
     ranks = {"error": 0, "warning": 1, "note": 2}
-    report.causes.sort(key=lambda c: ranks[c.level])
+    report.causes.sort(key=lambda c: (ranks[c.level], c.code == "unclassified"))
     if report.uncompared:
         names = list(dict.fromkeys(report.uncompared))
         report.uncompared = names

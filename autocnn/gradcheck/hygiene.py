@@ -255,7 +255,8 @@ def _check_repeats(
     """Backward twice after one forward, and a whole second pass, give the first gradients again."""
     again = None
     try:
-        again = out.backward(dy, "backward (second call, same dy)")
+        if not problem.updated:  # a second call would start from other parameters
+            again = out.backward(dy, "backward (second call, same dy)")
     except CallError as error:
         if error.__cause__ is None:
             raise
@@ -269,7 +270,9 @@ def _check_repeats(
     )
     third = _as_floats(fresh, first)
     if again is None:
-        found.notes.append("backward can be called once after a forward: it raises the second time")
+        if not problem.updated:
+            once = "backward can be called once after a forward: it raises the second time"
+            found.notes.append(once)
         problem = replace(problem, repeatable=False)
     second = _as_floats(again, first) if again is not None else third
     for name, g in first.items():
@@ -323,7 +326,8 @@ def _repeat_cause(problem: Problem, name: str, when: str, adds: bool, spoiled: l
         message = (
             f"backward overwrites {', '.join(spoiled[:3])}, which it needs: a second call differs"
         )
-        return Cause("mutates-input", name, message, level="warning" if custom else "error")
+        once = custom or problem.cache_passed
+        return Cause("mutates-input", name, message, level="warning" if once else "error")
     message = (
         f"a second {when} with the same dy gives another gradient (random numbers drawn again?)"
     )

@@ -88,6 +88,7 @@ class Problem:
     accumulates_in_place: bool = False
     tape: bool = False  # walked once by design
     passes_none: bool = False  # the caller passes None for the cotangent of an unused output
+    cache_passed: bool = False  # backward is handed a cache that each forward makes anew
     updated: frozenset[str] = frozenset()  # parameters that backward itself updates
     sized: frozenset[str] = frozenset()  # leaves whose first gradient had the right shape
     varying: frozenset[str] = frozenset()  # leaves whose gradient had another shape later

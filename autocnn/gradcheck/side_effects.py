@@ -40,11 +40,14 @@ def check_side_effects(problem: Problem, dy: np.ndarray, compared: list[str]) ->
         causes.append(Cause("mutates-input", None, message))
     held = {} if problem.accumulates_in_place else out.held()
     for k, name in enumerate(compared):
-        causes += _aliases(name, compared[:k], grads, live, held)
+        level = "warning" if problem.cache_passed else "error"
+        causes += _aliases(name, compared[:k], grads, live, held, level)
     return causes
 
 
-def _aliases(name: str, earlier: list[str], grads: dict, live: dict, held: dict) -> list[Cause]:
+def _aliases(
+    name: str, earlier: list[str], grads: dict, live: dict, held: dict, level: str
+) -> list[Cause]:
     if grads.get(name) is None:
         return []
     found, grad = [], np.asarray(grads[name])
@@ -65,7 +68,7 @@ def _aliases(name: str, earlier: list[str], grads: dict, live: dict, held: dict)
             f"the gradient of {name} is (a view of) {owner}, which backward keeps: the next "
             "call changes it"
         )
-        found.append(Cause("aliased", name, message))
+        found.append(Cause("aliased", name, message, level=level))
     return found
 
 

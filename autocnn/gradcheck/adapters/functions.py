@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from autocnn.gradcheck.adapters.arguments import (
     require_arguments,
     require_callable,
 )
+from autocnn.gradcheck.adapters.results import InNamedOrder, of_generator, through_partials
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.lift import lift
 from autocnn.gradcheck.outputs import argument_of
@@ -79,24 +81,31 @@ def closure(f: Callable, arrays: dict[str, Any], wrt: Any = None) -> Problem:
     require_arguments(f, arrays)
     flat, nest = flatten(arrays)
     label = label_of(f)
+    order = InNamedOrder(flat)
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def forward(arguments):
-            kind, y, back = _read_result(forwards(f)(**nest(arguments)), label)
+            result = forwards(f)(**nest(arguments))
+            if inspect.isgenerator(result):
+                return *of_generator(result), dict
+            kind, y, back = _read_result(result, label)
             if kind == "loss":
                 return y, lambda dy: scaled(dy, back), dict
-            return y, _spread_over(backwards(back), y), lambda: arrays_in(back, "cache")
+            start = _spread_over(backwards(back), y)
+            return y, lambda dy: order.named(back, start(dy)), lambda: arrays_in(back, "cache")
 
         return forward
 
-    return _problem(label, build, flat, (f,), wrt)
+    return _problem(label, build, flat, (f,), wrt, order.remarks)
 
 
 def _same(function: Callable) -> Callable:
     return function
 
 
-def _problem(label: str, build: Callable, flat: dict, functions: tuple, wrt: Any) -> Problem:
+def _problem(
+    label: str, build: Callable, flat: dict, functions: tuple, wrt: Any, remarks: Any = ()
+) -> Problem:
     lifted = lift(functions[0])  # once: it is not cheap
     return make_problem(
         label,
@@ -105,7 +114,8 @@ def _problem(label: str, build: Callable, flat: dict, functions: tuple, wrt: Any
         build(lambda _: lifted),
         functions,
         wrt,
-        build=lambda transform: build(transform, transform),
+        build=lambda transform: build(*[through_partials(transform)] * 2),
+        remarks=remarks,
         **_options(flat, functions),
     )
 
@@ -169,6 +179,7 @@ def pair(forward: Callable, backward: Callable, arrays: dict[str, Any], wrt: Any
     require_arguments(forward, arrays)
     flat, nest = flatten(arrays)
     label = label_of(forward)
+    order = InNamedOrder(flat)
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def run_pair(arguments):
@@ -180,14 +191,34 @@ def pair(forward: Callable, backward: Callable, arrays: dict[str, Any], wrt: Any
                 back = _vjp_call(own, list(nested), is_scalar(result), label)
                 return result, lambda dy: back(dy, nested), dict
             first = isinstance(result[0], tuple | list | dict) and _is_float_output(result[-1])
+            if _only_outputs(backward, result):
+                y = tuple(result)
+                return y, lambda dy: order.named(backward, own(*dy)), dict
             *outputs, cache = (*result[1:], result[0]) if first else result
             y = outputs[0] if len(outputs) == 1 else tuple(outputs)
-            start = _calling(own, len(outputs), cache)
-            return y, start(cache), lambda: arrays_in(cache, "cache")
+            start = _calling(own, len(outputs), cache)(cache)
+            held = lambda: arrays_in(cache, "cache")  # noqa: E731
+            return y, lambda dy: order.named(backward, start(dy)), held
 
         return run_pair
 
-    return _problem(label, build, flat, (forward, backward), wrt)
+    functions = (forward, backward)
+    return replace(_problem(label, build, flat, functions, wrt, order.remarks), cache_passed=True)
+
+
+def _only_outputs(backward: Callable, result: Any) -> bool:
+    """Is every part of forward's result an output, for each of which backward takes a gradient
+    (dh, dc)? What backward needs besides then lies in the module or an object."""
+    read = positional(backward)
+    kinds = [getattr(getattr(y, "dtype", None), "kind", "") for y in result]
+    if read is None or read[1] or not set(kinds) <= {"f", "c"}:
+        return False
+    names = [p.name.lower() for p in read[0] if p.default is p.empty]
+    return len(names) == len(result) and all(_names_gradient(n) for n in names)
+
+
+def _names_gradient(name: str) -> bool:
+    return name in _UPSTREAM or (name.startswith(("d", "grad")) and name not in ("data", "d"))
 
 
 def _is_float_output(y: Any) -> bool:

@@ -24,6 +24,7 @@ from autocnn.gradcheck.adapters.parameters import (
     is_parameter_name,
     leaf_names,
 )
+from autocnn.gradcheck.adapters.rates import is_plain_descent, rate_paths, set_rates
 from autocnn.gradcheck.adapters.returned import Returned, distribute
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.lift import lift
@@ -59,6 +60,7 @@ class Plan(NamedTuple):
     dx: str | None  # the attribute that holds the input's gradient, when backward returns none
     parameters: tuple[Parameter, ...]
     updates: tuple[str, ...]  # parameters that backward itself updates: gradient x rate
+    rates: tuple  # where the object keeps the rate of these updates, when it is not passed
     reset: str
     left: tuple[str, ...]  # float arrays that were found and are not compared
     mattering: tuple[str, ...]  # those of them that change the output
@@ -98,6 +100,7 @@ def instance(
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def forward(given):
             mine = _copy(plan.layer)
+            set_rates(mine, plan.rates, LEARNING_RATE)
             _reset(mine, plan)
             for parameter in plan.parameters:
                 for path in parameter.spot.paths:
@@ -244,6 +247,7 @@ def _times(dy: Any, g: Any) -> Any:
 def _held(mine: Any, plan: Plan) -> dict[str, np.ndarray]:
     """The object's arrays but for its gradients: what backward may need again."""
     skip = {p.gradient for p in plan.parameters}
+    skip |= {path for p in plan.parameters if p.name in plan.updates for path in p.spot.paths}
     return {places.text(s.path): s.array for s in float_spots(mine) if not set(s.paths) & skip}
 
 
@@ -309,7 +313,11 @@ def _try(layer: Any, methods: Methods, flat: dict[str, Any], nest) -> Plan:
     ]
     base = layer if not made else _after_forward(layer, methods, flat, nest)
     candidates = _candidates(born, existing, snapshot, settled, made)
-    found, updates = _with_gradients(trial, candidates, written, call, snapshot)
+    moved = _moved(candidates, trial, snapshot)
+    rates, unknown = _own_rates(base, call, methods, flat, nest, output, moved)
+    moved = moved if rates or (call is not None and call.rate) else []
+    found, updates = _with_gradients(trial, candidates, written, moved)
+    found = [(s, path) for s, path in found if not any(s is u for u in unknown)]
     float_inputs = [
         n for n, v in flat.items() if getattr(getattr(v, "dtype", None), "kind", "") == "f"
     ]
@@ -355,7 +363,7 @@ def _try(layer: Any, methods: Methods, flat: dict[str, Any], nest) -> Plan:
         reset = ""
     return Plan(
         base, methods, {n: n for n in flat}, call, output, reduction, dx, tuple(kept),
-        tuple(p.name for p in kept if p.name in updates and p.name not in got), reset,
+        tuple(p.name for p in kept if p.name in updates and p.name not in got), rates, reset,
         tuple(left), tuple(mattering),
     )  # fmt: skip
 
@@ -438,7 +446,37 @@ def _candidates(born, existing, snapshot, settled, made) -> list[Spot]:
     ]
 
 
-def _with_gradients(trial, candidates: list[Spot], written: list[Spot], call, snapshot):
+def _moved(spots: list[Spot], trial, snapshot) -> list[Spot]:
+    """Those arrays that backward has changed."""
+    return [
+        s
+        for s in spots
+        for known in [[p for p in s.paths if p in snapshot]]
+        if any(not _equal(snapshot[p], np.asarray(places.get(trial, p))) for p in known)
+    ]
+
+
+def _own_rates(layer, call, methods, flat, nest, output, moved: list[Spot]):
+    """(paths of the rates at which the object's backward moves its parameters, parameters whose
+    moves say nothing of a gradient, as Adam's do)."""
+    rates = rate_paths(layer) if moved and call is not None and not call.rate else ()
+    if not rates:
+        return (), []
+    takes_dy = call.slot is not None and not call.ignores_dy
+
+    def run(mine: Any, factor: float) -> None:
+        result, nested = _forward(mine, methods, flat, nest)
+        y, _, cache = _read(mine, result, output, call, methods)
+        dy = _like(y, np.random.default_rng(5)) if takes_dy else None
+        dy = tuple(factor * d for d in dy) if isinstance(dy, tuple) else takes_dy and factor * dy
+        call.run(mine, dy if takes_dy else None, nested, cache)
+
+    spots = [s.path for s in moved]
+    plain = is_plain_descent(layer, spots, rates, LEARNING_RATE, run, takes_dy)
+    return (rates, []) if plain else ((), moved)
+
+
+def _with_gradients(trial, candidates: list[Spot], written: list[Spot], moved: list[Spot]):
     """(candidates with the path of their gradient, names of those that backward updates)."""
     paths = {p for s in candidates for p in s.paths}
     taken: set = set()
@@ -459,15 +497,8 @@ def _with_gradients(trial, candidates: list[Spot], written: list[Spot], call, sn
             if path is not None:
                 taken.add(path)
         found.append((spot, path))
-    updated = []
-    if call is not None and call.rate:
-        updated = [
-            s
-            for s, _ in found
-            for known in [[p for p in s.paths if p in snapshot]]
-            if any(not _equal(snapshot[p], np.asarray(places.get(trial, p))) for p in known)
-        ]
-        found = [(s, None if any(s is u for u in updated) else path) for s, path in found]
+    updated = [s for s, _ in found if any(s is m for m in moved)]
+    found = [(s, None if any(s is u for u in updated) else path) for s, path in found]
     names = dict(zip([id(s) for s, _ in found], leaf_names([s for s, _ in found]), strict=True))
     return found, {names[id(s)] for s in updated}
 

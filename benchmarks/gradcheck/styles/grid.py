@@ -48,6 +48,7 @@ class Case(NamedTuple):
     bug: Bug | None
     text: str
     lines: frozenset[int]  # the lines that differ from the right file
+    turn: int = 0  # the mistake's place among the five
 
 
 def cases(style: Style) -> Iterator[Case]:
@@ -58,10 +59,10 @@ def cases(style: Style) -> Iterator[Case]:
             continue
         right = written(style, layer, None)
         yield right
-        for bug in layer.bugs:
+        for turn, bug in enumerate(layer.bugs):
             if bug.name not in style.unseen:
                 wrong = written(style, layer, bug)
-                yield wrong._replace(lines=_changed(right.text, wrong.text))
+                yield wrong._replace(lines=_changed(right.text, wrong.text), turn=turn)
 
 
 def written(style: Style, layer: Layer, bug: Bug | None) -> Case:

@@ -7,7 +7,7 @@ __all__ = ["STYLES"]
 
 
 def _loss(layer: Layer) -> Layer:
-    """The layer with half of its squared distance from zeros and tens as the loss."""
+    """The layer with half of its squared distance from a target as the loss."""
     if layer.scalar:
         return layer._replace(
             forward=f"{layer.forward}\nloss = {layer.outputs[0]}",
@@ -15,7 +15,8 @@ def _loss(layer: Layer) -> Layer:
         )
     y = layer.outputs[0]
     return layer._replace(
-        forward=f"{layer.forward}\ndiff = {y} - 0.5\nloss = 0.5 * np.sum(diff ** 2)",
+        forward=f"{layer.forward}\ntarget = np.cos(np.arange({y}.size)).reshape({y}.shape)\n"
+        f"diff = {y} - target\nloss = 0.5 * np.sum(diff ** 2)",
         backward=f"{layer.upstream[0]} = diff\n{layer.backward}",
     )
 

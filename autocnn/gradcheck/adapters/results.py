@@ -1,0 +1,104 @@
+"""What checked functions hand back in less usual ways: partials, generators, gradients in an order
+that the return statement names."""
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autocnn.gradcheck.outputs import means
+
+__all__ = ["InNamedOrder", "of_generator", "through_partials"]
+
+
+def through_partials(transform: Callable[[Callable], Callable]) -> Callable[[Callable], Callable]:
+    """`transform` that reaches the function inside a functools.partial."""
+
+    def apply(f: Callable) -> Callable:
+        if isinstance(f, functools.partial):
+            return functools.partial(apply(f.func), *f.args, **f.keywords)
+        return transform(f)
+
+    return apply
+
+
+def of_generator(result: Any) -> tuple[Any, Callable]:
+    """(y, backward) of a generator that yields y, is sent dy, and yields or returns gradients."""
+    y = next(result)
+
+    def backward(dy: Any) -> Any:
+        try:
+            return result.send(dy)
+        except StopIteration as stop:
+            if stop.value is None:
+                raise RuntimeError("the generator has ended without gradients") from None
+            return stop.value
+
+    return y, backward
+
+
+class InNamedOrder:
+    """Gradients returned in another order than that of the arguments, where the names in the return
+    statement say which is which (`return dW, db, dx`) and the arguments' order cannot be meant,
+    since shapes differ. `remarks` then has a note."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self.shapes = {
+            n: np.shape(v)
+            for n, v in arguments.items()
+            if isinstance(v, np.ndarray | np.floating) and np.asarray(v).dtype.kind == "f"
+        }
+        self.remarks: list[tuple[str, str]] = []
+
+    def named(self, function: Any, result: Any) -> Any:
+        """The gradients by name, or `result` as it is."""
+        if not isinstance(result, tuple | list) or len(result) != len(self.shapes):
+            return result
+        order = self._order(function)
+        if order is None or order == list(self.shapes):
+            return result
+        got = [np.shape(g) for g in result]
+        if got == list(self.shapes.values()):
+            return result  # the order of the arguments may be meant
+        if sum(s == self.shapes[n] for n, s in zip(order, got, strict=True)) <= sum(
+            s == t for s, t in zip(got, self.shapes.values(), strict=True)
+        ):
+            return result
+        written = ", ".join(f"d{n}" for n in order)
+        message = (
+            f"the gradients are returned as {written}, taken by these names; the order of the "
+            f"arguments is {', '.join(self.shapes)}"
+        )
+        if ("note", message) not in self.remarks:
+            self.remarks.append(("note", message))
+        return dict(zip(order, result, strict=True))
+
+    def _order(self, function: Any) -> list[str] | None:
+        names = _returned(getattr(function, "__code__", None))
+        found = [next((n for n in self.shapes if means(name, n)), None) for name in names]
+        if None in found or len(set(found)) != len(self.shapes):
+            return None
+        return [str(n) for n in found]
+
+
+@functools.lru_cache(maxsize=64)
+def _returned(code: Any) -> tuple[str, ...]:
+    """The names in a function's last `return a, b, c`."""
+    if code is None:
+        return ()
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, SyntaxError, TypeError, ValueError):
+        return ()
+    returns = [n for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value is not None]
+    last = max(returns, key=lambda n: n.lineno, default=None)
+    if last is None or not isinstance(last.value, ast.Tuple | ast.List):
+        return ()
+    items = last.value.elts
+    if not all(isinstance(item, ast.Name) for item in items):
+        return ()
+    return tuple(item.id for item in items)
