@@ -12,6 +12,7 @@ from autocnn.processes import STOP_SIGNALS
 
 pytest.register_assert_rewrite("tests.helpers")
 from tests.helpers import INTERPRETATIONS  # noqa: E402
+from tests.page.browser import browser, exported  # noqa: E402, F401
 
 
 def pytest_collection_modifyitems(items):

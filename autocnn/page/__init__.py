@@ -4,13 +4,16 @@ train it, break its backward pass and have it checked.
     ac.page(run, data)                     in a notebook: what ``ac.train`` returned
     ac.page("runs/lenet5-mnist")           a run folder
     ac.page.serve("lenet5")                in a browser; on the command line ``autocnn page``
+    ac.page.export("page.html")            one file that computes by itself, in JavaScript
 """
 
+import os
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
-__all__ = ["page", "serve"]
+__all__ = ["export", "page", "serve"]
 
 
 def page(run: Any = None, data: Any = None) -> Any:
@@ -34,6 +37,18 @@ def serve(what: Any = None, data: Any = None, port: int = 0, browser: bool = Tru
     from autocnn.page.serving import serve
 
     serve(what, data, port, browser)
+
+
+def export(path: str | os.PathLike, *sources: Any) -> Path:
+    """Write the page as one HTML file that needs neither Python nor a network.
+
+    sources: run folders, or "tiny-cnn" and "lenet5", which are trained for the page; both for
+    none. Returns the path. ValueError for a source that is none of these, or a network that the
+    page cannot compute.
+    """
+    from autocnn.page.exporting import export
+
+    return export(path, *sources)
 
 
 class _Page(types.ModuleType):

@@ -1,0 +1,279 @@
+/** The page: its state, what changes it, and what is drawn after a change. */
+
+import { themeOf } from "./colours.js";
+import { choice, element } from "./dom.js";
+import { drawing } from "./draw.js";
+import { influence, receptive } from "./fields.js";
+import { gallery } from "./gallery.js";
+import { inspector } from "./inspect.js";
+import { read, write } from "./link.js";
+import { network } from "./network.js";
+import { percent } from "./numbers.js";
+import { spoken } from "./explain.js";
+import { panels } from "./panels.js";
+import { savePng, saveSvg, svg } from "./save.js";
+
+/**
+ * Show an engine's network in `root`, an element of class "autocnn".
+ *
+ * options.engines: further engines, between which the page offers a choice. options.link: whether
+ * the address's #fragment holds the state; a notebook leaves it alone.
+ * Returns {state, ready: Promise, setPixels, setLabel, setMode, point, pin}.
+ */
+export function mount(root, engine, { engines = [engine], link = false } = {}) {
+  const state = {
+    engine, info: null, pixels: null, image: null, label: null, mode: "forward",
+    look: null, subject: null, pinned: null, theme: null,
+  };
+  const live = element("div", { class: "only-heard", "aria-live": "polite" });
+  const message = element("p", { class: "message", role: "status", hidden: true });
+  const parts = { network: null, drawing: null, gallery: null, inspector: null };
+  let [dirty, frame, asked, answered, speech] = [new Set(), 0, 0, 0, 0];
+
+  const modes = choice("Direction", [
+    ["forward", "Forward", "The activations"],
+    ["backward", "Backward", "The gradients of the loss"],
+  ], setMode);
+  const networks = choice("Network", [], () => {});
+  const about = element("p", { class: "about" });
+  const lossText = element("button", { type: "button", class: "loss", onclick: () => pin({ k: last(), about: "loss" }) });
+  const body = element("main", { class: "main" });
+  const header = element("header", { class: "top" });
+  root.replaceChildren(header, message, body, live);
+
+  const last = () => state.info.stages.length - 1;
+  const theme = () => themeOf(root);
+  const say = (text) => {
+    clearTimeout(speech);
+    speech = setTimeout(() => (live.textContent = text), 250);
+  };
+
+  /** Ask for a drawing of what changed, at the next frame. */
+  function changed(...what) {
+    for (const part of what) dirty.add(part);
+    frame ||= requestAnimationFrame(render);
+  }
+
+  function render() {
+    frame = 0;
+    const now = dirty;
+    dirty = new Set();
+    if (!state.info) return;
+    const colours = coloursOf(root);
+    if (now.has("layout")) layout();
+    parts.drawing.draw(theme(), colours);
+    if (!state.look) return;
+    const subject = state.pinned ?? state.subject;
+    const view = { ...state, theme: theme(), colours, subject, boxes: boxesOf(subject) };
+    if (now.has("look") || now.has("layout")) {
+      parts.network.set(view);
+      showLoss();
+    }
+    parts.network.draw(view);
+    parts.inspector.show(view);
+    if (link && now.has("link")) history.replaceState(null, "", write({ ...state, network: state.info.name, subject: state.pinned }));
+  }
+
+  function boxesOf(subject) {
+    if (!subject || subject.cell === undefined || subject.weight) return null;
+    const field = state.mode === "backward" ? influence : receptive;
+    return field(state.info.stages, subject.k, subject.cell);
+  }
+
+  function showLoss() {
+    const { look, label, info } = state;
+    lossText.hidden = look.loss === null;
+    if (look.loss !== null)
+      lossText.textContent = `loss for ${info.classes[label]}: ${look.loss.toFixed(4)}`;
+  }
+
+  /** Ask the engine for the numbers; only the latest answer counts. */
+  async function ask() {
+    if (asked > answered) return void (state.again = true);
+    const mine = ++asked;
+    try {
+      const look = await state.engine.look(state.pixels, state.label);
+      if (mine === asked) {
+        state.look = look;
+        changed("look");
+      }
+    } catch (error) {
+      tell(error.message);
+    } finally {
+      answered = mine;
+      if (state.again) {
+        state.again = false;
+        ask();
+      }
+    }
+  }
+
+  function tell(text) {
+    message.textContent = text;
+    message.hidden = !text;
+  }
+
+  function setPixels(pixels, image = null) {
+    state.pixels = pixels;
+    state.image = image;
+    if (image !== null) state.label = state.info.images[image].label;
+    parts.drawing.set(pixels);
+    parts.gallery.mark(image);
+    ask().then(() => {
+      const p = state.look.probabilities;
+      const most = p.indexOf(Math.max(...p));
+      say(`${state.info.classes[most]}, ${percent(p[most])}`);
+    });
+    changed("link");
+  }
+
+  function setLabel(label) {
+    state.label = label;
+    ask();
+    changed("link");
+  }
+
+  function setMode(mode) {
+    state.mode = mode;
+    if (state.label === null) state.label = 0;
+    modes.set(mode);
+    root.dataset.mode = mode;
+    ask();
+    changed("look", "link");
+    say(mode === "backward" ? "Gradients of the loss" : "Activations");
+  }
+
+  function point(subject) {
+    state.subject = subject;
+    if (!state.pinned) changed("subject");
+    if (state.look) say(spoken(state, subject));
+  }
+
+  function pin(subject) {
+    state.pinned = subject;
+    state.subject = subject ?? state.subject;
+    changed("subject", "link");
+    if (subject && state.look) say(spoken(state, subject));
+  }
+
+  function layout() {
+    const room = body.clientWidth;
+    const aside = room >= 900;
+    root.classList.toggle("narrow", !aside);
+    const pad = aside ? Math.max(176, Math.min(360, Math.round(room * 0.13))) : Math.min(room, 300);
+    root.style.setProperty("--pad", `${pad}px`);
+    parts.drawing.lay(pad);
+    const height = Math.max(300, Math.min(1100, window.innerHeight * 0.47));
+    parts.network.lay(aside ? room - pad - 32 : room, height);
+  }
+
+  async function open(next) {
+    state.engine = next;
+    const info = await next.info();
+    Object.assign(state, { info, look: null, subject: null, pinned: null, label: null, image: null });
+    networks.set(info.name);
+    const on = { point, pin, label: setLabel, leave() {} };
+    parts.network = network(info, on);
+    parts.drawing = drawing(info.input, { change: (pixels) => setPixels(pixels), say });
+    parts.gallery = gallery(info, (i) => setPixels(Float32Array.from(info.images[i].pixels), i));
+    parts.inspector = inspector(info, { pin, mode: setMode, engine: next });
+    about.textContent = info.about ?? "";
+    body.replaceChildren(
+      element("section", { class: "side", "aria-label": "Drawing" },
+        element("h2", {}, "Draw"), parts.drawing.element, parts.gallery.element),
+      element("section", { class: "center", "aria-label": "Network" },
+        element("div", { class: "row bar-top" }, modes.element, lossText, about),
+        parts.network.element,
+        parts.inspector.element),
+      element("section", { class: "panels" }, panels.filter(({ when }) => when(info.offers)).map((panel) => {
+        const room = element("div", { class: "panel-body" });
+        const shown = element("section", { class: "panel", "aria-label": panel.title }, element("h2", {}, panel.title), room);
+        panel.mount(room, next, api);
+        return shown;
+      })),
+    );
+    parts.gallery.paint(theme());
+    changed("layout");
+  }
+
+  async function start(found = {}) {
+    const infos = await Promise.all(engines.map((one) => one.info()));
+    const chosen = Math.max(0, infos.findIndex(({ name }) => name === found.network));
+    header.replaceChildren(...headerParts(infos));
+    await open(engines[chosen]);
+    if (found.theme) setTheme(found.theme);
+    const { images, input } = state.info;
+    const count = input[0] * input[1] * input[2];
+    const given = images[found.image] ? found.image : 0;
+    if (found.pixels?.length === count) setPixels(found.pixels);
+    else if (images.length) setPixels(Float32Array.from(images[given].pixels), given);
+    else setPixels(new Float32Array(count));
+    if (found.label !== undefined && found.label < state.info.classes.length) setLabel(found.label);
+    setMode(found.mode ?? "forward");
+    if (found.subject && state.info.stages[found.subject.k]) pin(found.subject);
+  }
+
+  function headerParts(infos) {
+    const more = infos.length > 1 && choice("Network", infos.map(({ name, title }) => [name, title ?? name]), async (name) => {
+      await open(engines[infos.findIndex((one) => one.name === name)]);
+      setPixels(Float32Array.from(state.info.images[0]?.pixels ?? new Float32Array(state.info.input.reduce((a, b) => a * b))), state.info.images.length ? 0 : null);
+      setMode(state.mode);
+    });
+    if (more) networks.set = more.set;
+    const save = (kind) => {
+      const text = svg(parts.network.element, parts.network.columns, coloursOf(root));
+      return (kind === "svg" ? saveSvg : savePng)(`autocnn-${state.info.name}-${state.mode}`, text);
+    };
+    const button = (text, title, onclick) => element("button", { type: "button", title, onclick }, text);
+    return [
+      element("h1", {}, "autocnn"),
+      more ? more.element : element("span", { class: "title" }, infos[0].title ?? infos[0].name),
+      element("div", { class: "actions" },
+        link && button("Link", "Copy a link to what you see", copyLink),
+        button("SVG", "Save the network as SVG", () => save("svg")),
+        button("PNG", "Save the network as PNG", () => save("png")),
+        button("Light / dark", "Switch between light and dark", () => setTheme(theme() === "dark" ? "light" : "dark"))),
+    ];
+  }
+
+  async function copyLink() {
+    const address = location.href.split("#")[0] + write({ ...state, network: state.info.name, subject: state.pinned });
+    history.replaceState(null, "", address);
+    try {
+      await navigator.clipboard.writeText(address);
+      tell("The link is copied.");
+    } catch {
+      tell("The link is in the address bar.");
+    }
+    setTimeout(() => tell(""), 3000);
+  }
+
+  function setTheme(next) {
+    root.dataset.theme = state.theme = next;
+    parts.gallery?.paint(theme());
+    changed("look", "link");
+  }
+
+  const api = { state, setPixels, setLabel, setMode, point, pin, tell };
+  for (const one of engines) {
+    one.on("changed", () => state.look && ask());
+    one.on("message", tell);
+    one.on("lost", () => tell("The server does not answer. The page keeps asking."));
+    one.on("found", () => tell(""));
+  }
+  root.addEventListener("keydown", (event) => event.key === "Escape" && pin(null));
+  new ResizeObserver(() => state.info && changed("layout")).observe(root);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    parts.gallery?.paint(theme());
+    changed("look");
+  });
+  api.ready = start(link ? read(location.hash) : {}).catch((error) => tell(error.message));
+  return api;
+}
+
+/** The colours in force, from the style sheet. */
+function coloursOf(root) {
+  const style = getComputedStyle(root);
+  const probe = (name) => style.getPropertyValue(name).trim();
+  return { accent: probe("--accent"), paper: probe("--paper"), line: probe("--line"), text: probe("--text") };
+}

@@ -1,0 +1,2 @@
+/** Panels below the network: [{title, mount(root, engine, state), when: offers => bool}]. */
+export const panels = [];

@@ -1,0 +1,129 @@
+"""Trained networks for a page: read from a run folder, or trained briefly on data at hand."""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autocnn import augment, models, optim
+from autocnn.data import MissingData, load, patterns
+from autocnn.data.dataset import Dataset
+from autocnn.data.digits import available as digits_available
+from autocnn.runs import load as load_run
+from autocnn.runs import load_data
+from autocnn.runs.preprocessing import prepare
+from autocnn.training import evaluate, train
+
+__all__ = ["Trained", "enlarged", "from_run", "train_briefly"]
+
+TITLES = {"tiny-cnn": "TinyCNN", "tiny-mlp": "TinyMLP", "lenet5": "LeNet-5"}
+
+
+class Trained(NamedTuple):
+    """A trained network with its data.
+
+    name: in ``models.NETWORKS``. title: for people. about: one sentence on how it was trained and
+    how well. model, params, state: as everywhere. data: the images as they enter the network.
+    """
+
+    name: str
+    title: str
+    about: str
+    model: Any
+    params: Any
+    state: Any
+    data: Dataset
+
+
+def from_run(folder: str | os.PathLike) -> Trained:
+    """Return the network of a run folder at its best epoch. ValueError for a damaged folder."""
+    config, model, now = load_run(folder)
+    data = load_data(config.data, config.limit)
+    data = data._replace(
+        x_train=prepare(data.x_train, config.inputs), x_val=prepare(data.x_val, config.inputs)
+    )
+    epoch = now.history["epoch"][-1]
+    about = f"Trained on {config.data} for {epoch} epochs."
+    return _judged(config.network, about, model, now.params, now.state, data)
+
+
+def train_briefly(name: str) -> Trained:
+    """Train "tiny-cnn" as the chapter does, or "lenet5" for some seconds.
+
+    LeNet-5 is trained on MNIST if it is on this machine, else on scikit-learn's digits, enlarged
+    to 28x28, if that is installed, else on drawn patterns of 28x28. ValueError for another name.
+    """
+    if name == "tiny-cnn":
+        data = patterns()
+        model = models.tiny_cnn()
+        _, params, _ = model.init(3, (1, 8, 8))
+        run = train(params, data)
+        about = "Trained on the chapter's 180 patterns for 80 epochs."
+        return _judged(name, about, model, run.params, run.state, data)
+    if name == "lenet5":
+        return _lenet5()
+    raise ValueError(f"tiny-cnn and lenet5 are trained for a page; got {name!r}")
+
+
+def _lenet5() -> Trained:
+    data, source, epochs = _images_of_28()
+    model = models.lenet5(classes=len(data.classes))
+    _, params, state = model.init(0, (1, 28, 28), "float32")
+    from autocnn import fast  # takes long to import
+
+    batch, steps = 32, -(-len(data.x_train) // 32)
+    run = train(
+        params, data, models.lenet5(classes=len(data.classes), nn=fast), state,
+        optim.adam(optim.cosine(2e-3, epochs * steps, steps // 2), weight_decay=0.01),
+        epochs=epochs, batch_size=batch, seed=0, snapshots=(), augment=augment.shifts(2),
+        metric_subset=500,
+    )  # fmt: skip
+    about = f"Trained on {source} for {epochs} epochs."
+    return _judged("lenet5", about, model, run.params, run.state, data)
+
+
+def _images_of_28() -> tuple[Dataset, str, int]:
+    """Return images (N, 1, 28, 28) that need no network, what they are, and enough epochs."""
+    try:
+        data = load("mnist")
+    except MissingData:
+        pass
+    else:
+        few = data._replace(
+            x_train=data.x_train[:12_000], y_train=data.y_train[:12_000],
+            x_val=data.x_val[:2_000], y_val=data.y_val[:2_000],
+        )  # fmt: skip
+        return few, "12,000 images of MNIST", 4
+    if digits_available():
+        data = load("digits")
+        data = data._replace(x_train=enlarged(data.x_train), x_val=enlarged(data.x_val))
+        return data, "scikit-learn's 1,442 digits of 8x8, enlarged to 28x28", 25
+    classes = ("vertical", "horizontal", "diagonal", "dot", "cross")
+    data = patterns(120, 40, size=28, classes=classes)
+    data = data._replace(
+        x_train=_bytes(data.x_train.astype("float32")), x_val=_bytes(data.x_val.astype("float32"))
+    )
+    return data, "600 drawn patterns of 28x28", 6
+
+
+def enlarged(x: np.ndarray) -> np.ndarray:
+    """Return images (N, 1, 8, 8) as (N, 1, 28, 28): three times as large, bilinearly, with a
+    border of two pixels. Values are multiples of 1 / 255, as in MNIST.
+    """
+    at = (np.arange(24) + 0.5) / 3 - 0.5
+    low = np.clip(np.floor(at), 0, 6).astype(int)
+    share = np.clip(at - low, 0, 1)
+    weights = np.zeros((24, 8), x.dtype)
+    weights[np.arange(24), low] = 1 - share
+    weights[np.arange(24), low + 1] = share
+    return _bytes(np.pad(weights @ x @ weights.T, ((0, 0), (0, 0), (2, 2), (2, 2))))
+
+
+def _bytes(x: np.ndarray) -> np.ndarray:
+    return (np.rint(x.clip(0, 1) * 255) / 255).astype(x.dtype)
+
+
+def _judged(name: str, about: str, model: Any, params: Any, state: Any, data: Dataset) -> Trained:
+    _, accuracy = evaluate(model, params, state, data.x_val, data.y_val)
+    about += f" It is right on {accuracy:.1%} of {len(data.x_val):,} validation images."
+    return Trained(name, TITLES.get(name, name), about, model, params, state, data)
