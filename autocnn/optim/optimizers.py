@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autocnn.deprecation import renamed_arguments
-from autocnn.optim.schedules import Schedule, check_non_negative, is_number
+from autocnn.optim.schedules import Schedule, call_text, check_non_negative, is_number
 from autocnn.trees import Tree, leaves, tree_map
 
 __all__ = ["Optimizer", "adam", "clip_by_global_norm", "global_norm", "sgd"]
@@ -23,10 +24,15 @@ class Optimizer(NamedTuple):
     of ``params``. New parameters keep the dtypes of the old ones.
 
     ``opt_state`` is a dict of trees; its "step", an int64 array of shape (), counts the updates.
+    text: the call that made it, its repr. Those of this module can be pickled.
     """
 
     init: Callable[[Tree], OptState]
     update: Callable[[Tree, Tree, OptState], tuple[Tree, OptState]]
+    text: str = ""
+
+    def __repr__(self) -> str:
+        return self.text or f"Optimizer(init={self.init!r}, update={self.update!r})"
 
 
 def sgd(
@@ -64,25 +70,40 @@ def sgd(
             "sgd: nesterov needs momentum, for instance sgd(rate, momentum=0.9, nesterov=True)"
         )
 
-    def init(params: Tree) -> OptState:
-        state: OptState = {"step": np.zeros((), np.int64)}
-        if momentum:
-            state["velocity"] = tree_map(np.zeros_like, params)
-        return state
+    options = dict(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+    text = call_text("sgd", rate, **options)
+    return Optimizer(
+        partial(_sgd_init, momentum=momentum), partial(_sgd_update, rate=rate, **options), text
+    )
 
-    def update(params: Tree, grads: Tree, state: OptState) -> tuple[Tree, OptState]:
-        eta = _rate_at(rate, state["step"])
-        new_state: OptState = {"step": state["step"] + 1}
-        if weight_decay:
-            grads = tree_map(lambda g, p: g + weight_decay * p, grads, params)
-        direction = grads
-        if momentum:
-            v = tree_map(lambda v, g: momentum * v + g, state["velocity"], grads)
-            direction = tree_map(lambda g, v: g + momentum * v, grads, v) if nesterov else v
-            new_state["velocity"] = v
-        return tree_map(lambda p, d: p - eta * d, params, direction), new_state
 
-    return Optimizer(init, update)
+def _sgd_init(params: Tree, momentum: float) -> OptState:
+    state: OptState = {"step": np.zeros((), np.int64)}
+    if momentum:
+        state["velocity"] = tree_map(np.zeros_like, params)
+    return state
+
+
+def _sgd_update(
+    params: Tree,
+    grads: Tree,
+    state: OptState,
+    *,
+    rate: float | Schedule,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> tuple[Tree, OptState]:
+    eta = _rate_at(rate, state["step"])
+    new_state: OptState = {"step": state["step"] + 1}
+    if weight_decay:
+        grads = tree_map(lambda g, p: g + weight_decay * p, grads, params)
+    direction = grads
+    if momentum:
+        v = tree_map(lambda v, g: momentum * v + g, state["velocity"], grads)
+        direction = tree_map(lambda g, v: g + momentum * v, grads, v) if nesterov else v
+        new_state["velocity"] = v
+    return tree_map(lambda p, d: p - eta * d, params, direction), new_state
 
 
 def adam(
@@ -112,32 +133,49 @@ def adam(
     _check_fraction(beta1=beta1, beta2=beta2)
     beta1, beta2, eps, weight_decay = float(beta1), float(beta2), float(eps), float(weight_decay)
 
-    def init(params: Tree) -> OptState:
-        return {
-            "step": np.zeros((), np.int64),
-            "m": tree_map(np.zeros_like, params),
-            "v": tree_map(np.zeros_like, params),
-        }
+    options = dict(beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+    usual = dict(beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0)
+    told = {name: value for name, value in options.items() if value != usual[name]}
+    return Optimizer(
+        _adam_init, partial(_adam_update, rate=rate, **options), call_text("adam", rate, **told)
+    )
 
-    def update(params: Tree, grads: Tree, state: OptState) -> tuple[Tree, OptState]:
-        t = int(state["step"]) + 1
-        eta = _rate_at(rate, state["step"])
-        c1, c2 = 1 - beta1**t, math.sqrt(1 - beta2**t)
 
-        def first(m, g):
-            return _flush_subnormals(beta1 * m + (1 - beta1) * g)
+def _adam_init(params: Tree) -> OptState:
+    return {
+        "step": np.zeros((), np.int64),
+        "m": tree_map(np.zeros_like, params),
+        "v": tree_map(np.zeros_like, params),
+    }
 
-        def second(v, g):
-            return _flush_subnormals(beta2 * v + (1 - beta2) * g * g)
 
-        def move(p, m, v):
-            return p - eta * (m / c1 / (np.sqrt(v) / c2 + eps) + weight_decay * p)
+def _adam_update(
+    params: Tree,
+    grads: Tree,
+    state: OptState,
+    *,
+    rate: float | Schedule,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> tuple[Tree, OptState]:
+    t = int(state["step"]) + 1
+    eta = _rate_at(rate, state["step"])
+    c1, c2 = 1 - beta1**t, math.sqrt(1 - beta2**t)
 
-        m = tree_map(first, state["m"], grads)
-        v = tree_map(second, state["v"], grads)
-        return tree_map(move, params, m, v), {"step": state["step"] + 1, "m": m, "v": v}
+    def first(m, g):
+        return _flush_subnormals(beta1 * m + (1 - beta1) * g)
 
-    return Optimizer(init, update)
+    def second(v, g):
+        return _flush_subnormals(beta2 * v + (1 - beta2) * g * g)
+
+    def move(p, m, v):
+        return p - eta * (m / c1 / (np.sqrt(v) / c2 + eps) + weight_decay * p)
+
+    m = tree_map(first, state["m"], grads)
+    v = tree_map(second, state["v"], grads)
+    return tree_map(move, params, m, v), {"step": state["step"] + 1, "m": m, "v": v}
 
 
 @renamed_arguments(longest="max_norm")
@@ -157,18 +195,25 @@ def clip_by_global_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
         raise ValueError(f"max_norm must be a number above 0; got {max_norm!r}")
     max_norm = float(max_norm)
 
-    def update(params: Tree, grads: Tree, state: OptState) -> tuple[Tree, OptState]:
-        norm = global_norm(grads)
-        if not math.isfinite(norm):
-            raise ValueError(
-                f"clip_by_global_norm: the gradient's norm is {norm}, so it cannot be scaled; "
-                "lower the rate"
-            )
-        if norm > max_norm:
-            grads = tree_map(lambda g: g * (max_norm / norm), grads)
-        return optimizer.update(params, grads, state)
+    return Optimizer(
+        optimizer.init,
+        partial(_clipped_update, optimizer=optimizer, max_norm=max_norm),
+        f"clip_by_global_norm({optimizer!r}, {max_norm:g})",
+    )
 
-    return Optimizer(optimizer.init, update)
+
+def _clipped_update(
+    params: Tree, grads: Tree, state: OptState, *, optimizer: Optimizer, max_norm: float
+) -> tuple[Tree, OptState]:
+    norm = global_norm(grads)
+    if not math.isfinite(norm):
+        raise ValueError(
+            f"clip_by_global_norm: the gradient's norm is {norm}, so it cannot be scaled; "
+            "lower the rate"
+        )
+    if norm > max_norm:
+        grads = tree_map(lambda g: g * (max_norm / norm), grads)
+    return optimizer.update(params, grads, state)
 
 
 def global_norm(tree: Tree) -> float:

@@ -4,13 +4,34 @@ import bisect
 import math
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from autocnn.ops.arguments import integer
 
-__all__ = ["Schedule", "check_non_negative", "cosine", "piecewise_constant", "warmup_constant"]
+__all__ = [
+    "Schedule",
+    "call_text",
+    "check_non_negative",
+    "cosine",
+    "piecewise_constant",
+    "warmup_constant",
+]
 
 Schedule = Callable[[int], float]
+
+
+class _Schedule(NamedTuple):
+    """A schedule that can be pickled, and whose repr is the call that made it."""
+
+    function: Callable[..., float]
+    text: str
+    arguments: tuple
+
+    def __call__(self, step: int) -> float:
+        return self.function(step, *self.arguments)
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) -> Schedule:
@@ -37,13 +58,18 @@ def cosine(peak: float, steps: int, warmup: int = 0, end: float = 0.0) -> Schedu
             f"cosine: warmup={warmup} must be less than steps={steps}, such as warmup={steps // 10}"
         )
 
-    def rate(step: int) -> float:
-        if step < warmup:
-            return peak * (step + 1) / warmup
-        u = min((step - warmup) / (steps - warmup), 1.0)
-        return end + (peak - end) * (1 + math.cos(math.pi * u)) / 2
+    return _Schedule(
+        _cosine,
+        call_text("cosine", peak, steps, warmup=warmup, end=end),
+        (peak, steps, warmup, end),
+    )
 
-    return rate
+
+def _cosine(step: int, peak: float, steps: int, warmup: int, end: float) -> float:
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    u = min((step - warmup) / (steps - warmup), 1.0)
+    return end + (peak - end) * (1 + math.cos(math.pi * u)) / 2
 
 
 def warmup_constant(peak: float, warmup: int = 0) -> Schedule:
@@ -63,7 +89,12 @@ def warmup_constant(peak: float, warmup: int = 0) -> Schedule:
     """
     check_non_negative(**{"the peak rate": peak})
     warmup = integer(warmup, "warmup_constant: warmup", least=0)
-    return lambda step: peak * (step + 1) / warmup if step < warmup else peak
+    text = call_text("warmup_constant", peak, warmup=warmup)
+    return _Schedule(_warmup_constant, text, (peak, warmup))
+
+
+def _warmup_constant(step: int, peak: float, warmup: int) -> float:
+    return peak * (step + 1) / warmup if step < warmup else peak
 
 
 def piecewise_constant(rates: Mapping[int, float]) -> Schedule:
@@ -85,7 +116,18 @@ def piecewise_constant(rates: Mapping[int, float]) -> Schedule:
     for start in starts:
         step = integer(start, "piecewise_constant: a step", least=0)
         check_non_negative(**{f"rate from step {step}": rates[start]})
-    return lambda step: rates[starts[bisect.bisect_right(starts, step) - 1]]
+    steps = {start: rates[start] for start in starts}
+    return _Schedule(_piecewise_constant, call_text("piecewise_constant", steps), (starts, steps))
+
+
+def _piecewise_constant(step: int, starts: list[int], rates: Mapping[int, float]) -> float:
+    return rates[starts[bisect.bisect_right(starts, step) - 1]]
+
+
+def call_text(name: str, *values: Any, **options: Any) -> str:
+    """Return the text of a call, without the options that are 0 or False."""
+    given = [repr(v) for v in values] + [f"{k}={v!r}" for k, v in options.items() if v]
+    return f"{name}({', '.join(given)})"
 
 
 def check_non_negative(**values: Any) -> None:

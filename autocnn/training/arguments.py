@@ -73,6 +73,11 @@ def check_start(start: Any) -> None:
 
 def cast_data(params: Any, data: Any) -> tuple[np.ndarray, ...]:
     """Check the data and return (x, y, x_val, y_val), the images in the parameters' dtype."""
+    if isinstance(params, tuple) and len(params) == 3 and isinstance(params[0], tuple):
+        raise ValueError(
+            "params are all that init returns, (out_shape, params, state): pass "
+            "out_shape, params, state = model.init(key, shape), then train(params, data, ...)"
+        )
     pairs = leaves(params)
     if not pairs:
         raise ValueError(
@@ -80,22 +85,41 @@ def cast_data(params: Any, data: Any) -> tuple[np.ndarray, ...]:
         )
     for path, leaf in pairs:
         validate.floats(f"params leaf '{path}'", leaf)
-    names = ("x_train", "y_train", "x_val", "y_val")
-    if not all(hasattr(data, name) for name in names):
-        raise ValueError(
-            f"data needs x_train, y_train, x_val and y_val, got {type(data).__name__}; use "
-            "ac.data.patterns()"
-        )
-    x, y, x_val, y_val = (np.asarray(getattr(data, name)) for name in names)
+    x, y, x_val, y_val = map(np.asarray, _four_arrays(data))
     for name, images in (("x_train", x), ("x_val", x_val)):
         if len(images) == 0:
             raise ValueError(
                 f"data.{name} is empty; a data set needs at least one image for training and one "
                 "for validation"
             )
+        if images.dtype.kind in "iu":
+            raise ValueError(
+                f"data.{name} must be floats in [0, 1], got {images.dtype}; scale them: "
+                "images.astype('float32') / 255, or ac.data.from_arrays(images, labels)"
+            )
         validate.floats(f"data.{name}", images)
     dtype = pairs[0][1].dtype
     return x.astype(dtype, copy=False), y, x_val.astype(dtype, copy=False), y_val
+
+
+def _four_arrays(data: Any) -> list[Any]:
+    """Return x_train, y_train, x_val and y_val of a data set, a dict or a tuple of four."""
+    names = ("x_train", "y_train", "x_val", "y_val")
+    if isinstance(data, dict) and set(names) <= set(data):
+        return [data[name] for name in names]
+    if all(hasattr(data, name) for name in names):
+        return [getattr(data, name) for name in names]
+    if isinstance(data, tuple | list) and len(data) == 4:
+        return list(data)
+    got = type(data).__name__
+    if isinstance(data, tuple | list):
+        got += f" of {len(data)}"
+    pair = isinstance(data, tuple | list) and len(data) == 2
+    make = "data = ac.data.from_arrays(*data)" if pair else "ac.data.from_arrays(images, labels)"
+    raise ValueError(
+        f"data needs x_train, y_train, x_val and y_val, got {got}: {make} holds a fifth of the "
+        "images out for validation"
+    )
 
 
 def tiny_cnn_of(params: Any) -> Any:

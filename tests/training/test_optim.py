@@ -3,6 +3,7 @@ it is installed.
 """
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -197,3 +198,18 @@ def test_the_old_argument_of_clip_works_and_warns():
         opt = optim.clip_by_global_norm(optim.sgd(1.0), longest=0.5)
     moved, _ = opt.update([np.zeros(1)], [np.ones(1)], opt.init([np.zeros(1)]))
     assert moved[0] == -0.5
+
+
+def test_optimizers_can_be_kept_and_show_the_call_that_made_them():
+    rate = optim.cosine(0.1, steps=8, warmup=2)
+    made = optim.clip_by_global_norm(optim.adam(rate, weight_decay=0.1), 1.0)
+    kept = pickle.loads(pickle.dumps(made))
+    text = "clip_by_global_norm(adam(cosine(0.1, 8, warmup=2), weight_decay=0.1), 1)"
+    assert repr(kept) == repr(made) == text
+    params, grads = {"w": np.arange(3.0)}, {"w": np.ones(3)}
+    one, two = (o.update(params, grads, o.init(params))[0]["w"] for o in (made, kept))
+    assert np.array_equal(one, two) and not np.array_equal(one, params["w"])
+    assert repr(optim.sgd(0.12)) == "sgd(0.12)"
+    assert (
+        repr(optim.piecewise_constant({0: 0.1, 5: 0.01})) == "piecewise_constant({0: 0.1, 5: 0.01})"
+    )
