@@ -17,6 +17,7 @@ import numpy as np
 
 from autocnn import trees
 from autocnn.gradcheck.examine import examine
+from autocnn.gradcheck.protection import protected, set_stage
 from autocnn.gradcheck.report import Cause, Leaf, Report
 from autocnn.gradcheck.taps import (
     Network,
@@ -64,7 +65,14 @@ class ModelReport(Report):
 
 
 def check_model(
-    build, shape, *, batch: int = 3, seed: int = 0, train: bool = True, x=None
+    build,
+    shape,
+    *,
+    batch: int = 3,
+    seed: int = 0,
+    train: bool = True,
+    x=None,
+    timeout: float | None = None,
 ) -> ModelReport:
     """Check a network: `build` is a function that takes nn= (such as ac.models.tiny_cnn), or a
     model.
@@ -72,22 +80,31 @@ def check_model(
     `shape` is one image's (C, H, W) or (D,), `x` a batch (default: `batch` standard normal
     images from `seed`). A builder is interpreted by autocnn.layers, reference and autocnn.fast; a
     model is checked as it is and beside its own rebuilt in each vocabulary that has its words.
-    Raises ValueError when nothing can be built or run.
+    `timeout` limits the whole check, in seconds. Raises ValueError when nothing can be built or
+    run, and CheckTimeout when the time is over.
     """
+    with protected(timeout):
+        return _check_model(build, shape, batch, seed, train, x)
+
+
+def _check_model(build, shape, batch: int, seed: int, train: bool, x) -> ModelReport:
     start = time.perf_counter()
     models = interpretations(build)
     first = next(iter(models.values()))
     rng = np.random.default_rng(seed)
+    set_stage(f"{first.name}: init with shape {tuple(shape)}")
     try:
         _, params, state = first.init((seed,), tuple(shape))
     except TypeError as error:
         raise ValueError(
             f"{first!r}.init(key, shape) cannot be called with shape {shape!r}: {error}"
         ) from error
+    set_stage("")
     params = _spread(params, rng)
     x = rng.standard_normal((batch, *shape)) if x is None else np.asarray(x, dtype=np.float64)
     networks = {n: Network(m, params, state, x, train, (seed,)) for n, m in models.items()}
     report = ModelReport(getattr(build, "__name__", first.name), {}, columns=["numeric", *models])
+    set_stage(f"{first.name}: forward", {"x": x})
     cotangent = rng.standard_normal(
         first.apply(params, state, x, train=train, key=(seed,))[0].shape
     )
@@ -104,19 +121,30 @@ def check_model(
 
 
 def check_layer(
-    layer, shape, *, batch: int = 3, seed: int = 0, train: bool = True, dtype="float64"
+    layer,
+    shape,
+    *,
+    batch: int = 3,
+    seed: int = 0,
+    train: bool = True,
+    dtype="float64",
+    timeout: float | None = None,
 ) -> Report:
     """Check one layer of any vocabulary as `check` does a function; its leaves are "x" and the
     paths of its parameters.
 
-    `shape` is one example's; x and the parameters are drawn from `seed`.
+    `shape` is one example's; x and the parameters are drawn from `seed`. `timeout` limits the whole
+    check, in seconds.
     """
     rng = np.random.default_rng(seed)
-    _, params, state = layer.init((seed,), tuple(shape))
-    params = trees.tree_map(lambda a: a.astype(dtype), _spread(params, rng))
-    state = trees.tree_map(lambda a: np.asarray(a, dtype), state)
-    x = rng.standard_normal((batch, *shape)).astype(dtype)
-    return examine(whole(Network(layer, params, state, x, train, (seed,))), seed)
+    with protected(timeout):
+        set_stage(f"{layer.name}: init with shape {tuple(shape)}")
+        _, params, state = layer.init((seed,), tuple(shape))
+        set_stage("")
+        params = trees.tree_map(lambda a: a.astype(dtype), _spread(params, rng))
+        state = trees.tree_map(lambda a: np.asarray(a, dtype), state)
+        x = rng.standard_normal((batch, *shape)).astype(dtype)
+        return examine(whole(Network(layer, params, state, x, train, (seed,))), seed)
 
 
 def interpretations(build) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def guarded(thunk: Callable[[], Any], what: str, arguments: dict[str, Any] | Non
     """`thunk()`, with the user's exception chained to one that says which call of the checker it
     was.
     """
-    set_stage(what)
+    set_stage(what, arguments)
     try:
         result = thunk()
         set_stage("")

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -34,11 +34,22 @@ class _State:
 
     interrupted = False  # Ctrl-C was pressed: the KeyboardInterrupt is not the checked code's
     stage = ""  # the call of the checked code that runs now
+    arguments: Mapping[str, Any] = {}  # what it is called with
 
 
-def set_stage(stage: str) -> None:
-    """Remember which call of the checked code runs now, for the message of a timeout."""
-    _State.stage = stage
+def set_stage(stage: str, arguments: Mapping[str, Any] | None = None) -> None:
+    """Remember which call of the checked code runs now, and with what, for the message of a
+    timeout."""
+    _State.stage, _State.arguments = stage, arguments or {}
+
+
+def _stage() -> str:
+    """The call that runs now, in words: "f: forward (first call) with x (3, 4)"."""
+    if not _State.stage:
+        return "the comparison"
+    shapes = [f"{n} {a.shape}" for n, a in _State.arguments.items() if isinstance(a, np.ndarray)]
+    more = [f"{len(shapes) - 6} more arrays"] if len(shapes) > 6 else []
+    return _State.stage + (f" with {', '.join([*shapes[:6], *more])}" if shapes else "")
 
 
 def is_own_exception(error: BaseException) -> bool:
@@ -83,10 +94,11 @@ def protected(timeout: float | None = None) -> Iterator[None]:
     except _Expired as error:
         if timeout is None:  # the limit of a block around this one
             raise
-        stage = _State.stage or "the comparison"
-        _State.stage = ""
+        stage = _stage()
+        set_stage("")
         raise CheckTimeout(
-            f"timeout: {stage} was still running after {timeout:g} s, the limit for the whole check"
+            f"timeout: {stage} was still running after {timeout:g} s, the limit for the whole "
+            "check: it hangs, or pass a larger timeout="
         ) from error
 
 
@@ -181,7 +193,7 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    _State.stage = ""
+    set_stage("")
     over = False
 
     def expire(signum: int, frame: Any) -> None:

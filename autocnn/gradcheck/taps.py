@@ -11,6 +11,7 @@ from autocnn.gradcheck.examine import examine
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.point import LeafAt, Point, Witness, rms
 from autocnn.gradcheck.problem import Problem, guarded
+from autocnn.gradcheck.protection import set_stage
 from autocnn.gradcheck.report import Report
 from autocnn.gradcheck.witnesses import STEP, Slope, slope
 from autocnn.inspection.walk import Tap, parts_at_work
@@ -80,6 +81,7 @@ def _at_work(net: Network) -> list[Tap]:
 
 def moved_output(net: Network, inputs: list[np.ndarray], path: str, step: np.ndarray) -> np.ndarray:
     """y with `step` added to one leaf, computed from the part that holds it."""
+    set_stage(f"{net.model.name}: forward ({path} moved)", {"x": net.x})
     if len(inputs) == 1:
         params, x = net.params, net.x
         if path == "x":
@@ -188,9 +190,13 @@ def gradients(net: Network, cotangent: np.ndarray) -> Gradients:
     """y and all gradients of one interpretation, in one backward pass."""
     point = (net.params, net.state, net.x)
     y, _, backward = guarded(
-        lambda: net.model.vjp(*point, train=net.train, key=net.key), f"{net.model.name}: forward"
+        lambda: net.model.vjp(*point, train=net.train, key=net.key),
+        f"{net.model.name}: forward",
+        {"x": net.x},
     )
-    dx, dparams = guarded(lambda: backward(cotangent.copy()), f"{net.model.name}: backward")
+    dx, dparams = guarded(
+        lambda: backward(cotangent.copy()), f"{net.model.name}: backward", {"x": net.x}
+    )
     return Gradients(
         y, {"x": np.asarray(dx), **{path: np.asarray(g) for path, g in trees.leaves(dparams)}}
     )

@@ -1,5 +1,6 @@
 """Checked code that leaves, hangs, changes the process, or computes at the edge of float64."""
 
+import copy
 import os
 import random
 import sys
@@ -10,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 
+import reference
 from autocnn import gradcheck
 
 rng = np.random.default_rng(0)
@@ -98,6 +100,48 @@ def test_timeout_names_the_call(wait):
         gradcheck.check_object(Leaving(wait), X, timeout=0.3)
     assert time.monotonic() - start < 30
     assert gradcheck.check(double(), x=X, timeout=60).ok
+
+
+def _hanging(part: str):
+    """A layer of the vocabulary that never returns from one of its parts."""
+
+    def hang(*arguments, **options):
+        spin()
+
+    layer = copy.copy(reference.tanh())
+    object.__setattr__(layer, part, hang)
+    return layer
+
+
+@pytest.mark.parametrize("part", ["init", "vjp"])
+@pytest.mark.parametrize("check", [gradcheck.check_layer, gradcheck.check_model])
+def test_timeout_of_layers_and_models_names_the_call(check, part):
+    words = {"init": r"init with shape \(4,\)", "vjp": r"forward.* with x \(3, 4\)"}[part]
+    with pytest.raises(gradcheck.CheckTimeout, match=rf"tanh.*: {words} was still running"):
+        check(_hanging(part), (4,), timeout=0.3)
+
+
+def test_timeout_of_tapes_and_of_stress_names_the_call():
+    class Node:
+        def __init__(self, data):
+            self.data, self.grad = data, None
+
+        def backward(self):
+            spin()
+
+    with pytest.raises(gradcheck.CheckTimeout, match=r"backward.* with x \(.*larger timeout="):
+        gradcheck.check_tape(lambda x: x, Node, x=X, timeout=0.3)
+
+    def f(x, stride):
+        return x, lambda dy: spin()
+
+    def g(x, stride):
+        spin()
+
+    with pytest.raises(gradcheck.CheckTimeout, match="f: backward"):
+        gradcheck.stress(f, stride=[1], x=("N",), timeout=0.3)
+    with pytest.raises(gradcheck.CheckTimeout, match=r"g: forward at .*stride=1.* with x \("):
+        gradcheck.stress(g, stride=[1], x=("N",), timeout=0.3)
 
 
 def test_timeout_outside_the_main_thread_and_past_except():

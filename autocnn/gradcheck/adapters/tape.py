@@ -9,6 +9,7 @@ import numpy as np
 from autocnn.gradcheck.adapters.arguments import label_of, require_callable
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.problem import CallError, Problem
+from autocnn.gradcheck.protection import set_stage
 
 __all__ = ["tape"]
 
@@ -82,11 +83,14 @@ def _takes_numbers_only(f: Callable, nodes_of: Callable, arrays: dict, label: st
     reasons = []
     for each in (False, True):
         try:
+            set_stage(f"{label}: forward", arrays)
             y = f(**nodes_of(arrays, each))
             _value_of(y)
             if isinstance(y, np.ndarray):
                 raise CallError("f returned an array of nodes: return one node, such as their sum")
+            set_stage(f"{label}: backward", arrays)
             y.backward()
+            set_stage("")
             return each
         except Exception as error:
             reasons.append(error)

@@ -3,7 +3,6 @@ in the target's dtype (ruler), all on the same drawn values.
 """
 
 import contextlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from autocnn.gradcheck.kernels import backends
 from autocnn.gradcheck.kernels.backends import Backend
+from autocnn.gradcheck.kernels.limits import Stage, within
 from autocnn.gradcheck.problem import CallError
 
 __all__ = ["OUTPUT", "Result", "Setup", "make_setup"]
@@ -86,11 +86,17 @@ class Setup:
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shapes of the reference's outputs."""
-        with self._plain(True):
-            call = self.backend.run(
-                self.reference or self.target, self.arguments(self.values, True), self.leaves
-            )
-            return [tuple(self.backend.read(y).shape) for y in call.outputs]
+        function = self.reference or self.target
+
+        def thunk(stage: Stage) -> list[tuple[int, ...]]:
+            with self._plain(True):
+                call = self.backend.run(function, self.arguments(self.values, True), self.leaves)
+                return [tuple(self.backend.read(y).shape) for y in call.outputs]
+
+        return within(thunk, self.timeout, self._reference_name(), self.values, False)
+
+    def _reference_name(self) -> str:
+        return f"{getattr(self.reference or self.target, '__name__', 'function')} (the reference)"
 
     def _plain(self, wide: bool) -> contextlib.AbstractContextManager:
         """Without custom rules, where the target is its own reference."""
@@ -99,10 +105,15 @@ class Setup:
         return self.backend.plain(not wide or self.dtype == "float64")
 
     def _reference(self, values, dys, wide: bool) -> dict[str, np.ndarray]:
-        with self._plain(wide), self.backend.precise():
-            function = self.reference or self.target
-            call = self.backend.run(function, self.arguments(values, wide), self.leaves)
-            grads = call.backward(self.cotangents(call.outputs, dys))
+        function = self.reference or self.target
+
+        def thunk(stage: Stage):
+            with self._plain(wide), self.backend.precise():
+                call = self.backend.run(function, self.arguments(values, wide), self.leaves)
+                stage.now = "backward"
+                return call, call.backward(self.cotangents(call.outputs, dys))
+
+        call, grads = within(thunk, self.timeout, self._reference_name(), values, False)
         found = {}
         for name in self.leaves:
             g = grads.get(name)
@@ -137,7 +148,7 @@ class Setup:
         Raises CallError when the target raises, hangs, or returns on another device.
         """
 
-        def thunk():
+        def thunk(stage: Stage):
             arguments = self.arguments(values, False)
             with self.backend.precise() if precise else contextlib.nullcontext():
                 if change is not None:
@@ -153,6 +164,7 @@ class Setup:
                 dy = self.cotangents(call.outputs, dys)
                 if change is not None:
                     _, dy = change(None, dy)
+                stage.now = "backward"
                 grads = call.backward(dy)
             for name, old in before.items():
                 if not np.array_equal(old, self.backend.read(arguments[name]), equal_nan=True):
@@ -169,7 +181,7 @@ class Setup:
             read = {n: np.array(self.backend.read(g)) for n, g in grads.items() if g is not None}
             return Result(grads, read, [np.array(self.backend.read(y)) for y in call.outputs])
 
-        return _within(thunk, self.timeout, self.label)
+        return within(thunk, self.timeout, self.label, values)
 
 
 class Mutates(CallError):
@@ -178,32 +190,6 @@ class Mutates(CallError):
     def __init__(self, name: str, message: str):
         super().__init__(message)
         self.name = name
-
-
-def _within(thunk: Callable, seconds: float, label: str) -> Any:
-    """thunk() in a thread, or CallError when it takes longer than `seconds` or raises."""
-    found: list[Any] = []
-
-    def work():
-        try:
-            found.append((True, thunk()))
-        except BaseException as error:  # handed to the caller's thread
-            found.append((False, error))
-
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    worker.join(seconds)
-    if not found:
-        raise CallError(
-            f"{label} did not return within {seconds:g} s: it hangs, or pass a larger timeout="
-        )
-    good, value = found[0]
-    if good:
-        return value
-    if isinstance(value, CallError):
-        raise value
-    message = (str(value).strip().splitlines() or [""])[0]
-    raise CallError(f"{label} raised {type(value).__name__}: {message}") from value
 
 
 def make_setup(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.problem import CallError
+from autocnn.gradcheck.protection import protected, set_stage
 from autocnn.gradcheck.report import Report
 from autocnn.gradcheck.stressing.cases import Case, Space, arguments, first_cases, make_space
 from autocnn.gradcheck.stressing.where import plain, where
@@ -73,6 +74,7 @@ def stress(
     seconds: float = 20.0,
     examples: int = 200,
     make: Callable[..., dict[str, Any]] | None = None,
+    timeout: float | None = None,
     **given: Any,
 ) -> StressReport:
     """Check `f(**arguments) -> (y, backward)` over many settings and shapes.
@@ -81,6 +83,8 @@ def stress(
         f: as for `check`.
         seed: of the arrays.
         seconds: after which no new case is started.
+        timeout: seconds for the whole search; a CheckTimeout then names the call that ran too
+            long, and its case.
         examples: cases that are tried at most.
         make: `make(rng, **case) -> arguments`, for arrays that settings and shapes do not give
             (labels, weights of an unusual form). Default: normal arrays.
@@ -95,6 +99,11 @@ def stress(
 
     Cases that f refuses (any exception of its forward pass) are skipped. Returns a `StressReport`.
     """
+    with protected(timeout):
+        return _stress(f, seed, seconds, examples, make, given)
+
+
+def _stress(f: Callable, seed: int, seconds: float, examples: int, make, given) -> StressReport:
     start = time.monotonic()
     label = getattr(f, "__name__", type(f).__name__)
     report = StressReport(label)
@@ -175,8 +184,10 @@ def _one(f: Callable, case: Case, space: Space, make, seed: int, report) -> bool
     from autocnn.gradcheck.examine import examine
     from autocnn.gradcheck.frameworks import framework_problem
 
+    shown = ", ".join(f"{n}={plain(v)}" for n, v in case.items())
     try:
         given = arguments(f, case, space, make, seed)
+        set_stage(f"{report.label}: forward at {shown}", given)
         f(**{n: np.array(v) if isinstance(v, np.ndarray) else v for n, v in given.items()})
     except Exception:  # the forward pass refuses these settings: not a case
         report.skipped += 1

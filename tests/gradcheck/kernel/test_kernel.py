@@ -188,7 +188,7 @@ ONE_LINE = {
         lambda: check_kernel(
             lambda x: (x, time.sleep(30)), lambda x: x, timeout=0.2, x=torch.randn(3)
         ),
-        "did not return within 0.2 s",
+        "forward did not return within 0.2 s for x (3,)",
     ),
     "elsewhere": (
         lambda: check_kernel(
