@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from autocnn import models
+from autocnn.data.arrays import channels_first, different_sizes
 from autocnn.ops.arguments import integer
 
 __all__ = [
@@ -30,7 +31,10 @@ Shape = tuple[int, ...]
 
 
 def image_shape(X: Any) -> Shape | None:
-    """Return the shape (C, H, W) of images (N, C, H, W) or (N, H, W); None for anything else."""
+    """Return the shape (C, H, W) of images (N, C, H, W), (N, H, W, C) or (N, H, W); None for
+    anything else.
+    """
+    X = _as_images(X)
     shape = np.shape(X) if hasattr(X, "shape") or isinstance(X, list | tuple) else ()
     if len(shape) == 3:
         return (1, *shape[1:])
@@ -40,7 +44,14 @@ def image_shape(X: Any) -> Shape | None:
 def flatten(X: Any) -> Any:
     """Return images as rows (N, D), and anything else as it is."""
     shape = image_shape(X)
-    return X if shape is None else np.asarray(X).reshape(len(X), math.prod(shape))
+    return X if shape is None else np.asarray(_as_images(X)).reshape(len(X), math.prod(shape))
+
+
+def _as_images(X: Any) -> Any:
+    """Return an array or list of images with the channels first, and anything else as it is."""
+    if isinstance(X, list | tuple) and (text := different_sizes(X)):
+        raise ValueError(text)
+    return channels_first(X) if isinstance(X, np.ndarray) else X
 
 
 def float_dtype(X: Any) -> type[np.floating]:

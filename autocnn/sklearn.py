@@ -45,10 +45,10 @@ METRIC_SUBSET = 1000  # training images that the metrics of ``history_`` are mea
 class CNNClassifier(ClassifierMixin, BaseEstimator):
     """Classify images with one of autocnn's networks.
 
-    X is images (N, C, H, W), grey images (N, H, W), or rows (N, D), which become images of
-    ``image_shape``. Numbers may have any range: they are shifted and scaled by the mean and
-    standard deviation of all numbers of the first data. Labels are anything that NumPy can sort.
-    The network computes in float32 if X is float32 or bytes, and in float64 otherwise.
+    X is images (N, C, H, W) or (N, H, W, C), grey images (N, H, W), or rows (N, D), which become
+    images of ``image_shape``. Numbers may have any range: they are shifted and scaled by the mean
+    and standard deviation of all numbers of the first data. Labels are anything that NumPy can
+    sort. The network computes in float32 if X is float32 or bytes, and in float64 otherwise.
 
     network: "tiny-cnn", "tiny-mlp", "lenet5", "lenet5-1998" (32 x 32 pixels only), another name of
         ``autocnn.models.NETWORKS``, or a function such as ``ac.models.resnet50``, called with
@@ -224,6 +224,9 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
 
     def _validate_again(self, X, y="no_validation"):
         """Return [x] or [x, y as indices], for a network that was fitted."""
+        one = self.image_shape_[1:]
+        if isinstance(X, np.ndarray) and X.shape == one != (1, self.n_features_in_):
+            raise ValueError(f"X is one image of {shape_text(one, 'x')}; pass X[None]")
         shape = image_shape(X)
         if shape not in (None, self.image_shape_):
             raise ValueError(

@@ -30,7 +30,15 @@ def call(layer, params, state, x, kinds: str = "fc") -> tuple[int, ...]:
             "one image goes in as image[None]"
         )
     floats("x", x, kinds)
-    out_shape, expected, expected_state = _layout(layer.init, tuple(x.shape[1:]))
+    try:
+        out_shape, expected, expected_state = _layout(layer.init, tuple(x.shape[1:]))
+    except ValueError as error:
+        if len(x.shape) != 3:
+            raise
+        raise ValueError(
+            f"{error}; x has shape {tuple(x.shape)}: pass x[None] for one image (C, H, W), "
+            "x[:, None] for grey images (N, H, W)"
+        ) from None
     finite("x", x)
     for name, tree, need in (("params", params, expected), ("state", state, expected_state)):
         if not _fits(tree, need, kinds):  # find out why, or that it fits after all

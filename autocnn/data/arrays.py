@@ -11,7 +11,7 @@ from autocnn.data.dataset import Dataset
 from autocnn.keys import rng
 from autocnn.text import shape_text
 
-__all__ = ["from_arrays"]
+__all__ = ["channels_first", "different_sizes", "from_arrays"]
 
 CHANNELS = (1, 3, 4)  # what a last axis may be for images whose channels stand last
 
@@ -87,12 +87,10 @@ def _images(images: Any, dtype: DTypeLike) -> np.ndarray:
     except ValueError:
         x = np.empty(0, object)
     if x.dtype.kind not in "fuib" or x.ndim < 2 or x.size == 0:
-        sizes = {np.shape(image) for image in images} if isinstance(images, list | tuple) else ()
-        several = f"; these have several sizes, such as {sorted(sizes)[:2]}: resize them first"
         raise ValueError(
-            "images must be numbers (N, C, H, W), (N, H, W) or (N, H, W, C); got "
+            different_sizes(images)
+            or "images must be numbers (N, C, H, W), (N, H, W) or (N, H, W, C); got "
             f"{type(images).__name__} of shape {x.shape} and dtype {x.dtype}"
-            f"{several if len(sizes) > 1 else ''}"
         )
     if x.ndim == 2:
         side = round(x.shape[1] ** 0.5)
@@ -106,9 +104,27 @@ def _images(images: Any, dtype: DTypeLike) -> np.ndarray:
         x = x[:, None]
     if x.ndim != 4:
         raise ValueError(f"images must be (N, C, H, W), got shape {x.shape}")
-    if x.shape[3] in CHANNELS and x.shape[1] not in CHANNELS:
-        x = np.moveaxis(x, 3, 1)
+    x = channels_first(x)
     return np.ascontiguousarray(_scaled(x, np.dtype(dtype)))
+
+
+def channels_first(images: np.ndarray) -> np.ndarray:
+    """Return images (N, H, W, C) as (N, C, H, W), a view; other arrays as they are.
+
+    Channels stand last where the last of four axes is 1, 3 or 4 long and the second is not.
+    """
+    last = images.ndim == 4 and images.shape[3] in CHANNELS and images.shape[1] not in CHANNELS
+    return np.moveaxis(images, 3, 1) if last else images
+
+
+def different_sizes(images: Any) -> str:
+    """Return which image of a list has another size than the first one; "" if none has."""
+    shapes = [np.shape(image) for image in images] if isinstance(images, list | tuple) else []
+    for k, shape in enumerate(shapes):
+        if shape != shapes[0] and len(shape) > 1:
+            first = shape_text(shapes[0], "x")
+            return f"image {k} is {shape_text(shape, 'x')}, image 0 {first}: resize them first"
+    return ""
 
 
 def _scaled(x: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -115,11 +115,10 @@ def _four_arrays(data: Any) -> list[Any]:
     if isinstance(data, tuple | list):
         got += f" of {len(data)}"
     pair = isinstance(data, tuple | list) and len(data) == 2
-    make = "data = ac.data.from_arrays(*data)" if pair else "ac.data.from_arrays(images, labels)"
-    raise ValueError(
-        f"data needs x_train, y_train, x_val and y_val, got {got}: {make} holds a fifth of the "
-        "images out for validation"
-    )
+    make = "ac.data.from_arrays(*data)" if pair else "ac.data.from_arrays(images, labels)"
+    if isinstance(data, str):
+        make = f"ac.data.load({data!r})"
+    raise ValueError(f"data needs x_train, y_train, x_val and y_val, got {got}; use {make}")
 
 
 def tiny_cnn_of(params: Any) -> Any:

@@ -84,7 +84,7 @@ def test_the_split_holds_out_each_class_and_repeats():
         ((BYTES, LABELS, (BYTES[:, 1:], LABELS)), "validation images are 1x8x8"),
         ((BYTES, LABELS, (BYTES, LABELS + 1)), "label 4 occurs among the validation images only"),
         ((BYTES[:, :, :7].reshape(20, -1), LABELS), "rows of 63 numbers"),
-        (([BYTES[0], BYTES[1, 1:]], [0, 1]), "several sizes"),
+        (([BYTES[0], BYTES[1, 1:]], [0, 1]), "image 1 is 8x8, image 0 9x8: resize them first"),
         ((BYTES, np.arange(20)), "no class has two images"),
     ],
 )
@@ -104,10 +104,27 @@ def test_train_takes_a_dict_or_four_arrays_and_says_what_else_it_needs():
     ]
     assert runs[0] == runs[1] == runs[2]
     for params, form, words in (
-        (drawn[1], (BYTES, LABELS), "tuple of 2: data = ac.data.from_arrays(*data)"),
+        (drawn[1], (BYTES, LABELS), "tuple of 2; use ac.data.from_arrays(*data)"),
         (drawn, data, "out_shape, params, state = model.init"),
         (drawn[1], data._replace(x_train=BYTES[:, None]), "astype('float32') / 255"),
     ):
         with pytest.raises(ValueError, match=r"^.*$") as error:
             ac.train(params, form, model, epochs=1)
+        assert words in str(error.value)
+
+
+def test_the_classifier_and_predict_say_how_to_pass_one_image():
+    sklearn = pytest.importorskip("autocnn.sklearn")
+    classifier = sklearn.CNNClassifier(epochs=1).fit(BYTES, LABELS)
+    last = sklearn.CNNClassifier(epochs=1, random_state=0).fit(BYTES[..., None], LABELS)
+    assert last.image_shape_ == (1, 9, 8)
+    model = ac.models.tiny_cnn(4)
+    _, params, state = model.init(0, (1, 9, 8))
+    for call, words in (
+        (lambda: classifier.predict(BYTES[0]), "X is one image of 9x8; pass X[None]"),
+        (lambda: classifier.fit([BYTES[0], BYTES[1, 1:]], [0, 1]), "image 1 is 8x8, image 0 9x8"),
+        (lambda: ac.training.predict(model, params, state, BYTES / 255), "x[:, None] for grey"),
+    ):
+        with pytest.raises(ValueError) as error:
+            call()
         assert words in str(error.value)

@@ -293,7 +293,7 @@ def test_dropout_without_a_key(tiny, nn):
         (dict(batch_size=-3), "batch_size.*got -3"),
         (dict(seed=-1), "key is an int seed"),
         (dict(seed=0.5), "key is an int seed"),
-        (dict(data="patterns"), r"data needs x_train.*got str; use ac.data.patterns\(\)"),
+        (dict(data="patterns"), r"data needs x_train.*got str; use ac.data.load\('patterns'\)"),
         (dict(params=[]), "assumes TinyCNN.*have none"),
         (dict(params=[], model=ac.models.tiny_cnn()), "no leaves"),
         (
@@ -334,7 +334,7 @@ def test_train(arguments, says, tiny, patterns):
         (
             "x_train",
             lambda a: (255 * a).astype("uint8"),
-            "x_train must be an array of floats, got uint8",
+            "x_train must be floats in .0, 1., got uint8; scale them",
         ),
     ],
 )
