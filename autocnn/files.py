@@ -1,31 +1,20 @@
-"""Files that several processes may read and write: atomic writes, and a lock on a folder."""
+"""Files that several processes may read and write: atomic writes."""
 
 import contextlib
 import errno
 import os
 import re
 import secrets
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
+from autocnn.deprecation import renamed_names
+
 __all__ = [
-    "LockedError",
     "atomic_write",
-    "lock_folder",
     "partial_path",
     "remove_partial_writes",
     "sync_folder",
-    "try_lock",
 ]
-
-LOCK = ".lock"
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # what a file system without locks answers
-OWNER = re.compile(rb"process \d{1,20} on [\w.-]{1,64}")
-
-
-class LockedError(OSError):
-    """Another process holds the lock."""
 
 
 def atomic_write(path: str | os.PathLike, content: bytes) -> None:
@@ -91,68 +80,10 @@ def remove_partial_writes(folder: str | os.PathLike) -> None:
             path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def lock_folder(folder: str | os.PathLike, action: str = "writing to") -> Iterator[None]:
-    """Lock an existing folder for the ``with`` block, by a file .lock that names this process.
-
-    The operating system holds the lock and drops it when the process ends, however it ends: a .lock
-    file left behind by SIGKILL locks nobody out. On a file system without locks, the block runs
-    unlocked.
-
-    folder: must exist and be writable, OSError otherwise. action: what the holder does to the
-    folder, for the error message. Raises ``LockedError``, which names the process and its host,
-    when another process, or another block of this one, holds the lock.
-    """
-    from filelock import FileLock, Timeout  # takes 50 ms to import
-
-    path = Path(folder) / LOCK
-    lock = FileLock(path, timeout=0, on_acquired=_write_owner)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise LockedError(
-            f"{_owner(path)} is {action} {folder} at this moment; wait for it to end, or name "
-            "another folder"
-        ) from None
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-    try:
-        yield
-    finally:
-        if lock.is_locked:
-            # Removed before it is unlocked: a process that has this file open then opens a new one.
-            with contextlib.suppress(OSError):  # the folder may be read-only by now
-                path.unlink()
-            lock.release()
-
-
-def try_lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed. Returns False when another process holds its lock.
-
-    On a file system without locks the answer is True.
-    """
-    from filelock import lock_descriptor
-
-    try:
-        return lock_descriptor(descriptor, blocking=False)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        return True
-
-
-def _write_owner(descriptor: int) -> None:
-    host = socket.gethostname().encode("ascii", "replace")[:64]
-    # What an earlier holder has left follows the end of this line, where it is not read.
-    os.write(descriptor, b"process %d on %s\n" % (os.getpid(), host))
-
-
-def _owner(path: Path) -> str:
-    """The process that a lock file names. Anything else in the file is not repeated."""
-    try:
-        with open(path, "rb") as file:
-            owner = OWNER.match(file.read(200))
-    except OSError:  # just removed, or Windows, where a locked file cannot be read
-        owner = None
-    return owner[0].decode() if owner else "another process"
+__getattr__ = renamed_names(
+    __name__,
+    {
+        name: f"autocnn.checkpoint.lock.{name}"
+        for name in ("LockedError", "lock_folder", "try_lock")
+    },
+)

@@ -39,6 +39,7 @@ def shift(path: str | os.PathLike) -> None:
     for older, newer in reversed(list(zip(paths[1:], paths, strict=False))):
         if newer.is_file() and not _is_same(older, newer):
             _put(older, newer)
+            sync_folder(older.parent)  # a disk may store two steps in any order, and lose the first
 
 
 def drop(path: str | os.PathLike, damaged: Iterable[Path]) -> None:

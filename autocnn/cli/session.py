@@ -18,9 +18,10 @@ import typer
 from tqdm import tqdm
 
 from autocnn import runs, training
+from autocnn.checkpoint.lock import LockedError, check_held
 from autocnn.cli import interrupt, output, progress, ranks
 from autocnn.data.dataset import Dataset
-from autocnn.files import LockedError, atomic_write
+from autocnn.files import atomic_write
 from autocnn.optim import Optimizer
 from autocnn.runs import RunConfig, recipes
 from autocnn.runs.preprocessing import prepare
@@ -250,6 +251,7 @@ def _finish(
         "confusion.png": plots.confusion(confusion, data.classes),
         "mistakes.png": plots.mistakes(data.x_val, data.y_val, probs, data.classes),
     }
+    write_or_exit(check_held, folder)
     for name, figure in figures.items():
         image = io.BytesIO()
         figure.savefig(image, format="png", metadata={"autocnn run": str(config.run)})

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from autocnn import processes
+from autocnn.checkpoint.lock import LockedError, lock_folder
 from autocnn.data import find, idx
 from autocnn.data.known import FILES, KNOWN, Known
-from autocnn.files import LockedError, lock_folder
 
 __all__ = ["FetchError", "fetch"]
 
@@ -96,7 +96,7 @@ def fetch(
     this process is killed.
 
     ValueError for an unknown name; ``FetchError`` if no source has the published files;
-    ``files.LockedError``, an OSError, when another process is fetching the data set.
+    ``checkpoint.lock.LockedError``, an OSError, when another process is fetching the data set.
     """
     if name not in KNOWN:
         raise ValueError(

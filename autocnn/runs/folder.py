@@ -24,7 +24,8 @@ from types import ModuleType
 from autocnn import checkpoint
 from autocnn.checkpoint.checkpoint import read_metadata
 from autocnn.checkpoint.generations import generations, shift
-from autocnn.files import atomic_write, lock_folder, remove_partial_writes
+from autocnn.checkpoint.lock import check_held, lock_folder
+from autocnn.files import atomic_write, remove_partial_writes, sync_folder
 from autocnn.runs import config_file, recovery
 from autocnn.runs.config import RunConfig
 from autocnn.runs.recovery import CONFIG, HISTORY, SavedRun
@@ -67,6 +68,7 @@ def create(folder: str | os.PathLike, config: RunConfig) -> Path:
             f"{free_folder(folder)}"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    sync_folder(folder.parent)
     return write_config(folder, with_identity(config))
 
 
@@ -77,6 +79,7 @@ def with_identity(config: RunConfig) -> RunConfig:
 
 def write_config(folder: str | os.PathLike, config: RunConfig) -> Path:
     """Write ``config`` into a run folder, in place of what may be there."""
+    check_held(folder)
     atomic_write(Path(folder) / CONFIG, config_file.config_bytes(config))
     return Path(folder)
 
@@ -100,8 +103,8 @@ def has_checkpoint(folder: str | os.PathLike) -> bool:
 def lock(folder: str | os.PathLike) -> Iterator[Path]:
     """Lock the run folder for the ``with`` block, creating it if needed; yields its ``Path``.
 
-    ``files.LockedError``, an OSError that names the other process, when one is training into it.
-    Removes what a killed process has left half-written.
+    ``checkpoint.lock.LockedError``, an OSError that names the other process, when one is training
+    into it. Removes what a killed process has left half-written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +135,7 @@ def save(
     it cannot be written.
     """
     folder = Path(folder)
+    check_held(folder)
     config = read_config(folder) if config is None else config
     path = folder / f"{name}.safetensors"
     metadata = {

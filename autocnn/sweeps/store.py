@@ -5,6 +5,7 @@ The first line describes the sweep, {"sweep": {...}}. Every other line is {"tria
 at the end: it is cut off, and that trial runs again.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from autocnn.files import try_lock
+from autocnn.checkpoint.lock import LockedError, check_held, lock_folder, try_lock
 from autocnn.sweeps.identity import without_hashes
 
 __all__ = ["Store", "json_line"]
@@ -36,6 +37,7 @@ class Store:
         another process.
         """
         self.path = Path(path)
+        self._stack, self._lock_name = contextlib.ExitStack(), f".{self.path.name}.lock"
         self.results: dict[str, dict[str, Any]] = {}
         self._sweep = {name: json.loads(json_line(value)) for name, value in sweep.items()}
         try:
@@ -54,11 +56,13 @@ class Store:
 
     def add(self, trial: dict[str, Any], result: dict[str, Any]) -> None:
         """Append a finished trial. It is on the disk when this returns; OSError if it cannot be."""
+        self._check()
         self._append({"trial": trial, "result": result})
         self.results[json_line(trial)] = result
 
     def close(self) -> None:
         """Close and unlock the file."""
+        self._stack.close()
         os.close(self._file)
 
     def __enter__(self) -> Self:
@@ -73,9 +77,31 @@ class Store:
         self.close()
 
     def _lock(self) -> None:
-        if not try_lock(self._file):
+        """Lock the file; on a file system without locks, by a file beside it."""
+        taken = try_lock(self._file)
+        if taken is None:
+            try:
+                self._stack.enter_context(
+                    lock_folder(self.path.parent, "sweeping into", self._lock_name)
+                )
+            except LockedError:
+                taken = False
+        if taken is False:
             raise ValueError(
                 f"{self.path} is being written by another sweep; wait for it, or name another file"
+            )
+
+    def _check(self) -> None:
+        """Raise OSError when the path no longer leads to the open file."""
+        check_held(self.path.parent, self._lock_name)
+        try:
+            same = os.path.samestat(os.fstat(self._file), os.stat(self.path))
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise LockedError(
+                f"{self.path} was moved, removed or replaced during the sweep; put it back, and "
+                "the same call continues"
             )
 
     def _append(self, value: Any) -> None:

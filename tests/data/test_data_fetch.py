@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from autocnn.checkpoint.lock import LockedError
 from autocnn.cli import data as cli
 from autocnn.data import fetch as fetching
 from autocnn.data import find, idx, load
 from autocnn.data.fetch import FetchError, fetch
 from autocnn.data.known import FILES, KNOWN
-from autocnn.files import LockedError
 
 TRAIN, VAL = 12, 10
 

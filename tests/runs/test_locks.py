@@ -5,6 +5,7 @@ killed holder is forgotten.
 import errno
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,8 +15,10 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from autocnn import files, runs
+from autocnn import runs
+from autocnn.checkpoint import lock
 from autocnn.cli import app
+from autocnn.sweeps.store import Store
 
 fcntl = pytest.importorskip("fcntl")
 ROOT = pathlib.Path(__file__).parents[2]
@@ -29,17 +32,17 @@ with runs.lock(sys.argv[1]):
 """
 TAKE = """
 import pathlib, sys, time
-from autocnn import files
+from autocnn.checkpoint import lock
 
 time.sleep(max(0, float(sys.argv[2]) - time.time()))
 inside, taken, end = pathlib.Path(sys.argv[1], "inside"), 0, time.time() + 0.4
 while time.time() < end:
     try:
-        with files.lock_folder(sys.argv[1]):
+        with lock.lock_folder(sys.argv[1]):
             inside.touch(exist_ok=False)
             inside.unlink()
             taken += 1
-    except files.LockedError:
+    except lock.LockedError:
         pass
 print(taken)
 """
@@ -101,13 +104,13 @@ def test_a_second_process_is_told(tmp_path):
 
 def test_a_lock_is_held_once_and_given_back(tmp_path):
     with (
-        files.lock_folder(tmp_path),
-        pytest.raises(files.LockedError, match=f"process {os.getpid()} on .* is writing to"),
+        lock.lock_folder(tmp_path),
+        pytest.raises(lock.LockedError, match=f"process {os.getpid()} on .* is writing to"),
     ):
-        files.lock_folder(tmp_path).__enter__()
-    with pytest.raises(KeyError), files.lock_folder(tmp_path):
+        lock.lock_folder(tmp_path).__enter__()
+    with pytest.raises(KeyError), lock.lock_folder(tmp_path):
         raise KeyError
-    with files.lock_folder(tmp_path, "training into") as _:
+    with lock.lock_folder(tmp_path, "training into") as _:
         assert os.listdir(tmp_path) == [".lock"]
     assert os.listdir(tmp_path) == []
 
@@ -127,37 +130,175 @@ def test_a_removed_lock_file_is_not_taken_for_the_lock(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", late)
     try:
-        with pytest.raises(files.LockedError), files.lock_folder(tmp_path):
+        with pytest.raises(lock.LockedError), lock.lock_folder(tmp_path):
             pass
     finally:
         os.close(others[0])
 
 
 def test_what_is_in_a_lock_file_is_not_repeated(tmp_path):
-    with files.lock_folder(tmp_path):
+    with lock.lock_folder(tmp_path):
         (tmp_path / ".lock").write_text("\x1b[2Jprocess of mine")
-        with pytest.raises(files.LockedError, match="another process is writing to"):
-            files.lock_folder(tmp_path).__enter__()
+        with pytest.raises(lock.LockedError, match="another process is writing to"):
+            lock.lock_folder(tmp_path).__enter__()
 
 
 def test_a_lock_is_not_written_through_a_link(tmp_path):
     (tmp_path / "precious").write_text("precious")
     (tmp_path / ".lock").symlink_to("precious")
-    with pytest.raises(OSError), files.lock_folder(tmp_path):
+    with pytest.raises(OSError), lock.lock_folder(tmp_path):
         pass
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
-def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
+def no_locks(monkeypatch, code=errno.ENOLCK):
     def flock(*_):
         raise OSError(code, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with files.lock_folder(tmp_path), files.lock_folder(tmp_path):  # nobody is kept out
-        (tmp_path / "written").write_text("twice")
+
+
+def leave(folder, age=0.0, **changes):
+    """Leave the lock file of a process that is not this one, last written ``age`` seconds ago."""
+    text = "process {process} on {host}\nboot {boot} space {space} start {start} key abc\n"
+    mine = lock._this_process()._asdict() | {"process": "1", "start": "0"} | changes
+    (folder / ".lock").write_text(text.format(**mine))
+    now = time.time() - age
+    os.utime(folder / ".lock", (now, now))
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
+    no_locks(monkeypatch, code)
+    with lock.lock_folder(tmp_path):
+        for _ in range(2):
+            with pytest.raises(lock.LockedError, match=f"process {os.getpid()} on"):
+                lock.lock_folder(tmp_path).__enter__()
+        lock.check_held(tmp_path)
+        (tmp_path / "written").write_text("once")
+    assert os.listdir(tmp_path) == ["written"]
     with open(tmp_path / "written") as file:
-        assert files.try_lock(file.fileno())
+        assert lock.try_lock(file.fileno()) is None
+
+
+FOREIGN = {"boot": "another-boot", "host": "elsewhere"}
+
+
+@pytest.mark.parametrize("flock", [True, False])
+@pytest.mark.parametrize(
+    "age, owner, is_held",
+    [
+        (0, {}, False),  # of this boot, and there is no such process: the number is another's now
+        (0, FOREIGN, True),
+        (lock.STALE / 2, FOREIGN, True),
+        (lock.STALE * 2, FOREIGN, False),
+    ],
+)
+def test_what_a_dead_process_left_is_told_from_what_a_live_one_holds(
+    tmp_path, monkeypatch, flock, age, owner, is_held
+):
+    """The system has no lock on the file: its holder is dead, or on another machine."""
+    if not flock:
+        no_locks(monkeypatch)
+    leave(tmp_path, age, **owner)
+    if is_held:
+        with pytest.raises(lock.LockedError, match="process 1 on elsewhere"):
+            lock.lock_folder(tmp_path).__enter__()
+        assert (tmp_path / ".lock").read_text().startswith("process 1 on elsewhere")
+        return
+    with lock.lock_folder(tmp_path):
+        assert f"process {os.getpid()} on" in (tmp_path / ".lock").read_text()
+        lock.check_held(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_container_without_flock_is_seen_by_its_heartbeat(tmp_path, monkeypatch, is_held):
+    """Its numbers of processes mean nothing here."""
+    no_locks(monkeypatch)
+    leave(tmp_path, 0 if is_held else lock.STALE + 1, space="pid1", process=str(os.getpid()))
+    if is_held:
+        with pytest.raises(lock.LockedError):
+            lock.lock_folder(tmp_path).__enter__()
+    else:
+        with lock.lock_folder(tmp_path):
+            pass
+
+
+def test_the_heart_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    with lock.lock_folder(tmp_path):
+        os.utime(tmp_path / ".lock", (0, 0))
+        for _ in range(1000):
+            if (tmp_path / ".lock").stat().st_mtime > 0:
+                break
+            time.sleep(0.01)
+        assert (tmp_path / ".lock").stat().st_mtime > 0
+
+
+@pytest.mark.parametrize("flock", [True, False])
+@pytest.mark.parametrize("what", ["moved", "removed", "replaced", "taken", "lock removed"])
+def test_a_lock_that_is_lost_is_said_at_the_next_write(tmp_path, monkeypatch, what, flock):
+    if not flock:
+        no_locks(monkeypatch)
+    folder, words = tmp_path / "run", "was moved, removed or replaced while this process was"
+    folder.mkdir()
+    with lock.lock_folder(folder, "training into"):
+        lock.check_held(folder)
+        if what == "moved":
+            folder.rename(tmp_path / "new")
+            words = f"what was saved is in {tmp_path / 'new'}; go on with: autocnn train --run"
+        elif what == "removed":
+            shutil.rmtree(folder)
+        elif what == "replaced":
+            folder.rename(tmp_path / "new")
+            folder.mkdir()
+            (folder / ".lock").write_text("another's")
+        elif what == "taken":
+            (folder / "new").write_text("another's")
+            (folder / "new").rename(folder / ".lock")
+            words = "lock was removed or replaced while"
+        else:
+            (folder / ".lock").unlink()
+            words = "lock was removed or replaced while"
+        with pytest.raises(lock.LockLostError, match=words):
+            lock.check_held(folder)
+    lock.check_held(folder)
+    if what in ("replaced", "taken"):
+        assert (folder / ".lock").read_text() == "another's"
+    assert not (tmp_path / "new" / ".lock").exists()
+
+
+def test_a_run_whose_folder_is_moved_ends_with_one_line(tmp_path, monkeypatch):
+    """And goes on in the new place."""
+    save, folder = runs.save, tmp_path / "run"
+
+    def moved(path, now, *args):
+        save(path, now, *args)
+        if now.history["epoch"][-1] == 1 and args[0] == "last":
+            folder.rename(tmp_path / "new")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save", moved)
+        call = [*TRAIN[:-1], "3"]
+        result = autocnn(*call, "--run", folder)
+    (line,) = result.stderr.splitlines()
+    assert result.exit_code == 1 and f"autocnn train --run {tmp_path / 'new'}" in line
+    assert not folder.exists() and runs.load(tmp_path / "new", "last").epoch == 1
+
+
+@pytest.mark.parametrize("flock", [True, False])
+def test_two_sweeps_into_one_file(tmp_path, monkeypatch, flock):
+    if not flock:
+        no_locks(monkeypatch)
+    with Store(tmp_path / "trials.jsonl", {"build": "x"}) as store:
+        with pytest.raises(ValueError, match="is being written by another sweep"):
+            Store(tmp_path / "trials.jsonl", {"build": "x"})
+        store.add({"seed": 0}, {"val_acc": 1.0})
+        (tmp_path / "trials.jsonl").rename(tmp_path / "moved")
+        with pytest.raises(OSError, match=r"trials.jsonl was moved, removed or replaced"):
+            store.add({"seed": 1}, {"val_acc": 1.0})
+    assert os.listdir(tmp_path) == ["moved"]
 
 
 def test_any_other_failure_to_lock_is_an_error(tmp_path, monkeypatch):
@@ -165,7 +306,7 @@ def test_any_other_failure_to_lock_is_an_error(tmp_path, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(OSError, match="Input/output error"), files.lock_folder(tmp_path):
+    with pytest.raises(OSError, match="Input/output error"), lock.lock_folder(tmp_path):
         pass
 
 
@@ -183,8 +324,8 @@ def test_two_processes_at_once(tmp_path):
 
 def test_what_an_earlier_holder_wrote_is_not_mixed_in(tmp_path):
     (tmp_path / ".lock").write_text("process 12345678901234567890 on an-earlier.machine\n")
-    with files.lock_folder(tmp_path), pytest.raises(files.LockedError) as caught:
-        files.lock_folder(tmp_path).__enter__()
+    with lock.lock_folder(tmp_path), pytest.raises(lock.LockedError) as caught:
+        lock.lock_folder(tmp_path).__enter__()
     assert str(caught.value).startswith(
         f"process {os.getpid()} on {socket.gethostname()} is writing to"
     )
