@@ -46,7 +46,7 @@ def page(
       autocnn page --export page.html
     """
     if export:
-        from autocnn.page.export import export as write
+        from autocnn.page import export as write
 
         path = write(export, *([network] if network else []))
         typer.echo(strict_json({"file": path}) if as_json else path)

@@ -4,13 +4,16 @@ import { themeOf } from "./colours.js";
 import { choice, element } from "./dom.js";
 import { drawing } from "./draw.js";
 import { influence, receptive } from "./fields.js";
-import { gallery } from "./gallery.js";
+import { gallery, ordered } from "./gallery.js";
 import { inspector } from "./inspect.js";
 import { read, write } from "./link.js";
+import { square } from "./layout.js";
 import { network } from "./network.js";
 import { percent } from "./numbers.js";
 import { spoken } from "./explain.js";
 import { panels } from "./panels.js";
+import { size } from "./tensor.js";
+import { agreement } from "./agreement.js";
 import { savePng, saveSvg, svg } from "./save.js";
 
 /**
@@ -22,21 +25,38 @@ import { savePng, saveSvg, svg } from "./save.js";
  */
 export function mount(root, engine, { engines = [engine], link = false } = {}) {
   const state = {
-    engine, info: null, pixels: null, image: null, label: null, mode: "forward",
-    look: null, subject: null, pinned: null, theme: null,
+    engine,
+    info: null,
+    pixels: null,
+    image: null,
+    label: null,
+    mode: "forward",
+    look: null,
+    subject: null,
+    pinned: null,
+    theme: null,
   };
   const live = element("div", { class: "only-heard", "aria-live": "polite" });
   const message = element("p", { class: "message", role: "status", hidden: true });
   const parts = { network: null, drawing: null, gallery: null, inspector: null };
   let [dirty, frame, asked, answered, speech] = [new Set(), 0, 0, 0, 0];
 
-  const modes = choice("Direction", [
-    ["forward", "Forward", "The activations"],
-    ["backward", "Backward", "The gradients of the loss"],
-  ], setMode);
+  const modes = choice(
+    "Direction",
+    [
+      ["forward", "Forward", "The activations"],
+      ["backward", "Backward", "The gradients of the loss"],
+    ],
+    setMode,
+  );
   const networks = choice("Network", [], () => {});
   const about = element("p", { class: "about" });
-  const lossText = element("button", { type: "button", class: "loss", onclick: () => pin({ k: last(), about: "loss" }) });
+  const lossText = element("button", {
+    type: "button",
+    class: "loss",
+    onclick: () => pin({ k: last(), about: "loss" }),
+  });
+  const note = element("p", { class: "note" });
   const body = element("main", { class: "main" });
   const header = element("header", { class: "top" });
   root.replaceChildren(header, message, body, live);
@@ -60,18 +80,26 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     dirty = new Set();
     if (!state.info) return;
     const colours = coloursOf(root);
+    root.dataset.shade = theme();
     if (now.has("layout")) layout();
     parts.drawing.draw(theme(), colours);
     if (!state.look) return;
     const subject = state.pinned ?? state.subject;
     const view = { ...state, theme: theme(), colours, subject, boxes: boxesOf(subject) };
-    if (now.has("look") || now.has("layout")) {
+    if (now.has("look") || now.has("layout") || now.has("digits")) {
       parts.network.set(view);
       showLoss();
     }
     parts.network.draw(view);
     parts.inspector.show(view);
-    if (link && now.has("link")) history.replaceState(null, "", write({ ...state, network: state.info.name, subject: state.pinned }));
+    root.classList.toggle("holding", state.pinned !== null);
+    if (now.has("look") && state.mode === "backward") agreeing.start(view.look);
+    if (link && now.has("link"))
+      history.replaceState(
+        null,
+        "",
+        write({ ...state, network: state.info.name, subject: state.pinned }),
+      );
   }
 
   function boxesOf(subject) {
@@ -138,6 +166,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     if (state.label === null) state.label = 0;
     modes.set(mode);
     root.dataset.mode = mode;
+    note.textContent = NOTES[mode];
     ask();
     changed("look", "link");
     say(mode === "backward" ? "Gradients of the loss" : "Activations");
@@ -170,7 +199,14 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   async function open(next) {
     state.engine = next;
     const info = await next.info();
-    Object.assign(state, { info, look: null, subject: null, pinned: null, label: null, image: null });
+    Object.assign(state, {
+      info,
+      look: null,
+      subject: null,
+      pinned: null,
+      label: null,
+      image: null,
+    });
     networks.set(info.name);
     const on = { point, pin, label: setLabel, leave() {} };
     parts.network = network(info, on);
@@ -179,18 +215,38 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     parts.inspector = inspector(info, { pin, mode: setMode, engine: next });
     about.textContent = info.about ?? "";
     body.replaceChildren(
-      element("section", { class: "side", "aria-label": "Drawing" },
-        element("h2", {}, "Draw"), parts.drawing.element, parts.gallery.element),
-      element("section", { class: "center", "aria-label": "Network" },
-        element("div", { class: "row bar-top" }, modes.element, lossText, about),
+      element(
+        "section",
+        { class: "side", "aria-label": "Drawing" },
+        element("h2", {}, "Draw"),
+        parts.drawing.element,
+        parts.gallery.element,
+        about,
+      ),
+      element(
+        "section",
+        { class: "center", "aria-label": "Network" },
+        element("div", { class: "row bar-top" }, modes.element, lossText, note),
         parts.network.element,
-        parts.inspector.element),
-      element("section", { class: "panels" }, panels.filter(({ when }) => when(info.offers)).map((panel) => {
-        const room = element("div", { class: "panel-body" });
-        const shown = element("section", { class: "panel", "aria-label": panel.title }, element("h2", {}, panel.title), room);
-        panel.mount(room, next, api);
-        return shown;
-      })),
+        parts.inspector.element,
+      ),
+      element(
+        "section",
+        { class: "panels" },
+        panels
+          .filter(({ when }) => when(info.offers))
+          .map((panel) => {
+            const room = element("div", { class: "panel-body" });
+            const shown = element(
+              "section",
+              { class: "panel", "aria-label": panel.title },
+              element("h2", {}, panel.title),
+              room,
+            );
+            panel.mount(room, next, api);
+            return shown;
+          }),
+      ),
     );
     parts.gallery.paint(theme());
     changed("layout");
@@ -198,46 +254,68 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
 
   async function start(found = {}) {
     const infos = await Promise.all(engines.map((one) => one.info()));
-    const chosen = Math.max(0, infos.findIndex(({ name }) => name === found.network));
+    const chosen = Math.max(
+      0,
+      infos.findIndex(({ name }) => name === found.network),
+    );
     header.replaceChildren(...headerParts(infos));
     await open(engines[chosen]);
     if (found.theme) setTheme(found.theme);
-    const { images, input } = state.info;
-    const count = input[0] * input[1] * input[2];
-    const given = images[found.image] ? found.image : 0;
-    if (found.pixels?.length === count) setPixels(found.pixels);
-    else if (images.length) setPixels(Float32Array.from(images[given].pixels), given);
-    else setPixels(new Float32Array(count));
+    openImage(found);
     if (found.label !== undefined && found.label < state.info.classes.length) setLabel(found.label);
     setMode(found.mode ?? "forward");
     if (found.subject && state.info.stages[found.subject.k]) pin(found.subject);
   }
 
+  /** Show the image of a link, else the most doubtful one, else nothing. */
+  function openImage(found = {}) {
+    const { images, input } = state.info;
+    const count = size(input);
+    const given = images[found.image] ? found.image : ordered(images, "doubtful")[0];
+    if (found.pixels?.length === count) setPixels(found.pixels);
+    else if (images.length) setPixels(Float32Array.from(images[given].pixels), given);
+    else setPixels(new Float32Array(count));
+  }
+
   function headerParts(infos) {
-    const more = infos.length > 1 && choice("Network", infos.map(({ name, title }) => [name, title ?? name]), async (name) => {
-      await open(engines[infos.findIndex((one) => one.name === name)]);
-      setPixels(Float32Array.from(state.info.images[0]?.pixels ?? new Float32Array(state.info.input.reduce((a, b) => a * b))), state.info.images.length ? 0 : null);
-      setMode(state.mode);
-    });
+    const more =
+      infos.length > 1 &&
+      choice(
+        "Network",
+        infos.map(({ name, title }) => [name, title ?? name]),
+        async (name) => {
+          await open(engines[infos.findIndex((one) => one.name === name)]);
+          openImage();
+          setMode(state.mode);
+        },
+      );
     if (more) networks.set = more.set;
     const save = (kind) => {
       const text = svg(parts.network.element, parts.network.columns, coloursOf(root));
       return (kind === "svg" ? saveSvg : savePng)(`autocnn-${state.info.name}-${state.mode}`, text);
     };
-    const button = (text, title, onclick) => element("button", { type: "button", title, onclick }, text);
+    const button = (text, title, onclick) =>
+      element("button", { type: "button", title, onclick }, text);
     return [
       element("h1", {}, "autocnn"),
       more ? more.element : element("span", { class: "title" }, infos[0].title ?? infos[0].name),
-      element("div", { class: "actions" },
+      element(
+        "div",
+        { class: "actions" },
         link && button("Link", "Copy a link to what you see", copyLink),
         button("SVG", "Save the network as SVG", () => save("svg")),
         button("PNG", "Save the network as PNG", () => save("png")),
-        button("Light / dark", "Switch between light and dark", () => setTheme(theme() === "dark" ? "light" : "dark"))),
+        button("Light / dark", "Switch between light and dark", () =>
+          setTheme(theme() === "dark" ? "light" : "dark"),
+        ),
+      ),
     ];
   }
 
   async function copyLink() {
-    const address = location.href.split("#")[0] + write({ ...state, network: state.info.name, subject: state.pinned });
+    const address =
+      location.href.split("#")[0] +
+      write({ ...state, network: state.info.name, subject: state.pinned });
     history.replaceState(null, "", address);
     try {
       await navigator.clipboard.writeText(address);
@@ -254,7 +332,15 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     changed("look", "link");
   }
 
-  const api = { state, setPixels, setLabel, setMode, point, pin, tell };
+  const agreeing = agreement(state, () => changed("digits"));
+  /** For tests: where the cells of a stage, or of its kernels, are drawn. */
+  function drawn(name, weight = "") {
+    const { maps, kernels } = parts.network.columns.find(({ stage }) => stage.name === name);
+    const { grid } = weight ? kernels : maps;
+    return { square: (cell) => square(grid, cell) };
+  }
+
+  const api = { drawn, state, setPixels, setLabel, setMode, point, pin, tell };
   for (const one of engines) {
     one.on("changed", () => state.look && ask());
     one.on("message", tell);
@@ -271,9 +357,22 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   return api;
 }
 
+const NOTES = {
+  forward:
+    "Point at a cell: all cells that it is computed from are framed in the stages before it.",
+  backward:
+    "Point at a cell: all cells that its gradient comes from are framed in the stages after " +
+    "it. Dots mark ties: equal maxima in a window, or ReLU at exactly 0.",
+};
+
 /** The colours in force, from the style sheet. */
 function coloursOf(root) {
   const style = getComputedStyle(root);
   const probe = (name) => style.getPropertyValue(name).trim();
-  return { accent: probe("--accent"), paper: probe("--paper"), line: probe("--line"), text: probe("--text") };
+  return {
+    accent: probe("--accent"),
+    paper: probe("--paper"),
+    line: probe("--line"),
+    text: probe("--text"),
+  };
 }

@@ -4,7 +4,10 @@ import { colour, css } from "./colours.js";
 import { element } from "./dom.js";
 
 const KEYS = {
-  ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
 };
 
 /** Pixels are kept at multiples of 1 / 255, so that a link restores them exactly. */
@@ -53,8 +56,12 @@ function shifted(pixels, [c, h, w], down, right) {
 export function drawing(shape, { change, say }) {
   const [channels, height, width] = shape;
   const canvas = element("canvas", {
-    class: "pad", tabindex: 0, role: "application", "aria-roledescription": "drawing",
-    "aria-label": `Drawing of ${height} by ${width} pixels. Arrow keys move, space draws, ` +
+    class: "pad",
+    tabindex: 0,
+    role: "application",
+    "aria-roledescription": "drawing",
+    "aria-label":
+      `Drawing of ${height} by ${width} pixels. Arrow keys move, space draws, ` +
       "backspace erases, shift with an arrow draws a line.",
   });
   const context = canvas.getContext("2d");
@@ -130,24 +137,43 @@ export function drawing(shape, { change, say }) {
     change(pixels);
   });
 
-  const eraser = element("button", {
-    type: "button", "aria-pressed": "false",
-    onclick: () =>
-      eraser.setAttribute("aria-pressed", String(eraser.getAttribute("aria-pressed") !== "true")),
-  }, "Erase");
+  const eraser = element(
+    "button",
+    {
+      type: "button",
+      "aria-pressed": "false",
+      onclick: () =>
+        eraser.setAttribute("aria-pressed", String(eraser.getAttribute("aria-pressed") !== "true")),
+    },
+    "Erase",
+  );
   const tool = (name, text, label) =>
-    element("button", {
-      type: "button", "aria-label": label, title: label,
-      onclick: () => change((pixels = CHANGES[name](pixels, shape))),
-    }, text);
-  const tools = element("div", { class: "tools" },
+    element(
+      "button",
+      {
+        type: "button",
+        "aria-label": label,
+        title: label,
+        onclick: () => change((pixels = CHANGES[name](pixels, shape))),
+      },
+      text,
+    );
+  const tools = element(
+    "div",
+    { class: "tools" },
     eraser,
     tool("clear", "Clear", "Clear the drawing"),
     tool("invert", "Invert", "Invert the drawing"),
     tool("noise", "Noise", "Add noise"),
-    element("span", { class: "arrows", role: "group", "aria-label": "Shift by one pixel" },
-      tool("left", "\u2190", "Shift left"), tool("up", "\u2191", "Shift up"),
-      tool("down", "\u2193", "Shift down"), tool("right", "\u2192", "Shift right")));
+    element(
+      "span",
+      { class: "arrows", role: "group", "aria-label": "Shift by one pixel" },
+      tool("left", "\u2190", "Shift left"),
+      tool("up", "\u2191", "Shift up"),
+      tool("down", "\u2193", "Shift down"),
+      tool("right", "\u2192", "Shift right"),
+    ),
+  );
 
   /** Fit the canvas into a width. */
   function lay(room) {
@@ -179,7 +205,10 @@ export function drawing(shape, { change, say }) {
     }
     if (keyboard) {
       const [row, column] = keyboard;
-      for (const [style, thick] of [[paper, 4], [accent, 2]]) {
+      for (const [style, thick] of [
+        [paper, 4],
+        [accent, 2],
+      ]) {
         context.strokeStyle = style;
         context.lineWidth = thick;
         context.strokeRect(column * side + 1, row * side + 1, side - 2, side - 2);

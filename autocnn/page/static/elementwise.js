@@ -32,7 +32,10 @@ function word(f) {
     const [y, slope] = [tensor(x.shape), new Float64Array(x.values.length)];
     for (let i = 0; i < slope.length; i++) [y.values[i], slope[i]] = f(o, x.values[i]);
     const backward = (dy) => ({
-      dx: tensor(x.shape, dy.values.map((d, i) => d * slope[i])),
+      dx: tensor(
+        x.shape,
+        dy.values.map((d, i) => d * slope[i]),
+      ),
       grads: {},
     });
     return { y, backward };

@@ -8,8 +8,7 @@ export function dense(o, params, x) {
   const [w, xs] = [params.w.values, x.values];
   const y = tensor([units], o.bias ? Float64Array.from(params.b.values) : null);
   for (let i = 0; i < d; i++)
-    if (xs[i] !== 0)
-      for (let j = 0; j < units; j++) y.values[j] += xs[i] * w[i * units + j];
+    if (xs[i] !== 0) for (let j = 0; j < units; j++) y.values[j] += xs[i] * w[i * units + j];
 
   function backward(dy) {
     const [dx, dw] = [tensor(x.shape), tensor(params.w.shape)];
@@ -39,7 +38,10 @@ export function softmax(logits) {
   const most = Math.max(...logits.values);
   const e = logits.values.map((z) => Math.exp(z - most));
   const sum = e.reduce((a, b) => a + b, 0);
-  return tensor(logits.shape, e.map((value) => value / sum));
+  return tensor(
+    logits.shape,
+    e.map((value) => value / sum),
+  );
 }
 
 /** -log softmax(logits)[label]. */

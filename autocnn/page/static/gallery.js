@@ -40,17 +40,29 @@ export function gallery(info, choose) {
     const text = probabilities
       ? `${info.classes[label]}, taken for ${info.classes[guess]} with ${percent(probabilities[guess])}`
       : info.classes[label];
-    return element("button", {
-      type: "button", title: text, "aria-label": `Image ${i}: ${text}`, "data-image": i,
-      class: probabilities && guess !== label ? "wrong" : null, onclick: () => choose(i),
-    }, canvas);
+    return element(
+      "button",
+      {
+        type: "button",
+        title: text,
+        "aria-label": `Image ${i}: ${text}`,
+        "data-image": i,
+        class: probabilities && guess !== label ? "wrong" : null,
+        onclick: () => choose(i),
+      },
+      canvas,
+    );
   }
 
   function show(next) {
     which = next;
     picked.set(which);
     const found = ordered(info.images, which).map(thumbnail);
-    const none = element("p", { class: "quiet" }, "None of the images here is taken for another class.");
+    const none = element(
+      "p",
+      { class: "quiet" },
+      "None of the images here is taken for another class.",
+    );
     grid.replaceChildren(...(found.length ? found : [none]));
     mark(marked);
   }
@@ -61,13 +73,21 @@ export function gallery(info, choose) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.image) === index));
   }
 
-  const picked = choice("Which images", [
-    ["doubtful", "Doubtful", "The least certain answers first"],
-    ["wrong", "Wrong", "Images taken for another class"],
-    ["all", "All", "In the order of the data set"],
-  ], show);
-  const root = element("div", { class: "gallery" },
-    element("div", { class: "row" }, element("h3", {}, "Images"), picked.element), grid);
+  const picked = choice(
+    "Which images",
+    [
+      ["doubtful", "Doubtful", "The least certain answers first"],
+      ["wrong", "Wrong", "Images taken for another class"],
+      ["all", "All", "In the order of the data set"],
+    ],
+    show,
+  );
+  const root = element(
+    "div",
+    { class: "gallery" },
+    element("div", { class: "row" }, element("h3", {}, "Images"), picked.element),
+    grid,
+  );
   return {
     element: root,
     mark,

@@ -23,7 +23,17 @@ export function gridOf(shape, u, source = null) {
   const size = few ? Math.max(22, Math.min(34, 12 * u)) : u * (n > 200 ? 4 : n > 60 ? 7 : 9);
   const cell = Math.max(3, Math.min(34, Math.floor(size)));
   const width = Math.ceil(n / height);
-  return { maps: 1, columns: 1, rows: 1, height, width, cell, gap: 0, spread: few ? 4 : 0, vector: n };
+  return {
+    maps: 1,
+    columns: 1,
+    rows: 1,
+    height,
+    width,
+    cell,
+    gap: 0,
+    spread: few ? 4 : 0,
+    vector: n,
+  };
 }
 
 /** The grid of a convolution's kernels: a row a filter, a kernel a channel that it sees. */
@@ -33,8 +43,15 @@ export function kernelGrid(shape, u, maps) {
   const cell = Math.max(2, Math.min(16, Math.floor(room)));
   const down = channels === 1 ? maps.height * maps.cell + maps.gap - height * cell : 2;
   return {
-    maps: filters * channels, columns: channels, rows: filters, height, width, cell,
-    gap: 2, down: Math.max(2, down), spread: 0,
+    maps: filters * channels,
+    columns: channels,
+    rows: filters,
+    height,
+    width,
+    cell,
+    gap: 2,
+    down: Math.max(2, down),
+    spread: 0,
   };
 }
 
@@ -94,17 +111,29 @@ export function outlines(grid, box) {
   if (grid.vector) {
     const [[first, last]] = box;
     if (first === 0 && last === grid.vector - 1) return [{ x: 0, y: 0, ...extent(grid) }];
-    return Array.from({ length: last - first + 1 }, (_, i) => {
-      const { x, y, size } = square(grid, first + i);
-      return { x, y, width: size, height: size };
+    const [from, to] = [first, last].map((at) => Math.floor(at / grid.height));
+    const runs = Array.from({ length: to - from + 1 }, (_, i) => {
+      const begin = Math.max(first, (from + i) * grid.height);
+      const { x, y, size } = square(grid, begin);
+      const count = Math.min(last, (from + i + 1) * grid.height - 1) - begin + 1;
+      return { x, y, width: size, height: count * (size + grid.spread) - grid.spread };
     });
+    return runs.reduce((joined, run) => {
+      const before = joined.at(-1);
+      if (before?.y === run.y && before.height === run.height) before.width += run.width;
+      else joined.push(run);
+      return joined;
+    }, []);
   }
   const [[c0, c1], [i0, i1], [j0, j1]] = box;
   return Array.from({ length: c1 - c0 + 1 }, (_, c) => {
     const { x, y } = mapCorner(grid, c0 + c);
     const { cell } = grid;
     return {
-      x: x + j0 * cell, y: y + i0 * cell, width: (j1 - j0 + 1) * cell, height: (i1 - i0 + 1) * cell,
+      x: x + j0 * cell,
+      y: y + i0 * cell,
+      width: (j1 - j0 + 1) * cell,
+      height: (i1 - i0 + 1) * cell,
     };
   });
 }
@@ -140,7 +169,7 @@ export function fit(stages, width, height) {
     const total = grids.reduce((sum, grid, k) => sum + columnWidth(stages[k], grid), 0);
     const tallest = Math.max(...grids.map(({ maps }) => extent(maps).height));
     const room = Math.floor((width - total) / (stages.length - 1));
-    if (room >= Math.max(18, 14 * u) && tallest <= height)
+    if (room >= 14 * u && tallest <= height)
       return { u, gap: Math.min(room, Math.max(72, Math.round(22 * u))), grids, wraps: false };
   }
   const u = stages.length > 9 ? 1 : 1.8;

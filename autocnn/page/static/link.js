@@ -1,7 +1,10 @@
 /** The state as the address's #fragment, so that a link shows what one sees. */
 
 const encode = (bytes) =>
-  btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+  btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replace(/=+$/, "");
 const decode = (text) =>
   Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
 
@@ -16,7 +19,10 @@ export function write({ network, image, pixels, label, mode, subject, theme }) {
   if (label !== null) parts.set("label", label);
   if (subject) {
     const { k, cell, weight, about } = subject;
-    parts.set("at", [k, about ?? cell, weight].filter((part) => part !== undefined && part !== null).join("."));
+    parts.set(
+      "at",
+      [k, about ?? cell, weight].filter((part) => part !== undefined && part !== null).join("."),
+    );
   }
   if (theme) parts.set("theme", theme);
   return `#${parts}`;

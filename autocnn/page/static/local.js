@@ -89,7 +89,10 @@ export function local(carried) {
     const values = [...pass.outputs, pass.probabilities];
     const auto = pass.cotangents && [
       ...pass.cotangents,
-      tensor(stages.at(-1).shape, pass.probabilities.values.map((p, k) => (k === label ? -1 / p : 0))),
+      tensor(
+        stages.at(-1).shape,
+        pass.probabilities.values.map((p, k) => (k === label ? -1 / p : 0)),
+      ),
     ];
     return {
       loss: pass.loss,
@@ -126,7 +129,10 @@ export function local(carried) {
       return loss(model, x, label, first);
     }
     const layer = model.layers[k - 1];
-    const changed = tensor(layer.params[weight].shape, Float64Array.from(layer.params[weight].values));
+    const changed = tensor(
+      layer.params[weight].shape,
+      Float64Array.from(layer.params[weight].values),
+    );
     changed.values[cell] += by;
     const changedLayer = { ...layer, params: { ...layer.params, [weight]: changed } };
     const [{ y }] = run({ layers: [changedLayer] }, x);

@@ -25,27 +25,40 @@ export function network(info, on) {
   const { classes } = info;
   const stages = info.stages.map((stage) => ({ ...stage, classes }));
   const columns = stages.map((stage, k) => column(stage, k));
-  const root = element("div", { class: "network", role: "group", "aria-label": "Network" },
-    columns.map(({ root }) => root));
+  const root = element(
+    "div",
+    { class: "network", role: "group", "aria-label": "Network" },
+    columns.map(({ root }) => root),
+  );
 
   function column(stage, k) {
     const maps = canvasOf(stage.shape, k, null, described(stage));
     const w = stage.word === "conv" ? stage.weights.w : null;
     const kernels = w && canvasOf(w.shape, k, "w", `${KERNELS} ${described(stage)}`);
-    const shape = k > 0 && element(
-      "button",
-      {
-        type: "button", class: "shape", tabindex: -1,
-        "aria-label": `shape ${stages[k - 1].shape.join(" by ")}`,
-        onclick: () => on.pin({ k: k - 1, about: "shape" }),
-      },
-      shapeText(stages[k - 1].shape),
-    );
+    const shape =
+      k > 0 &&
+      element(
+        "button",
+        {
+          type: "button",
+          class: "shape",
+          tabindex: -1,
+          "aria-label": `shape ${stages[k - 1].shape.join(" by ")}`,
+          onclick: () => on.pin({ k: k - 1, about: "shape" }),
+        },
+        shapeText(stages[k - 1].shape),
+      );
     const scale = element("button", {
-      type: "button", class: "most", tabindex: -1, onclick: () => on.pin({ k, about: "scale" }),
+      type: "button",
+      class: "most",
+      tabindex: -1,
+      onclick: () => on.pin({ k, about: "scale" }),
     });
     const digits = element("button", {
-      type: "button", class: "digits", tabindex: -1, onclick: () => on.pin({ k, about: "digits" }),
+      type: "button",
+      class: "digits",
+      tabindex: -1,
+      onclick: () => on.pin({ k, about: "digits" }),
     });
     const rows = stage.word === "softmax" ? probabilityRows() : null;
     const name = element("span", { class: "name" }, stage.name);
@@ -124,7 +137,14 @@ export function network(info, on) {
       );
       return { button, fill, value };
     });
-    return { element: element("div", { class: "classes" }, rows.map((r) => r.button)), rows };
+    return {
+      element: element(
+        "div",
+        { class: "classes" },
+        rows.map((r) => r.button),
+      ),
+      rows,
+    };
   }
 
   /** Choose sizes for a room of width x height. */
@@ -140,7 +160,7 @@ export function network(info, on) {
       if (rows) {
         rows.element.style.setProperty("--row", `${cell + spread}px`);
         rows.element.style.width = `${classWidth(classes)}px`;
-      };
+      }
     });
     return { u, wraps };
   }
@@ -184,7 +204,10 @@ export function network(info, on) {
         ...colours,
         box: here && !subject.weight ? null : (boxes?.[k] ?? null),
         cursor: here && !subject.weight ? subject.cell : null,
-        dots: mode === "backward" ? look.stages[k].ties?.map((tie, i) => tie && look.stages[k].auto?.[i] !== 0) : null,
+        dots:
+          mode === "backward"
+            ? look.stages[k].ties?.map((tie, i) => tie && look.stages[k].auto?.[i] !== 0)
+            : null,
       });
       if (kernels) {
         const box = subject && kernelBox(stages[k], subject, k);
@@ -215,7 +238,11 @@ function kernelBox(stage, subject, k) {
 
 /** The box, in maps of the kernels' grid, of a filter's kernels. */
 function kernelCells([, channels, height, width], filter) {
-  return [[filter * channels, (filter + 1) * channels - 1], [0, height - 1], [0, width - 1]];
+  return [
+    [filter * channels, (filter + 1) * channels - 1],
+    [0, height - 1],
+    [0, width - 1],
+  ];
 }
 
 /** The cell that a key moves to, null for other keys. */
@@ -240,6 +267,17 @@ export function moved(grid, cell, key) {
 }
 
 function arrowLine() {
-  return element("svg:svg", { class: "line", viewBox: "0 0 40 10", preserveAspectRatio: "xMaxYMid slice", "aria-hidden": "true" },
-    element("svg:path", { d: "M2 5H37M32.5 1.5 37 5l-4.5 3.5", "vector-effect": "non-scaling-stroke" }));
+  return element(
+    "svg:svg",
+    {
+      class: "line",
+      viewBox: "0 0 40 10",
+      preserveAspectRatio: "xMaxYMid slice",
+      "aria-hidden": "true",
+    },
+    element("svg:path", {
+      d: "M2 5H37M32.5 1.5 37 5l-4.5 3.5",
+      "vector-effect": "non-scaling-stroke",
+    }),
+  );
 }

@@ -26,6 +26,7 @@ export function short(x) {
   const sign = x < 0 ? MINUS : "";
   if (size >= 99.5) return sign + size.toFixed(0);
   if (size >= 9.95) return sign + size.toFixed(1);
+  if (size >= 0.0005 && size < 0.005) return sign + size.toFixed(3).replace(/^0/, "");
   if (size >= 0.005) return sign + size.toFixed(2).replace(/^0/, "");
   const [mantissa, exponent] = size.toExponential(0).split("e");
   return `${sign}${mantissa}e${signed(exponent)}`;
@@ -47,7 +48,6 @@ export const cellText = (name, indices) => `${name}[${indices.join(", ")}]`;
 
 /** Where a cell is, in words. */
 export function placeText(shape, indices) {
-  if (shape.length === 3)
-    return `map ${indices[0]}, row ${indices[1]}, column ${indices[2]}`;
+  if (shape.length === 3) return `map ${indices[0]}, row ${indices[1]}, column ${indices[2]}`;
   return `number ${indices[0]} of ${shape[0]}`;
 }

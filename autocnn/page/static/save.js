@@ -26,8 +26,10 @@ function textElement(node, origin, colours) {
   const style = getComputedStyle(node);
   const x = box.left - origin.left;
   const y = box.top - origin.top + box.height / 2;
-  return `<text x="${x}" y="${y}" dominant-baseline="central" font-size="${style.fontSize}" ` +
-    `font-weight="${style.fontWeight}" fill="${colours.text}">${escaped(text)}</text>`;
+  return (
+    `<text x="${x}" y="${y}" dominant-baseline="central" font-size="${style.fontSize}" ` +
+    `font-weight="${style.fontWeight}" fill="${colours.text}">${escaped(text)}</text>`
+  );
 }
 
 /** The network as one SVG text. columns: of `network`; root: its element. */
@@ -45,15 +47,21 @@ export function svg(root, columns, colours) {
       const box = fill.getBoundingClientRect();
       const [x, y] = [box.left - origin.left, box.top - origin.top];
       if (fill.matches(".fill"))
-        parts.push(`<rect x="${x}" y="${y}" width="${box.width}" height="${box.height}" fill="${colours.accent}"/>`);
+        parts.push(
+          `<rect x="${x}" y="${y}" width="${box.width}" height="${box.height}" fill="${colours.accent}"/>`,
+        );
       else
-        parts.push(`<path d="M${x} ${y + box.height / 2}h${box.width}" stroke="${colours.text}" fill="none"/>`);
+        parts.push(
+          `<path d="M${x} ${y + box.height / 2}h${box.width}" stroke="${colours.text}" fill="none"/>`,
+        );
     }
   }
   const [width, height] = [Math.ceil(root.scrollWidth), Math.ceil(origin.height)];
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-16 -16 ${width + 32} ${height + 32}" ` +
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-16 -16 ${width + 32} ${height + 32}" ` +
     `width="${width + 32}" height="${height + 32}" font-family="Helvetica, Arial, sans-serif">` +
-    `<rect x="-16" y="-16" width="100%" height="100%" fill="${colours.paper}"/>${parts.join("")}</svg>`;
+    `<rect x="-16" y="-16" width="100%" height="100%" fill="${colours.paper}"/>${parts.join("")}</svg>`
+  );
 }
 
 /** Hand a file to the person. */

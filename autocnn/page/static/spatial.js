@@ -48,21 +48,22 @@ export function conv(o, params, x) {
   const [kernel, xs] = [params.w.values, x.values];
   const [sh, sw] = o.stride;
   const y = tensor([o.filters, ho, wo]);
+  const ys = y.values;
   if (o.bias)
-    for (let f = 0; f < o.filters; f++)
-      y.values.fill(params.b.values[f], f * ho * wo, (f + 1) * ho * wo);
+    for (let f = 0; f < o.filters; f++) ys.fill(params.b.values[f], f * ho * wo, (f + 1) * ho * wo);
 
   eachOffset(o, x.shape, y.shape, (f, c, at, [i0, i1], [j0, j1], down, right) => {
     const weight = kernel[at];
     for (let i = i0; i <= i1; i++) {
       const into = (f * ho + i) * wo;
       const from = (c * h + i * sh + down) * w + right;
-      for (let j = j0; j <= j1; j++) y.values[into + j] += weight * xs[from + j * sw];
+      for (let j = j0; j <= j1; j++) ys[into + j] += weight * xs[from + j * sw];
     }
   });
 
   function backward(dy) {
     const [dx, dw] = [tensor(x.shape), tensor(params.w.shape)];
+    const [dxs, dys] = [dx.values, dy.values];
     eachOffset(o, x.shape, y.shape, (f, c, at, [i0, i1], [j0, j1], down, right) => {
       const weight = kernel[at];
       let sum = 0;
@@ -70,9 +71,9 @@ export function conv(o, params, x) {
         const into = (f * ho + i) * wo;
         const from = (c * h + i * sh + down) * w + right;
         for (let j = j0; j <= j1; j++) {
-          const d = dy.values[into + j];
+          const d = dys[into + j];
           sum += d * xs[from + j * sw];
-          dx.values[from + j * sw] += weight * d;
+          dxs[from + j * sw] += weight * d;
         }
       }
       dw.values[at] = sum;
@@ -81,7 +82,7 @@ export function conv(o, params, x) {
     if (o.bias) {
       grads.b = tensor([o.filters]);
       for (let f = 0; f < o.filters; f++)
-        for (let i = 0; i < ho * wo; i++) grads.b.values[f] += dy.values[f * ho * wo + i];
+        for (let i = 0; i < ho * wo; i++) grads.b.values[f] += dys[f * ho * wo + i];
     }
     return { dx, grads };
   }
@@ -150,6 +151,9 @@ export function global_avg_pool(o, params, x) {
   const y = tensor([c]);
   x.values.forEach((value, i) => (y.values[Math.floor(i / (h * w))] += value / (h * w)));
   const spread = (dy) =>
-    tensor(x.shape, x.values.map((_, i) => dy.values[Math.floor(i / (h * w))] / (h * w)));
+    tensor(
+      x.shape,
+      x.values.map((_, i) => dy.values[Math.floor(i / (h * w))] / (h * w)),
+    );
   return { y, backward: (dy) => ({ dx: spread(dy), grads: {} }) };
 }

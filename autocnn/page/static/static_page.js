@@ -2,6 +2,7 @@
 
 import { mount } from "./app.js";
 import { cross_entropy, forward_and_backward, run, softmax, words } from "./interpret.js";
+import { explain } from "./explain.js";
 import { influence, receptive } from "./fields.js";
 import { local, network } from "./local.js";
 
@@ -20,5 +21,6 @@ window.autocnn = {
   look: (pixels, label) => page.state.engine.look(pixels, label),
   networks,
   engines,
+  explain,
   page,
 };

@@ -53,7 +53,10 @@ export function tiles(shape) {
   }
 
   function outline(rectangles, ink, halo, thick) {
-    for (const [style, width] of [[halo, thick + 2], [ink, thick]]) {
+    for (const [style, width] of [
+      [halo, thick + 2],
+      [ink, thick],
+    ]) {
       context.strokeStyle = style;
       context.lineWidth = width;
       context.beginPath();
@@ -93,30 +96,36 @@ export function tiles(shape) {
 
   function writeNumbers() {
     const count = grid.vector ?? size(shape);
-    context.font = `${Math.min(13, grid.cell * 0.36)}px ${getComputedStyle(canvas).fontFamily}`;
+    const family = getComputedStyle(canvas).fontFamily;
     context.textAlign = "center";
     context.textBaseline = "middle";
     for (let at = 0; at < count; at++) {
       const { x, y, size: side } = square(grid, at);
       context.fillStyle = textOn(colour(theme, kind, values[at], most));
-      context.fillText(short(values[at]), x + side / 2, y + side / 2 + 0.5);
+      const text = short(values[at]);
+      context.font = `${Math.min(15, (grid.cell * 1.5) / Math.max(4, text.length))}px ${family}`;
+      context.fillText(text, x + side / 2, y + side / 2 + 0.5);
     }
   }
 
+  /** Mark cells by a dot in their corner; in small cells a faint one, so that colours stay. */
   function drawDots(dots, accent, paper) {
+    context.globalAlpha = grid.cell < 8 ? 0.45 : 1;
     for (let at = 0; at < dots.length; at++) {
       if (!dots[at]) continue;
       const { x, y, size: side } = square(grid, at);
-      const radius = Math.max(0.8, Math.min(2.5, side * 0.14));
-      context.beginPath();
-      context.arc(x + side - radius * 2, y + radius * 2, radius + 0.7, 0, 7);
-      context.fillStyle = paper;
-      context.fill();
+      const radius = Math.max(0.5, Math.min(2.5, side * 0.14));
       context.beginPath();
       context.arc(x + side - radius * 2, y + radius * 2, radius, 0, 7);
       context.fillStyle = accent;
       context.fill();
+      if (side >= 8) {
+        context.strokeStyle = paper;
+        context.lineWidth = 1;
+        context.stroke();
+      }
     }
+    context.globalAlpha = 1;
   }
 
   return {
