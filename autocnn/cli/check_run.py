@@ -212,7 +212,7 @@ def _summary(rows: list[_Row], path: str, options: Options) -> tuple[int, str]:
     if options.json:
         checks = [
             {"name": r.name, "verdict": r.verdict, "text": r.text}
-            | ({"report": json.loads(r.report.to_json())} if r.report else {})
+            | ({"report": json.loads(r.report.to_json())} if r.report is not None else {})
             for r in rows
         ]
         return code, strict_json({"file": path, "checks": checks})

@@ -23,6 +23,7 @@ from autocnn.gradcheck.problem import CallError, Problem, observe, run
 from autocnn.gradcheck.report import Cause, Leaf, Report
 from autocnn.gradcheck.source.attach import attach
 from autocnn.gradcheck.state import Memory
+from autocnn.gradcheck.unread import record
 from autocnn.gradcheck.verdict import probe
 from autocnn.gradcheck.witnesses import choose
 
@@ -79,6 +80,7 @@ def examine(
             for restore in problem.restore:  # generators are left as they were found
                 restore()
     report.seconds = time.perf_counter() - start
+    record(report)
     return report
 
 

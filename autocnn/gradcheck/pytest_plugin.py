@@ -7,12 +7,16 @@ report.
         gradcheck.pair(conv_forward, conv_backward, x=x, w=w)
         gradcheck.check_pair(conv_forward, conv_backward, x=x, w=w)  # the same
 
+`autocnn.gradcheck.check(...)` works in a test, too: `assert check(...)` or
+`check(...).raise_if_wrong()`. A test that makes a wrong report and does not look at it fails.
+
 It ships with the package: pytest finds it by its entry point, and nothing is imported before a test
 asks for it.
 """
 
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any
 
@@ -42,6 +46,23 @@ class Checker:
             return found(*arguments, **options).raise_if_wrong()
 
         return checked
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Fail a test that passes although it made a wrong report, which nobody looked at."""
+    _unread()
+    result = yield
+    wrong = _unread()
+    if wrong:
+        headlines = "\n\n".join(map(str, wrong))
+        pytest.fail(f"{headlines}\n\nThe test did not look at this report.", pytrace=False)
+    return result
+
+
+def _unread() -> list:
+    module = sys.modules.get("autocnn.gradcheck.unread")
+    return module.take() if module else []
 
 
 @pytest.fixture

@@ -130,6 +130,16 @@ class Report:
     parameters: int = 0  # how many of the leaves were found in an object
     problem: Any = field(default=None, repr=False)
 
+    def __getattribute__(self, name: str) -> Any:
+        """Note that the report was looked at: `autocnn.gradcheck.unread` asks for it."""
+        if not name.startswith("_"):
+            object.__getattribute__(self, "__dict__")["_looked_at"] = True
+        return object.__getattribute__(self, name)
+
+    def __bool__(self) -> bool:
+        """`assert report` is `assert report.ok`."""
+        return self.ok
+
     @property
     def ok(self) -> bool:
         """True when no leaf is wrong and nothing of level "error" was found."""
