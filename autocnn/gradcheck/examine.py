@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck import random_streams
+from autocnn.gradcheck import precision, random_streams
 from autocnn.gradcheck.decide import decide, decide_absent, moved_off_defaults
 from autocnn.gradcheck.hints import blind_spots
 from autocnn.gradcheck.hygiene import Findings, inspect_backward
@@ -147,7 +147,15 @@ def _examine(
     progress = _Progress(report, rng, surrogate)
     progress.wrong |= {c.leaf for c in found.causes if c.leaf in found.unusable} | found.nonlinear
     point = Point(problem, problem.values())
+    before = list(report.causes), set(progress.wrong)
     _decide_all(point, found, progress)
+    if _single_inside(problem, progress):
+        problem = report.problem = replace(problem, eps=precision.SINGLE)
+        found = found._replace(problem=problem)
+        point = Point(problem, problem.values())
+        report.leaves, report.causes = {}, before[0]
+        progress = _Progress(report, rng, surrogate, wrong=before[1])
+        _decide_all(point, found, progress)
     if not progress.wrong:
         _decide_off_defaults(point, found, progress)
         _check_layouts(point, progress)
@@ -162,6 +170,16 @@ def _examine(
             name_by_edit(report)
     _tidy(report)
     return report
+
+
+def _single_inside(problem: Problem, progress: _Progress) -> bool:
+    """Is a leaf wrong by a few digits alone, and does forward round as in single precision although
+    its output is float64 (float32 arrays times a float64 number)?"""
+    leaves = [progress.report.leaves[n] for n in progress.decided]
+    near = [x for x in leaves if x.verdict == "wrong" and (x.digits or 0.0) > 2.5]
+    if not near or precision.is_coarse(problem.eps):
+        return False
+    return precision.measured_noise(problem) > 1e-10
 
 
 def _take_remarks(problem: Problem, report: Report) -> None:
