@@ -339,6 +339,7 @@ def _tidy(report: Report) -> None:
     """Errors first, those with a name before those without; every note once; what was not compared
     in one note."""
     ranks = {"error": 0, "warning": 1, "note": 2}
+    report.causes = list(dict.fromkeys(report.causes))
     report.causes.sort(key=lambda c: (ranks[c.level], c.code == "unclassified"))
     if report.uncompared:
         names = list(dict.fromkeys(report.uncompared))

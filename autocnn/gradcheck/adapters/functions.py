@@ -18,7 +18,14 @@ from autocnn.gradcheck.adapters.arguments import (
     require_arguments,
     require_callable,
 )
-from autocnn.gradcheck.adapters.results import InNamedOrder, of_generator, through_partials
+from autocnn.gradcheck.adapters.results import (
+    CACHES,
+    InNamedOrder,
+    by_names,
+    of_generator,
+    through_partials,
+    with_fresh_contexts,
+)
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.lift import lift
 from autocnn.gradcheck.outputs import argument_of
@@ -27,9 +34,6 @@ from autocnn.gradcheck.problem import CallError, Problem
 
 __all__ = ["closure", "pair", "scaled", "vjp"]
 
-_CACHES = frozenset(
-    ["cache", "caches", "ctx", "context", "saved", "tape", "memory", "mem", "tmp", "residuals"]
-)
 _UPSTREAM = frozenset(
     [
         "dy",
@@ -183,12 +187,12 @@ def pair(forward: Callable, backward: Callable, arrays: dict[str, Any], wrt: Any
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def run_pair(arguments):
-            nested, own = nest(arguments), backwards(backward)
+            nested, own = with_fresh_contexts(nest(arguments)), backwards(backward)
             result = forwards(forward)(**nested)
             if result is None:
                 raise CallError(f"{label}: forward returned None; it must return (y, cache), or y")
             if not isinstance(result, tuple | list) or len(result) < 2:
-                back = _vjp_call(own, list(nested), is_scalar(result), label)
+                back = _vjp_call(own, nested, 1, is_scalar(result), label)
                 return result, lambda dy: back(dy, nested), dict
             first = isinstance(result[0], tuple | list | dict) and _is_float_output(result[-1])
             if _only_outputs(backward, result):
@@ -196,7 +200,7 @@ def pair(forward: Callable, backward: Callable, arrays: dict[str, Any], wrt: Any
                 return y, lambda dy: order.named(backward, own(*dy)), dict
             *outputs, cache = (*result[1:], result[0]) if first else result
             y = outputs[0] if len(outputs) == 1 else tuple(outputs)
-            start = _calling(own, len(outputs), cache)(cache)
+            start = _calling(own, len(outputs), cache, nested)(cache)
             held = lambda: arrays_in(cache, "cache")  # noqa: E731
             return y, lambda dy: order.named(backward, start(dy)), held
 
@@ -225,7 +229,9 @@ def _is_float_output(y: Any) -> bool:
     return isinstance(y, np.ndarray | np.floating | float) and np.asarray(y).dtype.kind == "f"
 
 
-def _calling(backward: Callable, count: int, cache: Any) -> Callable[[Any], Callable]:
+def _calling(
+    backward: Callable, count: int, cache: Any, given: dict[str, Any]
+) -> Callable[[Any], Callable]:
     """cache -> (dy -> gradients): the order and number in which backward takes its arguments."""
     read = positional(backward)
     if read is None or read[1]:
@@ -233,11 +239,11 @@ def _calling(backward: Callable, count: int, cache: Any) -> Callable[[Any], Call
     parameters, _ = read
     names = [p.name.lower() for p in parameters]
     required = len([p for p in parameters if p.default is p.empty])
-    if names and names[0] in _CACHES and len(names) > 1:
+    if names and names[0] in CACHES and len(names) > 1:
         if count > 1 and required == count + 1:
             return lambda cache: lambda dy: backward(cache, *dy)
         return lambda cache: lambda dy: backward(cache, dy)
-    if required <= 1 and len(parameters) == 1 and names[0] in _CACHES:
+    if required <= 1 and len(parameters) == 1 and names[0] in CACHES:
         return lambda cache: lambda dy: scaled(dy, backward(cache))
     if count > 1 and required == count + 1:
         return lambda cache: lambda dy: backward(*dy, cache)
@@ -246,6 +252,8 @@ def _calling(backward: Callable, count: int, cache: Any) -> Callable[[Any], Call
         return lambda cache: lambda dy: backward(dy, *cache)
     if count > 1 and inside and required == inside + count:
         return lambda cache: lambda dy: backward(*dy, *cache)
+    if required > 2 and (call := by_names(backward, given, count)) is not None:
+        return lambda cache: lambda dy: call(dy, cache)
     if len(parameters) < 2 or required > 2:
         cotangents = ", ".join(f"dy{k + 1}" for k in range(count)) if count > 1 else "dy"
         raise ValueError(
@@ -256,10 +264,15 @@ def _calling(backward: Callable, count: int, cache: Any) -> Callable[[Any], Call
     return lambda cache: lambda dy: backward(dy, cache)
 
 
-def _vjp_call(back: Callable, names: list[str], scalar: bool, label: str) -> Callable:
+def _vjp_call(
+    back: Callable, given: dict[str, Any], count: int, scalar: bool, label: str
+) -> Callable:
     """(dy, arguments) -> gradients, by what `back` takes: (dy, *args), (*args, dy) or, for a
-    scalar loss, (*args)."""
-    read = positional(back)
+    scalar loss, (*args). `count` is the number of outputs."""
+    read, names = positional(back), list(given)
+    called = by_names(back, given, count)
+    if called is not None and (count > 1 or CACHES & set(names)):
+        return lambda dy, nested: called(dy, None)
     if read is None or read[1]:
         return lambda dy, nested: back(dy, *nested.values())
     parameters, _ = read
@@ -305,7 +318,8 @@ def vjp(fun: Callable, back: Callable, args: tuple, wrt: Any = None) -> Problem:
         def run_vjp(arguments):
             nested = nest(arguments)
             y = forwards(fun)(*nested.values())
-            gradients = _vjp_call(backwards(back), list(nested), is_scalar(y), label)
+            count = len(y) if isinstance(y, tuple) else 1
+            gradients = _vjp_call(backwards(back), nested, count, is_scalar(y), label)
             return y, lambda dy: gradients(dy, nested), dict
 
         return run_vjp

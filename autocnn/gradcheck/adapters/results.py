@@ -2,6 +2,7 @@
 that the return statement names."""
 
 import ast
+import copy
 import functools
 import inspect
 import textwrap
@@ -10,9 +11,24 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.gradcheck.adapters.arguments import positional
 from autocnn.gradcheck.outputs import means
 
-__all__ = ["InNamedOrder", "of_generator", "through_partials"]
+__all__ = [
+    "CACHES",
+    "InNamedOrder",
+    "by_names",
+    "of_generator",
+    "through_partials",
+    "with_fresh_contexts",
+]
+
+#: What people call that which forward keeps for backward.
+CACHES = frozenset(
+    [
+        "cache", "caches", "ctx", "context", "saved", "tape", "memory", "mem", "tmp", "residuals",
+    ]
+)  # fmt: skip
 
 
 def through_partials(transform: Callable[[Callable], Callable]) -> Callable[[Callable], Callable]:
@@ -24,6 +40,31 @@ def through_partials(transform: Callable[[Callable], Callable]) -> Callable[[Cal
         return transform(f)
 
     return apply
+
+
+def with_fresh_contexts(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with a copy of each object in which forward keeps something for backward."""
+    return {n: copy.deepcopy(v) if n.lower() in CACHES else v for n, v in given.items()}
+
+
+def by_names(backward: Callable, given: dict[str, Any], count: int) -> Callable | None:
+    """(dy, cache) -> gradients for a backward whose parameters are called as forward's are, cache,
+    or else are the gradients of the `count` outputs: back_prop(params, cache, dy). None where
+    they do not fit."""
+    read = positional(backward)
+    if read is None or read[1]:
+        return None
+    names = [p.name for p in read[0] if p.default is p.empty or p.name in given]
+    kinds = ["given" if n in given else "cache" if n.lower() in CACHES else "dy" for n in names]
+    if kinds.count("dy") != count or kinds.count("cache") > 1 or "given" not in kinds:
+        return None
+
+    def call(dy: Any, cache: Any) -> Any:
+        parts = iter(dy if count > 1 else (dy,))
+        values = {"cache": lambda n: cache, "given": given.get, "dy": lambda n: next(parts)}
+        return backward(**{n: values[kind](n) for n, kind in zip(names, kinds, strict=True)})
+
+    return call
 
 
 def of_generator(result: Any) -> tuple[Any, Callable]:
