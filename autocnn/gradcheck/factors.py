@@ -33,7 +33,7 @@ def constants(problem: Problem) -> dict[str, float]:
         found |= {p.name: p.default for p in parameters if _number(p.default)}
         for name, cell in zip(
             getattr(getattr(function, "__code__", None), "co_freevars", ()),
-            function.__closure__ or (),
+            getattr(function, "__closure__", None) or (),
             strict=True,
         ):
             try:

@@ -83,6 +83,8 @@ def _expressions(a: ast.expr, b: ast.expr) -> _Found | None:
         return found
     if _transpose_of(a, b) or _transpose_of(b, a):
         return _Found("transposed", f"{ast.unparse(b)} belongs where {ast.unparse(a)} is")
+    if isinstance(a, ast.Call) and isinstance(b, ast.Call) and _last(a) != _last(b):
+        return _calls(a, b)
     inner = _inner(a, b)
     if inner is not None:
         return _expressions(*inner)
@@ -162,8 +164,13 @@ def _transpose_of(a: ast.expr, b: ast.expr) -> bool:
     return False
 
 
+def _last(call: ast.Call) -> str:
+    """sum of x.sum() and of np.sum(x)."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+
+
 def _calls(a: ast.Call, b: ast.Call) -> _Found | None:
-    names = [c.func.attr if isinstance(c.func, ast.Attribute) else "" for c in (a, b)]
+    names = [_last(a), _last(b)]
     if set(names) == {"sum", "mean"}:
         return _Found("scale", f"{names[0]} where the {names[1]} belongs")
     axes = [{k.arg: ast.dump(k.value) for k in c.keywords if k.arg in _AXES} for c in (a, b)]

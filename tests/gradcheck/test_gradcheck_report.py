@@ -271,6 +271,47 @@ def test_fixture(pytester):
     result.stdout.fnmatch_lines(["*scale: yours is exactly 0.5 x the gradient*"])
 
 
+def test_reports_inside_a_test(pytester):
+    pytester.makepyfile(
+        """
+        import numpy as np
+        from autocnn import gradcheck
+
+        def wrong(x):
+            return 2 * x, lambda dy: dy
+
+        def check():
+            return gradcheck.check(wrong, quick=True, x=np.ones(3))
+
+        def test_asserted():
+            assert check()
+
+        def test_raised():
+            check().raise_if_wrong()
+
+        def test_dropped():
+            check()
+
+        def test_looked_at():
+            assert check().causes[0].code == "scale"
+            assert not check()
+
+        def test_right():
+            assert gradcheck.check(lambda x: (2 * x, lambda dy: 2 * dy), x=np.ones(3))
+        """
+    )
+    # its own process: the plugin of this one may be loaded twice otherwise
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error")
+    result.assert_outcomes(passed=2, failed=3)
+    for name, how in (
+        ("asserted", "assert"),
+        ("raised", "AssertionError:"),
+        ("dropped", "Failed:"),
+    ):
+        result.stdout.fnmatch_lines([f"FAILED *::test_{name} - {how} WRONG*"])
+    result.stdout.fnmatch_lines(["*The test did not look at this report.*"])
+
+
 def test_the_fixture_is_declared():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["pytest11"] == {
