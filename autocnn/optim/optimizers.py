@@ -70,7 +70,7 @@ def sgd(
             "sgd: nesterov needs momentum, for instance sgd(rate, momentum=0.9, nesterov=True)"
         )
 
-    options = dict(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+    options: dict[str, Any] = dict(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
     text = call_text("sgd", rate, **options)
     return Optimizer(
         partial(_sgd_init, momentum=momentum), partial(_sgd_update, rate=rate, **options), text
@@ -133,7 +133,7 @@ def adam(
     _check_fraction(beta1=beta1, beta2=beta2)
     beta1, beta2, eps, weight_decay = float(beta1), float(beta2), float(eps), float(weight_decay)
 
-    options = dict(beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+    options: dict[str, Any] = dict(beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
     usual = dict(beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0)
     told = {name: value for name, value in options.items() if value != usual[name]}
     return Optimizer(

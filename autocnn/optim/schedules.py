@@ -4,7 +4,8 @@ import bisect
 import math
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from autocnn.ops.arguments import integer
 
@@ -20,7 +21,8 @@ __all__ = [
 Schedule = Callable[[int], float]
 
 
-class _Schedule(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class _Schedule:
     """A schedule that can be pickled, and whose repr is the call that made it."""
 
     function: Callable[..., float]
