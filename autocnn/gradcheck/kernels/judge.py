@@ -19,6 +19,9 @@ STEADY = 0.9  # correlation that makes a mistake of an error within rounding
 BLIND = 6.0  # a gradient below this many sigmas cannot be told from none
 #: roundoffs of matrix units that take float32 operands
 REDUCED = (("TF32", 2.0**-11), ("bfloat16", 2.0**-8))
+LONG = 32  # terms of a sum that is worth a wider accumulator
+LOSS = 3.0  # errors of the reference, from which its digits are missed
+LOST = 8.0  # roundoffs, from which they are missed whatever the reference does
 RMS_REDUCED = 3.0  # roundings of reduced precision in one product
 
 
@@ -47,6 +50,7 @@ def judge(setup, leaf: KernelLeaf, model: Model, got, golden, ruler, dys, rng, r
         return
     if model.allows(error) or _at_kinks(setup, leaf, model, error, golden, dys, rng):
         _can_it_fail(setup, leaf, model, right, dys, golden, rng, report)
+        _beside_the_ruler(setup, leaf, model)
         return
     if setup.dtype == "float32" and setup.backend.name != "numpy":
         precise = setup.run(setup.values, dys, precise=True).gradients[leaf.name]
@@ -55,6 +59,22 @@ def judge(setup, leaf: KernelLeaf, model: Model, got, golden, ruler, dys, rng, r
             leaf.limits.append("products of reduced precision: right once they are set to highest")
             return
     _noise_or_mistake(setup, leaf, model, got[0], right, golden, dys, rng, report)
+
+
+def _beside_the_ruler(setup: Setup, leaf: KernelLeaf, model: Model) -> None:
+    """Within what sums in the dtype may lose, and still several times as far off as the reference
+    in the same dtype, which keeps them in a wider one, or as one rounding of the result."""
+    if setup.dtype not in ("bfloat16", "float16") or leaf.verdict != "pass" or leaf.ruler is None:
+        return
+    bound = min(LOSS * max(leaf.ruler, model.unit), LOST * model.unit)
+    if leaf.terms < LONG or leaf.relative <= bound:
+        return
+    leaf.verdict = "pass with limits"
+    leaf.limits.append(
+        f"precision: {leaf.relative:.1g} of the gradient is lost, the reference loses "
+        f"{leaf.ruler:.1g} in {setup.dtype}: sums of {leaf.terms:.0f} terms, or a value "
+        "on the way, are kept in a narrow dtype; accumulate in float32"
+    )
 
 
 def _steady(setup, leaf, model: Model, mine, right, golden, dys, rng, report) -> bool:
