@@ -39,6 +39,7 @@ from autocnn.gradcheck.rules import routes as rules_routes
 from autocnn.gradcheck.rules import rows as rules_rows
 from autocnn.gradcheck.rules import slope as rules_slope
 from autocnn.gradcheck.rules import steps as rules_steps
+from autocnn.gradcheck.rules import support as rules_support
 from autocnn.gradcheck.rules import tangents as rules_tangents
 from autocnn.gradcheck.rules import upstream as rules_upstream
 from autocnn.gradcheck.rules import whole as rules_whole
@@ -98,6 +99,9 @@ RULES = (
     ("a sum over the wrong axes", rules_routes.coupled_wrongly),
     ("a wrong sum", rules_routes.low_rank),
     ("a function's slope on the way", rules_tangents.function_on_the_way),
+    ("a mask inverted", rules_support.inverted),
+    ("entries that are not read", rules_support.unread),
+    ("a symmetric part", rules_support.symmetrised),
     ("a constant added", rules_whole.constant_on_some),
     ("a linear operand", rules_operand.linear_operand),
     ("every unit on", rules_mask.always_open),

@@ -66,7 +66,7 @@ def _beside_the_ruler(setup: Setup, leaf: KernelLeaf, model: Model) -> None:
     in the same dtype, which keeps them in a wider one, or as one rounding of the result."""
     if setup.dtype not in ("bfloat16", "float16") or leaf.verdict != "pass" or leaf.ruler is None:
         return
-    bound = min(LOSS * max(leaf.ruler, model.unit), LOST * model.unit)
+    bound = min(LOSS * max(leaf.ruler, model.unit / 2), LOST * model.unit)
     if leaf.terms < LONG or leaf.relative <= bound:
         return
     leaf.verdict = "pass with limits"

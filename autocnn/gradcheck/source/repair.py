@@ -66,7 +66,9 @@ def repair(recording: Recording, site: int, most: int = 700) -> Repair:
     rank, never = 0, Repair(None, {})
     for _ in range(NEWTON):
         jacobian, linear = _jacobian(recording, events, values, residual)
-        if jacobian is None:
+        if jacobian is None or not (
+            np.all(np.isfinite(jacobian)) and np.all(np.isfinite(residual))
+        ):
             return Repair(None, {})
         never = Repair(False if linear else None, {})
         step, _, rank, _ = np.linalg.lstsq(jacobian, residual, rcond=1e-11)

@@ -73,6 +73,33 @@ def test_arguments_by_make():
     assert not report.ok and report.case == {"n": 2, "rows": 1}
 
 
+def test_settings_reach_functions_of_any_keyword():
+    seen = set()
+
+    def f(**given):
+        seen.add(given["power"])
+        x, p = given["x"], given["power"]
+        return x**p, lambda dy: {"x": dy * 2 * x ** (p - 1)}
+
+    report = gradcheck.stress(f, x=("N", "D"), power=[2, 3], N=[1, 2], D=[2, 3])
+    assert seen == {2, 3} and not report.ok and report.case["power"] == 3
+
+
+def test_the_name_comes_from_a_case_that_can_tell():
+    """Of one row and one column, a norm's output does not depend on its argument."""
+
+    def centred(x):
+        def backward(dy):
+            rows = dy.reshape(len(dy), -1)
+            return {"x": (rows - rows.mean(-1, keepdims=True)).reshape(x.shape)}
+
+        return x - x.mean(-1, keepdims=True), backward
+
+    report = gradcheck.stress(centred, x=("N", "T?", "D"))
+    assert report.case["D"] == 1 and report.named is not None
+    assert report.report.errors[0].code != "unused" and "checked at" in str(report)
+
+
 def test_nothing_to_vary():
     with pytest.raises(ValueError, match="nothing to vary"):
         gradcheck.stress(lambda x: x, x=np.ones(3))
