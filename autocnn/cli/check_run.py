@@ -102,8 +102,9 @@ def _split(target: str) -> tuple[str, str]:
 
 def _draw(report: gradcheck.Report, path: str) -> None:
     from autocnn.plots.gradcheck import overview
+    from autocnn.plots.style import save
 
-    overview(report).savefig(path)
+    save(overview(report), path)
 
 
 def _check_one(

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from autocnn.cli import interrupt, output
 from autocnn.cli.output import MAX_COUNT
+from autocnn.cli.run_options import save_figure
 from autocnn.data import load
 from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.models.networks import NETWORKS
@@ -95,7 +97,8 @@ def sweep(
         rest = f"the finished trials are in {folder}, and the same command continues"
         raise interrupt.stop(error, f"{rest}: {interrupt.command_line()}") from None
     except OSError as error:
-        output.echo(f"autocnn: cannot write to {folder}: {error.strerror or error}", err=True)
+        path, why = error.filename or folder / "trials.jsonl", error.strerror or error
+        output.echo(f"autocnn: cannot write to {path}: {why}", err=True)
         raise typer.Exit(1) from None
     _report(results, folder, as_json)
     for trial in results.failed:
@@ -111,18 +114,19 @@ def _builder(network: str, engine: str) -> functools.partial:
 
 
 def _report(results: Sweep, folder: Path, as_json: bool) -> None:
-    """Draw the figure; print the table, or everything as JSON."""
+    """Print the table, or everything as JSON; then draw the figure: the disk may be full."""
     from autocnn.plots import sweep as plots  # matplotlib takes a second to import
 
     summary = results.summary()
-    plots.points(summary, results.trials, results.names).savefig(folder / "sweep.png")
     if as_json:
         everything = {"trials": results.trials, "summary": summary, "failed": len(results.failed)}
         output.echo(strict_json(everything))
-        return
-    output.echo(repr(results))
-    explanation = "accuracy: on the validation images after the last epoch"
-    output.echo(paragraphs(f"{explanation}\n\n{folder}: trials.jsonl, sweep.png"))
+    else:
+        output.echo(repr(results))
+        explanation = "accuracy: on the validation images after the last epoch"
+        output.echo(paragraphs(f"{explanation}\n\n{folder}: trials.jsonl, sweep.png"))
+    sys.stdout.flush()
+    save_figure(plots.points(summary, results.trials, results.names), folder / "sweep.png")
 
 
 def _parse_grid(options: list[str]) -> dict[str, list[Any]]:

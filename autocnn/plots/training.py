@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.plots.style import COLOURS, GREY, IMAGE, figure, image_axes, styled
+from autocnn.text import visible
 
 __all__ = ["confusion", "counts", "curves", "mistakes"]
 
@@ -54,7 +55,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[Any]) -> Any:
     Rows are the true classes, columns the predicted ones; the colour is the fraction of the row.
     Returns a Matplotlib figure.
     """
-    n = len(classes)
+    n, classes = len(classes), [visible(name) for name in classes]
     fig = figure(0.55 * n + 2.4, 0.5 * n + 1.8)
     axes = fig.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -106,7 +107,8 @@ def mistakes(
         image = x[i, 0] if x.shape[1] == 1 else np.clip(x[i].transpose(1, 2, 0), 0, 1)
         image_axes(axes).imshow(image, cmap=IMAGE)
         answer = int(probs[i].argmax())
-        title = f"{classes[answer]} ({probs[i, answer]:.0%})\nis {classes[labels[i]]}"
+        answered, label = visible(classes[answer]), visible(classes[labels[i]])
+        title = f"{answered} ({probs[i, answer]:.0%})\nis {label}"
         axes.set_title(title, fontsize=8, loc="center", weight="normal")
     for axes in grid[len(worst) :]:
         axes.set_axis_off()
