@@ -76,7 +76,7 @@ def _lenet5() -> Trained:
         params, data, models.lenet5(classes=len(data.classes), nn=fast), state,
         optim.adam(optim.cosine(2e-3, epochs * steps, steps // 2), weight_decay=0.01),
         epochs=epochs, batch_size=batch, seed=0, snapshots=(), augment=augment.shifts(2),
-        metric_subset=500,
+        metric_subset=100,
     )  # fmt: skip
     about = f"Trained on {source} for {epochs} epochs."
     return _judged("lenet5", about, model, run.params, run.state, data)
@@ -90,14 +90,14 @@ def _images_of_28() -> tuple[Dataset, str, int]:
         pass
     else:
         few = data._replace(
-            x_train=data.x_train[:12_000], y_train=data.y_train[:12_000],
+            x_train=data.x_train[:6_000], y_train=data.y_train[:6_000],
             x_val=data.x_val[:2_000], y_val=data.y_val[:2_000],
         )  # fmt: skip
-        return few, "12,000 images of MNIST", 4
+        return few, "6,000 images of MNIST", 3
     if digits_available():
         data = load("digits")
         data = data._replace(x_train=enlarged(data.x_train), x_val=enlarged(data.x_val))
-        return data, "scikit-learn's 1,442 digits of 8x8, enlarged to 28x28", 25
+        return data, "scikit-learn's 1,442 digits of 8x8, enlarged to 28x28", 8
     classes = ("vertical", "horizontal", "diagonal", "dot", "cross")
     data = patterns(120, 40, size=28, classes=classes)
     data = data._replace(

@@ -14,7 +14,8 @@ import { spoken } from "./explain.js";
 import { panels } from "./panels.js";
 import { size } from "./tensor.js";
 import { agreement } from "./agreement.js";
-import { savePng, saveSvg, svg } from "./save.js";
+import { svg } from "./save.js";
+import { headerOf } from "./header.js";
 
 /**
  * Show an engine's network in `root`, an element of class "autocnn".
@@ -49,7 +50,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     ],
     setMode,
   );
-  const networks = choice("Network", [], () => {});
+  let showNetwork = () => {};
   const about = element("p", { class: "about" });
   const lossText = element("button", {
     type: "button",
@@ -181,8 +182,16 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   function pin(subject) {
     state.pinned = subject;
     state.subject = subject ?? state.subject;
+    if (subject && root.classList.contains("narrow")) reveal(subject.k);
     changed("subject", "link");
     if (subject && state.look) say(spoken(state, subject));
+  }
+
+  /** In a narrow window the inspector covers the lower half: scroll the stage above it. */
+  function reveal(k) {
+    const { top, bottom } = parts.network.columns[k].root.getBoundingClientRect();
+    if (top < 0 || Math.min(bottom, top + 160) > 0.5 * window.innerHeight)
+      window.scrollBy({ top: top - 24 });
   }
 
   function layout() {
@@ -207,7 +216,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
       label: null,
       image: null,
     });
-    networks.set(info.name);
+    showNetwork(info.name);
     const on = { point, pin, label: setLabel, leave() {} };
     parts.network = network(info, on);
     parts.drawing = drawing(info.input, { change: (pixels) => setPixels(pixels), say });
@@ -258,7 +267,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
       0,
       infos.findIndex(({ name }) => name === found.network),
     );
-    header.replaceChildren(...headerParts(infos));
+    header.replaceChildren(...headerFor(infos));
     await open(engines[chosen]);
     if (found.theme) setTheme(found.theme);
     openImage(found);
@@ -277,39 +286,20 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     else setPixels(new Float32Array(count));
   }
 
-  function headerParts(infos) {
-    const more =
-      infos.length > 1 &&
-      choice(
-        "Network",
-        infos.map(({ name, title }) => [name, title ?? name]),
-        async (name) => {
-          await open(engines[infos.findIndex((one) => one.name === name)]);
-          openImage();
-          setMode(state.mode);
-        },
-      );
-    if (more) networks.set = more.set;
-    const save = (kind) => {
-      const text = svg(parts.network.element, parts.network.columns, coloursOf(root));
-      return (kind === "svg" ? saveSvg : savePng)(`autocnn-${state.info.name}-${state.mode}`, text);
-    };
-    const button = (text, title, onclick) =>
-      element("button", { type: "button", title, onclick }, text);
-    return [
-      element("h1", {}, "autocnn"),
-      more ? more.element : element("span", { class: "title" }, infos[0].title ?? infos[0].name),
-      element(
-        "div",
-        { class: "actions" },
-        link && button("Link", "Copy a link to what you see", copyLink),
-        button("SVG", "Save the network as SVG", () => save("svg")),
-        button("PNG", "Save the network as PNG", () => save("png")),
-        button("Light / dark", "Switch between light and dark", () =>
-          setTheme(theme() === "dark" ? "light" : "dark"),
-        ),
-      ),
-    ];
+  function headerFor(infos) {
+    const found = headerOf(infos, {
+      async open(name) {
+        await open(engines[infos.findIndex((one) => one.name === name)]);
+        openImage();
+        setMode(state.mode);
+      },
+      picture: () => svg(parts.network.element, parts.network.columns, coloursOf(root)),
+      name: () => `autocnn-${state.info.name}-${state.mode}`,
+      link: link ? copyLink : null,
+      theme: () => setTheme(theme() === "dark" ? "light" : "dark"),
+    });
+    showNetwork = found.set;
+    return found.parts;
   }
 
   async function copyLink() {

@@ -110,16 +110,18 @@ const ABOUT = {
     };
   },
   digits({ look }, { k }) {
-    const { name, digits, manual } = look.stages[k];
+    const { name, digits, manual, checked } = look.stages[k];
+    const compared = checked
+      ? ` ${checked.checked} of ${checked.of} cells were compared; ${checked.kinks} more lie at a kink, where there is no derivative.`
+      : "";
     const paths = manual
       ? "Two programs compute this gradient: autograd, and a backward pass written by hand."
-      : "JavaScript's backward pass is compared with central differences of the loss, " +
-        "at cells spread over the stage, those at a kink left out.";
+      : "JavaScript's backward pass, compared with central differences of the loss.";
     return {
       title: `Agreement in ${name}`,
       value: digits,
       what: "digits that both gradients share",
-      sentence: `${paths} The digits are -log10 of the largest difference over the largest gradient.`,
+      sentence: `${paths}${compared} The digits are \u2212log10 of the largest difference over the largest gradient.`,
     };
   },
   loss({ look, label, info }) {

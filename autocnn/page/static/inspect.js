@@ -178,7 +178,8 @@ export function inspector(info, { pin, engine }) {
       const found = engine.difference(subject.k, subject.cell, subject.weight);
       if (found) {
         rows.push(["backward pass", mine], ["central difference", found.value]);
-        if (!found.kink)
+        if (!found.kink && mine === 0 && found.value === 0) rows.push(["", "both are 0"]);
+        else if (!found.kink)
           rows.push([
             "digits in common",
             Math.floor(10 * commonDigits(mine, found.value, scale)) / 10,

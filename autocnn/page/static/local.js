@@ -45,6 +45,12 @@ export function commonDigits(a, b, scale) {
   return Math.max(0, Math.min(16, -Math.log10(difference / (scale || 1))));
 }
 
+/** Up to `count` of the elements, evenly spread. */
+const spread = (all, count) =>
+  all.length <= count
+    ? all
+    : Array.from({ length: count }, (_, i) => all[Math.floor(((i + 0.5) * all.length) / count)]);
+
 /**
  * Make the engine of one carried network. It has the methods of every engine, and
  * also `difference` and `agreement`, the second path to a gradient where there is no server.
@@ -156,25 +162,37 @@ export function local(carried) {
   }
 
   /**
-   * Compare `count` cells of a stage's gradient, evenly spread, with central differences.
+   * Compare cells of a stage's gradient with central differences: up to `count` of those that are
+   * not 0, and up to `count` / 4 of those that are, evenly spread.
    *
    * Returns {digits, checked, kinks, of}: the fewest common digits, relative to the stage's largest
-   * gradient, over the cells that are no kink; null where the gradient has no scale.
+   * gradient, over the cells that are no kink; null where no cell that is not 0 could be compared.
    */
   function agreement(look, k, count) {
     const { auto } = look.stages[k];
-    const [of, scale] = [auto.length, largest(auto)];
-    const found = { digits: 16, checked: 0, kinks: 0, of };
-    for (let i = 0; i < Math.min(count, of); i++) {
-      const cell = Math.floor(((i + 0.5) * of) / Math.min(count, of));
+    const cells = [...auto.keys()];
+    const moving = spread(
+      cells.filter((cell) => auto[cell] !== 0),
+      count,
+    );
+    const resting = spread(
+      cells.filter((cell) => auto[cell] === 0),
+      Math.ceil(count / 4),
+    );
+    const scale = largest(auto);
+    const found = { digits: 16, checked: 0, kinks: 0, of: auto.length };
+    let compared = 0;
+    for (const cell of [...moving, ...resting]) {
       const { value, kink } = difference(k, cell);
-      if (kink) found.kinks += 1;
-      else {
-        found.checked += 1;
-        found.digits = Math.min(found.digits, commonDigits(value, auto[cell], scale));
+      if (kink) {
+        found.kinks += 1;
+        continue;
       }
+      found.checked += 1;
+      compared += auto[cell] !== 0;
+      found.digits = Math.min(found.digits, commonDigits(value, auto[cell], scale));
     }
-    if (!found.checked || !scale) found.digits = null;
+    if (!compared) found.digits = null;
     return found;
   }
 
