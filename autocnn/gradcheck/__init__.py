@@ -85,6 +85,7 @@ def check(
     from autocnn.gradcheck.devices import dtypes_named
     from autocnn.gradcheck.examine import examine
     from autocnn.gradcheck.frameworks import framework_problem
+    from autocnn.gradcheck.modules.functions import check_function
     from autocnn.gradcheck.modules.torch_module import check_module, is_module
 
     _need_names(f, positional, arrays)
@@ -96,7 +97,9 @@ def check(
             )
         with protected(timeout):
             return check_module(f, arrays, wrt, seed, surrogate, quick)
+    whole = f
     f, arrays = flat_function(f, arrays)
+    nested = f is not whole
     complex_names = [n for n, a in arrays.items() if "complex" in str(getattr(a, "dtype", ""))]
     in_framework = any(not isinstance(arrays[n], np.ndarray) for n in complex_names)
     if order != 1 or mode != "reverse" or in_framework:
@@ -108,7 +111,7 @@ def check(
         problem = framework_problem(f, arrays, wrt)
         if problem is not None:
             with dtypes_named(arrays):
-                return examine(problem, seed, surrogate, quick)
+                return check_function(f, problem, seed, surrogate, quick, nested)
         if inspect.ismethod(f) and not isinstance(f.__self__, type):
             problem = _method_problem(f, arrays, wrt)
         return examine(problem or adapters.closure(f, arrays, wrt), seed, surrogate, quick)

@@ -5,18 +5,19 @@ Their outputs may be trees. A function that returns `(y, backward)` is checked b
 one that returns y alone by the library's, custom rules included.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from autocnn.gradcheck import devices, pytrees
 from autocnn.gradcheck.adapters.arguments import TARGETS
+from autocnn.gradcheck.jax_functions import jax_problem
 from autocnn.gradcheck.leaves import make_problem
+from autocnn.gradcheck.own_backward import own_backward, with_own_backward
 from autocnn.gradcheck.problem import CallError, Problem
-from autocnn.gradcheck.source.frameworks import jax_build, torch_build
+from autocnn.gradcheck.source.frameworks import torch_build
 
-__all__ = ["framework_problem", "own_backward", "x64"]
+__all__ = ["framework_problem"]
 
 
 def framework_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Problem | None:
@@ -31,24 +32,8 @@ def framework_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Proble
     if custom or "torch" in homes:
         return _torch(f, arrays, custom, wrt)
     if homes & {"jax", "jaxlib"}:
-        return _jax(f, arrays, wrt)
+        return jax_problem(f, arrays, wrt)
     return None
-
-
-def own_backward(result: Any) -> bool:
-    """Is it (y, backward), or (y1, y2 ..., backward)?"""
-    return isinstance(result, tuple) and len(result) > 1 and callable(result[-1])
-
-
-def _with_own_backward(result: tuple, to_array: Callable, to_numpy: Callable) -> tuple:
-    """(y, backward, held) in NumPy of a function that returned its own backward."""
-    *outputs, backward = result
-    y = outputs[0] if len(outputs) == 1 else tuple(outputs)
-
-    def back(dy: Any) -> Any:
-        return pytrees.tree_map(to_numpy, backward(pytrees.tree_map(to_array, dy)))
-
-    return pytrees.tree_map(to_numpy, y), back, dict
 
 
 def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
@@ -75,7 +60,7 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
         y = function(*inputs.values()) if custom else function(**inputs)
         devices.write_back(inputs, arguments)
         if own_backward(y):
-            return _with_own_backward(
+            return with_own_backward(
                 pytrees.tree_map(devices.detached, y),
                 lambda d: devices.to_tensor(d, device),
                 devices.to_numpy,
@@ -98,6 +83,7 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
             )
             return {n: devices.to_numpy(g) for n, g in zip(mine, grads, strict=True)}
 
+        backward.outputs = outputs  # type: ignore[attr-defined]
         flat = tuple(devices.to_numpy(o) for o in outputs)
         if not flat:
             raise CallError(
@@ -122,93 +108,3 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
     )
     leaves = tuple(n for n in problem.leaves if tensors[n])
     return problem
-
-
-def x64(on: bool) -> Any:
-    """jax with 64-bit numbers, as a context."""
-    import jax
-
-    return (jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64)(on)
-
-
-class _Own(Exception):
-    """Raised out of a trace when the function turns out to return its own backward."""
-
-
-def _jax(f: Any, arrays: dict[str, Any], wrt: Any) -> Problem:
-    import jax
-    import jax.numpy as jnp
-
-    label = getattr(f, "__name__", "jax function")
-    plain = {n: devices.jax_to_numpy(a) for n, a in arrays.items()}
-    traced = [n for n, a in plain.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    if wrt is not None:
-        wanted = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-        traced = [n for n in traced if n in wanted or n.startswith(tuple(_inside(wanted)))]
-
-    explicit: list[bool] = []  # not empty once f is known to return its own backward
-
-    def closure(arguments):
-        inputs = {n: jnp.asarray(a) if n in traced else a for n, a in arguments.items()}
-        y, back, held = _with_own_backward(f(**inputs), _asarray, devices.jax_to_numpy)
-        return y, _in_x64(back), held
-
-    def call(arguments):
-        def outputs(*leaves):
-            y = f(**{**arguments, **dict(zip(traced, leaves, strict=True))})
-            if own_backward(y):
-                raise _Own
-            parts = [jnp.asarray(p) for _, p in pytrees.leaves(y) if p is not None]
-            return [p for p in parts if jnp.issubdtype(p.dtype, jnp.inexact)]
-
-        with x64(True):
-            if explicit:
-                return closure(arguments)
-            try:
-                ys, pull = jax.vjp(outputs, *(arguments[n] for n in traced))
-            except _Own:
-                explicit.append(True)
-                return closure(arguments)
-
-        def backward(dy):
-            parts = dy if isinstance(dy, tuple) else (dy,)
-            with x64(True):
-                grads = pull(
-                    [
-                        jnp.zeros_like(y) if d is None else jnp.asarray(d)
-                        for y, d in zip(ys, parts, strict=True)
-                    ]
-                )
-            return {n: np.array(g) for n, g in zip(traced, grads, strict=True)}
-
-        flat = tuple(np.array(y) for y in ys)
-        return flat[0] if len(flat) == 1 else flat, backward, dict
-
-    return make_problem(
-        label,
-        call,
-        plain,
-        None,
-        (),
-        wrt,
-        build=jax_build(f),
-        remarks=devices.narrow_remarks(arrays, label),
-    )
-
-
-def _in_x64(function: Callable) -> Callable:
-    def wide(dy: Any) -> Any:
-        with x64(True):
-            return function(dy)
-
-    return wide
-
-
-def _asarray(value: Any) -> Any:
-    import jax.numpy as jnp
-
-    return value if value is None else jnp.asarray(value)
-
-
-def _inside(names: tuple[str, ...]) -> list[str]:
-    return [n + mark for n in names for mark in ".["]
