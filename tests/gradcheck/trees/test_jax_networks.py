@@ -67,7 +67,7 @@ def test_a_right_network_passes_and_its_rules_are_counted():
     params = jax.tree_util.tree_map(jnp.asarray, PARAMS)
     report = gradcheck.check(network(), params=params, x=jnp.asarray(X))
     assert report.ok, str(report)
-    assert list(report.leaves) == ["params.w", "params.inner.g", "x"]
+    assert set(report.leaves) == {"params.w", "params.inner.g", "x"}
     assert report.counts == "3 custom rules: 3 right"
     assert {r.name: r.calls for r in report.rules} == {
         "mul.mul_bwd": 2,
