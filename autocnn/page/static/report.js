@@ -1,0 +1,55 @@
+/** What the gradient checker found: the verdict, the place, the edit, and the whole report. */
+
+import { element } from "./dom.js";
+
+/**
+ * Show an answer to "check" in `root`. apply: called with the fix when a person asks for it, null
+ * where there is nothing to edit.
+ */
+export function report(root, found, apply = null) {
+  const { ok, headline, place, fix, html, printed } = found;
+  const [, ...rest] = headline.split("  ");
+  const verdict = element("p", { class: `verdict ${ok ? "right" : "wrong"}`, role: "status" },
+    element("strong", {}, ok ? "Right" : "Wrong"), ` ${rest.join(" ").replace(/^backward of /, "")}`);
+  const whole = element("details", {}, element("summary", {}, "The whole report"));
+  const body = element("div", { class: "whole" });
+  body.innerHTML = html; // of the checker, which escapes what it quotes
+  whole.append(body);
+  root.replaceChildren(
+    verdict,
+    ...[
+      place && element("p", {}, element("strong", {}, `Line ${place.line}. `), place.why),
+      fix && edit(fix, apply),
+      printed && element("pre", { class: "printed", "aria-label": "What the code printed" }, printed),
+      whole,
+    ].filter(Boolean),
+  );
+}
+
+function edit(fix, apply) {
+  const button = apply && element("button", { type: "button", "data-action": "apply", onclick: () => apply(fix) }, "Apply this edit");
+  return element("div", { class: "edit" },
+    element("p", { class: "quiet" }, `The edit of line ${fix.line} with which all gradients agree, here and at three other points:`),
+    element("pre", {},
+      element("span", { class: "before" }, element("span", { class: "sign" }, "\u2212 "), fix.before), "\n",
+      element("span", { class: "after" }, element("span", { class: "sign" }, "+ "), fix.after)),
+    button || []);
+}
+
+/** Show that a check runs. */
+export function waiting(root) {
+  root.replaceChildren(element("p", { class: "quiet", role: "status" }, "The checker compares every gradient ..."));
+}
+
+/** Show in one line why there is no report. */
+export function refused(root, line) {
+  root.replaceChildren(element("p", { class: "verdict wrong", role: "alert" }, line));
+}
+
+/** A text with numbered lines, of which `wrong` (a number from 1, or null) is marked. */
+export function listing(text, wrong = null) {
+  const lines = text.replace(/\n$/, "").split("\n");
+  return element("ol", { class: "listing", "aria-label": "The backward pass" },
+    lines.map((line, i) =>
+      element("li", { class: i + 1 === wrong ? "wrong" : null, "data-line": i + 1 }, element("code", {}, line || " "))));
+}
