@@ -37,7 +37,7 @@ export async function editor(root, engine, page) {
   }
 
   function write(text) {
-    area.value = text;
+    area.value = text.trimEnd();
     lay();
     mark(null);
   }

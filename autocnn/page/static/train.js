@@ -28,7 +28,7 @@ export function training(root, engine, page) {
   const [curves, accuracies] = [element("div"), element("div")];
   const [kernels, norms] = [element("div", { class: "kernels" }), element("div", { class: "bars" })];
   const figure = (title, body, note) =>
-    element("figure", {}, element("figcaption", {}, title, note && element("span", { class: "quiet" }, ` ${note}`)), body);
+    element("figure", {}, element("figcaption", {}, title, note ? element("span", { class: "quiet" }, ` ${note}`) : null), body);
 
   play.dataset.action = "play";
   root.replaceChildren(
@@ -112,7 +112,8 @@ export function training(root, engine, page) {
     if (root.isConnected) draw(report.kernels);
   });
   const first = page.state.info.stages.find((stage) => stage.weights.w?.shape.length === 4);
-  draw(first && Object.assign(first.weights.w.values, { shape: first.weights.w.shape }));
+  const kernel = first && Object.assign(first.weights.w.values, { shape: first.weights.w.shape });
+  requestAnimationFrame(() => draw(kernel)); // when the panel is in the page and has its colours
 }
 
 /** A canvas for each kernel, on one scale of colours. */
