@@ -4,6 +4,8 @@ import { action, attempt, labelled, select, setOptions } from "./controls.js";
 import { element } from "./dom.js";
 import { listing, refused, report, waiting } from "./report.js";
 
+const AGREE = 8; // digits; rounding leaves 14 or more, a mistake hardly any
+
 /** Fill `root` with the panel. */
 export async function breaking(root, engine, page) {
   const { tell } = page;
@@ -47,21 +49,23 @@ export async function breaking(root, engine, page) {
     source.replaceChildren(listing(text, wrong));
     if (wrong === null) found.replaceChildren();
     mend.disabled = !broken;
-    describe();
   }
 
-  /** Say what is broken, and how far the two paths agree now. */
-  function describe() {
-    const { look } = page.state;
-    const agreed = look?.stages.map((stage) => stage.digits).filter((digits) => digits !== null) ?? [];
-    const weights = look?.stages.flatMap((stage) => Object.values(stage.weights).map((w) => w.digits)) ?? [];
-    const fewest = Math.min(...agreed, ...weights.filter((digits) => digits !== null));
-    const words = Number.isFinite(fewest) ? `For this image the two paths agree to at least ${fewest.toFixed(1)} digits.` : "";
-    status.textContent = broken
-      ? `${broken.layer} is broken: ${broken.mistake}. ${words}`
-      : `Nothing is broken. ${words}`;
+  /** Say what is broken, and where the two paths part for the image that is shown. */
+  function describe(look) {
+    const compared = look.stages.flatMap(({ name, digits, weights }) => [
+      [name, digits],
+      ...Object.entries(weights).map(([key, weight]) => [`${name}.${key}`, weight.digits]),
+    ]).filter(([, digits]) => digits !== null);
+    const apart = compared.filter(([, digits]) => digits < AGREE).map(([name]) => name);
+    const fewest = Math.min(...compared.map(([, digits]) => digits));
+    const what = broken ? `${broken.layer} is broken: ${broken.mistake}. ` : "Nothing is broken. ";
+    let where = "";
+    if (apart.length) where = `The two paths part at ${listed(apart)}.`;
+    else if (compared.length) where = `For this image the two paths agree to ${fewest.toFixed(1)} digits or more.`;
+    status.textContent = what + where;
     status.classList.toggle("is-broken", Boolean(broken));
-    status.dataset.digits = String(fewest);
+    status.dataset.apart = apart.join(" ");
   }
 
   async function runCheck() {
@@ -76,6 +80,10 @@ export async function breaking(root, engine, page) {
     }
   }
 
-  page.onLook?.(describe);
+  engine.on("look", describe);
   await attempt(choose, tell);
+  if (page.state.look) describe(page.state.look);
 }
+
+const listed = (names) =>
+  names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;

@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { number } from "./numbers.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [340, 168, 40, 66, 14, 22];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [340, 168, 40, 88, 14, 22];
 const APART = 13; // of two labels, so that they do not overlap
 const MOST = 500; // points that a line is drawn with
 

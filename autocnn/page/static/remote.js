@@ -7,7 +7,7 @@
  *
  * Beside info, look and on, an engine of a server has ask(question, fields), which resolves to the
  * answer and rejects with an Error of one line; read(file), which fits an image file to the
- * network; and the event "progress". Every stage and weight of a look has `difference`, manual -
+ * network; and the events "progress" and "look", after each answer to a look. Every stage and weight of a look has `difference`, manual -
  * auto in float64 before it was rounded to float32.
  */
 
@@ -170,6 +170,7 @@ export function remote(link) {
     const fields = { pixels: Float32Array.from(pixels), label };
     if (!looking) {
       looking = ask("look", fields).finally(begin);
+      looking.then((answer) => emit("look", answer), () => {});
       return looking;
     }
     if (!next) {

@@ -31,9 +31,21 @@ function edit(fix, apply) {
   return element("div", { class: "edit" },
     element("p", { class: "quiet" }, `The edit of line ${fix.line} with which all gradients agree, here and at three other points:`),
     element("pre", {},
-      element("span", { class: "before" }, element("span", { class: "sign" }, "\u2212 "), fix.before), "\n",
-      element("span", { class: "after" }, element("span", { class: "sign" }, "+ "), fix.after)),
+      changed("before", "\u2212 ", fix.before, fix.after),
+      changed("after", "+ ", fix.after, fix.before)),
     button || []);
+}
+
+/** A line of an edit, with what differs from the other line marked. */
+function changed(kind, sign, line, other) {
+  const most = Math.min(line.length, other.length);
+  let [first, last] = [0, 0];
+  while (first < most && line[first] === other[first]) first += 1;
+  while (last < most - first && line.at(-1 - last) === other.at(-1 - last)) last += 1;
+  const end = line.length - last;
+  return element("span", { class: kind },
+    element("span", { class: "sign" }, sign),
+    line.slice(0, first), element("mark", {}, line.slice(first, end)), line.slice(end));
 }
 
 /** Show that a check runs. */
