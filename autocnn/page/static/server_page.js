@@ -2,9 +2,12 @@
 
 import { mount } from "./app.js";
 import { remote, socket, socketAddress } from "./remote.js";
+import { upload } from "./upload.js";
 
+const root = document.querySelector('[data-autocnn="page"]');
 const engine = remote(socket(socketAddress(location)));
-const page = mount(document.querySelector('[data-autocnn="page"]'), engine, { link: true });
+const page = mount(root, engine, { link: true });
+page.ready.then(() => page.state.info && upload(root, engine, page));
 
 // For tests, and for those who open the console.
 window.autocnn = { engine, page, look: engine.look };
