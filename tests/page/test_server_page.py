@@ -14,7 +14,6 @@ pytest.importorskip("websockets")
 import autocnn as ac
 import reference
 from autocnn.page import server
-from tests.page.browser import browser  # noqa: F401
 
 LIMIT = 120_000  # milliseconds for what takes moments
 
@@ -27,7 +26,7 @@ def site(shown):
 
 
 @pytest.fixture
-def page(browser, site):  # noqa: F811
+def page(browser, site):
     """The page in a window of its own; the test fails on any complaint of the console."""
     with opened(browser, site.address) as found:
         yield found
@@ -37,7 +36,7 @@ def page(browser, site):  # noqa: F811
 class opened:
     """A page in a window of its own, which has drawn its first look."""
 
-    def __init__(self, browser, address):  # noqa: F811
+    def __init__(self, browser, address):
         self.context = browser.new_context(viewport={"width": 1440, "height": 900})
         self.address = address
 
@@ -235,7 +234,7 @@ def test_an_image_file_is_fitted_and_a_bad_one_refused(page, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_windows_have_states_of_their_own(browser, site, page):  # noqa: F811
+def test_two_windows_have_states_of_their_own(browser, site, page):
     with opened(browser, site.address) as other:
         panel(other, "Train").get_by_role("button", name="One epoch").click()
         until(other, "document.querySelector('.where').textContent.startsWith('step 30 ')")
@@ -244,7 +243,7 @@ def test_two_windows_have_states_of_their_own(browser, site, page):  # noqa: F81
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_is_said_and_found_again(browser, shown):  # noqa: F811
+def test_a_server_that_dies_is_said_and_found_again(browser, shown):
     shown = shown._replace(epochs=0)
     with server.running(shown) as site:
         port, token = site.guard.port, site.guard.token
@@ -261,7 +260,7 @@ def test_a_server_that_dies_is_said_and_found_again(browser, shown):  # noqa: F8
 
 
 @pytest.mark.slow
-def test_a_refused_window_is_told_why(browser, site):  # noqa: F811
+def test_a_refused_window_is_told_why(browser, site):
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(LIMIT)
