@@ -126,7 +126,7 @@ class Store:
             try:
                 entry = json.loads(line)
                 trial, result = json_line(entry["trial"]), dict(entry["result"])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, RecursionError, TypeError, ValueError):
                 raise ValueError(
                     f"line {number} of {self.path} is damaged: {line[:60]!r}; delete that line"
                 ) from None
@@ -139,7 +139,7 @@ class Store:
     def _check_header(self, line: str) -> None:
         try:
             stored = dict(json.loads(line)["sweep"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, RecursionError, TypeError, ValueError):
             raise ValueError(
                 f"{self.path} does not hold a sweep's results; name another file"
             ) from None

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from autocnn import checkpoint, files, models, runs
 from autocnn.runs import RunConfig, recipes
+from autocnn.sweeps.store import Store
 from benchmarks.robustness import fuzz
 
 
@@ -197,6 +198,20 @@ CONFIG = RunConfig(
     steps_per_epoch=1,
 )
 RECIPE = CONFIG.recipe._asdict()
+
+
+@pytest.mark.parametrize("target", ["config", "history", "sweep", "image"])
+def test_mutated_files_are_read_or_refused(target):
+    outcomes = fuzz.fuzz(target, 60, 1)
+    assert sum(outcomes.values()) == 60 and {*outcomes} <= {"read", "refused"}
+
+
+def test_a_result_nested_too_deep_is_damage(tmp_path):
+    deep = "[" * 5000 + "]" * 5000
+    for lines in (deep, '{"sweep": {"a": 1}}\n' + deep):
+        (tmp_path / "trials.jsonl").write_text(lines + "\n")
+        with pytest.raises(ValueError, match=r"trials.jsonl"):
+            Store(tmp_path / "trials.jsonl", {"a": 1})
 
 
 def test_run_folders_may_be_links(tmp_path):
