@@ -10,7 +10,7 @@ import numpy as np
 
 from autocnn.gradcheck import pytrees
 from autocnn.gradcheck.layouts import FILL, misread
-from autocnn.gradcheck.problem import COPIED, CallError, Problem, run
+from autocnn.gradcheck.problem import COPIED, CallError, Output, Problem, run
 from autocnn.gradcheck.report import Cause
 
 __all__ = ["check_layouts"]
@@ -44,10 +44,14 @@ def check_layouts(problem: Problem, names: list[str], rng: np.random.Generator) 
     dy = rng.standard_normal(out.flat.size)
     plain = _gradients(out.backward(dy), names)
     causes: list[Cause] = []
+
+    def again() -> Output:  # one forward is enough where backward can be called repeatedly
+        return out if problem.repeatable else run(problem, given)
+
     if any(len(shape) for shape in out.shapes):
         for text, layout in LAYOUTS:
-            causes += _with_dy(problem, given, dy, plain, text, layout)
-        causes += _with_broadcast_dy(problem, given, plain)
+            causes += _with_dy(problem, again, dy, plain, text, layout)
+        causes += _with_broadcast_dy(problem, again, np.ones(out.flat.size), plain)
     if any(x.ndim for x in given.values()):
         for text, layout in LAYOUTS:
             moved = {n: layout(np.array(x)) for n, x in given.items()}
@@ -60,7 +64,7 @@ def check_layouts(problem: Problem, names: list[str], rng: np.random.Generator) 
                 lambda m=moved: run(_others_copied(problem), m, fresh=False).backward(dy),
             )
     if len(out.shapes) > 1:
-        causes += _without_one(problem, given, dy, names)
+        causes += _without_one(problem, again, dy, names)
     seen: set[tuple] = set()
     return [c for c in causes if not ((c.code, c.leaf) in seen or seen.add((c.code, c.leaf)))]
 
@@ -89,9 +93,9 @@ def _each(cotangent: Any, change: Callable[[np.ndarray], Any]) -> Any:
     return pytrees.tree_map(lambda c: change(c) if isinstance(c, np.ndarray) else c, cotangent)
 
 
-def _with_dy(problem, given, dy, plain, text: str, layout: Layout) -> list[Cause]:
+def _with_dy(problem, again, dy, plain, text: str, layout: Layout) -> list[Cause]:
     def backward(change):
-        return run(problem, given).backward(dy, look=lambda c: _each(c, change))
+        return again().backward(dy, look=lambda c: _each(c, change))
 
     causes = _compare(problem, plain, f"dy as {text}", lambda: backward(layout))
     if causes and causes[0].level == "error":
@@ -103,10 +107,9 @@ def _with_dy(problem, given, dy, plain, text: str, layout: Layout) -> list[Cause
     return causes
 
 
-def _with_broadcast_dy(problem, given, usual) -> list[Cause]:
-    ones = np.ones(run(problem, given).flat.size)
+def _with_broadcast_dy(problem, again, ones: np.ndarray, usual) -> list[Cause]:
     try:
-        plain = _gradients(run(problem, given).backward(ones), list(usual))
+        plain = _gradients(again().backward(ones), list(usual))
     except CallError:
         return []
 
@@ -117,20 +120,20 @@ def _with_broadcast_dy(problem, given, usual) -> list[Cause]:
         problem,
         plain,
         "dy as one number with strides 0 (what a sum passes back)",
-        lambda: run(problem, given).backward(ones, look=lambda c: _each(c, broadcast)),
+        lambda: again().backward(ones, look=lambda c: _each(c, broadcast)),
         usual,
     )
 
 
-def _without_one(problem, given, dy, names) -> list[Cause]:
+def _without_one(problem, again, dy, names) -> list[Cause]:
     """None for one of several outputs, as frameworks pass for an output that is not used."""
-    shapes = run(problem, given).shapes
+    shapes = again().shapes
     sizes = [int(np.prod(s)) for s in shapes]
     for k in range(len(shapes)):
         start = sum(sizes[:k])
         without = dy.copy()
         without[start : start + sizes[k]] = 0.0
-        plain = _gradients(run(problem, given).backward(without), names)
+        plain = _gradients(again().backward(without), names)
 
         def drop(cotangent: Any, k: int = k) -> Any:
             parts = [c for _, c in pytrees.leaves(cotangent)]
@@ -141,7 +144,7 @@ def _without_one(problem, given, dy, names) -> list[Cause]:
             problem,
             plain,
             f"None for the cotangent of output {k}",
-            lambda w=without, d=drop: run(problem, given).backward(w, look=d),
+            lambda w=without, d=drop: again().backward(w, look=d),
         )
         if causes and causes[0].level == "error":
             return causes

@@ -75,6 +75,8 @@ class Structure(NamedTuple):
 
 def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Structure]:
     """y's arrays in order, and the structure that they were in."""
+    if type(y) is np.ndarray and y.dtype.kind in "fc" and y.size:  # as most often, and quicker
+        return [y], Structure((y.shape,), (y.dtype,), (False,), _only)
     named = pytrees.leaves(y)
     frame = pytrees.rebuild(y, iter([None] * len(named)))
     arrays = []
@@ -100,6 +102,10 @@ def split_output(y: Any, label: str) -> tuple[list[np.ndarray], Structure]:
         tuple(not isinstance(item, np.ndarray) for _, item in named),
         lambda parts: pytrees.rebuild(frame, iter(parts)),
     )
+
+
+def _only(parts: list) -> Any:
+    return parts[0]
 
 
 def _at(path: str) -> str:

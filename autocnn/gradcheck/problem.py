@@ -150,7 +150,7 @@ def run(
             if n in problem.arguments and not np.iscomplexobj(values[n])
         }
     if fresh:
-        arguments = {n: deepcopy(v) if isinstance(v, COPIED) else v for n, v in arguments.items()}
+        arguments = {n: _copied(v) for n, v in arguments.items()}
     called = call_once(problem, arguments, what, lifted)
     dtype = np.result_type(*called.parts, np.float64)
     flat = np.concatenate([p.ravel() for p in called.parts]).astype(dtype, copy=False)
@@ -164,6 +164,13 @@ def run(
         return backward(cotangent, what)
 
     return Output(flat, structure.shapes, flat_backward, called.held, structure.dtypes)
+
+
+def _copied(value: Any) -> Any:
+    """A copy of an argument that a call could write into."""
+    if type(value) is np.ndarray and not value.dtype.hasobject:
+        return value.copy(order="K")
+    return deepcopy(value) if isinstance(value, COPIED) else value
 
 
 def call_once(
@@ -189,7 +196,7 @@ def call_once(
         )
     if (
         not lifted
-        and any(np.iscomplexobj(p) for p in parts)
+        and any(p.dtype.kind == "c" for p in parts)
         and not any(np.iscomplexobj(v) for v in arguments.values())
     ):
         raise CallError(

@@ -6,8 +6,10 @@ Squire & Trapp 1998 (the complex step), Ridders 1982 (extrapolated differences),
 (noise of a computed function).
 """
 
+import itertools
 import math
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -108,25 +110,21 @@ def choose(point: Point, name: str, rng: np.random.Generator) -> LeafAt:
     a real difference is short and one-sided, and can only confirm 1e-5; `examine` asks the ladder
     again before it calls so near a miss wrong.
     """
-    why = ""
+    reasons: list[str] = []
     problem = point.problem
     other = {n: x + 0.1 * rms(x) * rng.standard_normal(x.shape) for n, x in point.values.items()}
-    for k, place in enumerate((point, Point(problem, other))):
+    for place in (point, Point(problem, other)):
         u = rng.standard_normal(point.values[name].shape)
         y0 = place.run().flat
-        guesses = {}
-        for lifted in [False, True] if problem.lifted else [False]:
-            try:
-                guesses[lifted] = _guess(place, name, u, y0, lifted)
-            except CallError as error:
-                why = why or _reason(error.__cause__ or error)
-        if not guesses and not k:
+        guesses = _guesses(place, name, u, y0, reasons)
+        first = next(guesses, None)
+        if first is None:
             break
-        found = _confirmed(place, name, u, y0, guesses)
+        found = _confirmed(place, name, u, y0, itertools.chain([first], guesses))
         if found is not None:
             note = "through a copy with complex buffers" if found else ""
             return LeafAt(point, name, Witness("complex step", found, note))
-    why = why or "its imaginary part is lost on the way"
+    why = reasons[0] if reasons else "its imaginary part is lost on the way"
     note = f"forward is not complex-safe ({why}): real differences used"
     return LeafAt(point, name, Witness("real differences", False, note))
 
@@ -137,17 +135,33 @@ def _reason(error: BaseException) -> str:
     return lines[0][:90] if lines and lines[0].strip() else type(error).__name__
 
 
+def _guesses(
+    point: Point, name: str, u: np.ndarray, y0: np.ndarray, reasons: list[str]
+) -> Iterator[tuple[bool, tuple[np.ndarray, np.ndarray]]]:
+    """(lifted, (right, left)) of the function and, when that is asked for, of its lifted copy. Why
+    one of them has none is added to `reasons`."""
+    for lifted in [False, True] if point.problem.lifted else [False]:
+        try:
+            guess = _guess(point, name, u, y0, lifted)
+        except CallError as error:
+            reasons.append(_reason(error.__cause__ or error))
+            continue
+        yield lifted, guess
+
+
 def _confirmed(
-    point: Point, name: str, u: np.ndarray, y0: np.ndarray, guesses: dict
+    point: Point, name: str, u: np.ndarray, y0: np.ndarray, found: Iterable[tuple]
 ) -> bool | None:
-    """The first of the guesses {lifted: (right, left)} that real differences confirm at this
+    """The first of the guesses (lifted, (right, left)) that real differences confirm at this
     point.
     """
     unit, eps = rms(point.values[name]), point.problem.eps
     smooth = central_jvp(point, name, u, 2.0**-6 * unit)
     noise = 64 * eps * (np.abs(y0) + rms_or_zero(y0)) / (2.0**-6 * unit)
     size = max(1e-10, 16 * eps) * (np.abs(smooth) + rms_or_zero(smooth)) + noise
-    for lifted, sides in guesses.items():
+    guesses = {}
+    for lifted, sides in found:
+        guesses[lifted] = sides
         if all(np.all(np.abs(side - smooth) <= size) for side in sides):
             return lifted
     # Where the differences at half the step say the same, f is smooth (or kinked just here, and the
