@@ -282,7 +282,7 @@ def test_a_link_shows_the_same(browser, exported):
         page.get_by_role("button", name="Add noise").click()
         page.get_by_role("button", name="Backward").click()
         canvas(page, "max_pool").click(position=cell_position(page, "max_pool", 4))
-        page.wait_for_timeout(50)
+        page.wait_for_function("() => location.hash.includes('at=')")
         link, expected = page.url, probabilities(page)
     with open_page(browser, link) as page:
         page.wait_for_function("() => window.autocnn.page.state.pinned")

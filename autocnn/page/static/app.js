@@ -40,7 +40,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   const live = element("div", { class: "only-heard", "aria-live": "polite" });
   const message = element("p", { class: "message", role: "status", hidden: true });
   const parts = { network: null, drawing: null, gallery: null, inspector: null };
-  let [dirty, frame, asked, answered, speech] = [new Set(), 0, 0, 0, 0];
+  let [dirty, frame, asked, answered, speech, writing] = [new Set(), 0, 0, 0, 0, 0];
 
   const modes = choice(
     "Direction",
@@ -50,7 +50,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     ],
     setMode,
   );
-  let showNetwork = () => {};
+  let [showNetwork, colours] = [() => {}, null];
   const about = element("p", { class: "about" });
   const lossText = element("button", {
     type: "button",
@@ -80,8 +80,10 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     const now = dirty;
     dirty = new Set();
     if (!state.info) return;
-    const colours = coloursOf(root);
-    root.dataset.shade = theme();
+    if (!colours || root.dataset.shade !== theme()) {
+      root.dataset.shade = theme();
+      colours = coloursOf(root);
+    }
     if (now.has("layout")) layout();
     parts.drawing.draw(theme(), colours);
     if (!state.look) return;
@@ -95,12 +97,15 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     parts.inspector.show(view);
     root.classList.toggle("holding", state.pinned !== null);
     if (now.has("look") && state.mode === "backward") agreeing.start(view.look);
-    if (link && now.has("link"))
-      history.replaceState(
-        null,
-        "",
-        write({ ...state, network: state.info.name, subject: state.pinned }),
-      );
+    if (link && now.has("link")) {
+      clearTimeout(writing);
+      writing = setTimeout(writeLink, 300);
+    }
+  }
+
+  function writeLink() {
+    const view = { ...state, network: state.info.name, subject: state.pinned };
+    history.replaceState(null, "", write(view));
   }
 
   function boxesOf(subject) {

@@ -64,10 +64,11 @@ export function gallery(info, choose) {
       "None of the images here is taken for another class.",
     );
     grid.replaceChildren(...(found.length ? found : [none]));
-    mark(marked);
+    mark(marked, true);
   }
 
-  function mark(index) {
+  function mark(index, shownAgain = false) {
+    if (index === marked && !shownAgain) return;
     marked = index;
     for (const button of grid.querySelectorAll("button"))
       button.setAttribute("aria-pressed", String(Number(button.dataset.image) === index));

@@ -22,7 +22,11 @@ export function inspector(info, { pin, engine }) {
 
   function show(view) {
     const { subject } = view;
-    if (!subject) return void root.replaceChildren(hint());
+    if (!subject) {
+      if (shownFor !== "hint") root.replaceChildren(hint());
+      shownFor = "hint";
+      return;
+    }
     const key = `${subject.k} ${subject.weight}`;
     if (key !== shownFor) group = null;
     shownFor = key;

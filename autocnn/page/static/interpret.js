@@ -53,12 +53,27 @@ export function loss(network, x, label, first = 0) {
  * last three are null.
  */
 export function forward_and_backward(network, x, label = null) {
+  const { steps, outputs, probabilities } = forward(network, x);
+  if (label === null) return { outputs, probabilities, loss: null, cotangents: null, grads: null };
+  const logits = outputs.at(-1);
+  return {
+    outputs,
+    probabilities,
+    loss: cross_entropy(logits, label),
+    ...backward(steps, logits, label),
+  };
+}
+
+/** The forward pass alone: {steps of `run`, outputs, probabilities}. */
+export function forward(network, x) {
   x = tensor(x.shape, Float64Array.from(x.values));
   const steps = run(network, x);
   const outputs = [x, ...steps.map((step) => step.y)];
-  const logits = outputs.at(-1);
-  const probabilities = softmax(logits);
-  if (label === null) return { outputs, probabilities, loss: null, cotangents: null, grads: null };
+  return { steps, outputs, probabilities: softmax(outputs.at(-1)) };
+}
+
+/** The backward pass of `forward`'s steps: {cotangents, grads}. */
+export function backward(steps, logits, label) {
   let dy = softmax_minus_one_hot(logits, label);
   const [cotangents, grads] = [[dy], []];
   for (const step of steps.toReversed()) {
@@ -67,5 +82,5 @@ export function forward_and_backward(network, x, label = null) {
     cotangents.unshift(dy);
     grads.unshift(back.grads);
   }
-  return { outputs, probabilities, loss: cross_entropy(logits, label), cotangents, grads };
+  return { cotangents, grads };
 }

@@ -1,6 +1,6 @@
 /** The engine without a server: `interpret.js` on a network that the page carries. */
 
-import { cross_entropy, forward_and_backward, loss, run } from "./interpret.js";
+import { backward, cross_entropy, forward, loss, run } from "./interpret.js";
 import { eachWindow } from "./spatial.js";
 import { largest, tensor } from "./tensor.js";
 
@@ -87,36 +87,50 @@ export function local(carried) {
     return { name, title, about, input, classes, images, offers, stages };
   }
 
-  /** Compute every stage for an image, and with a label every gradient. */
+  /**
+   * Compute every stage for an image. With a label, the gradients too: at the moment when one of
+   * them is first read, so that drawing in the forward view costs a forward pass only.
+   */
   async function look(pixels, label = null) {
-    const x = tensor(carried.input, Float64Array.from(pixels));
-    const pass = forward_and_backward(model, x, label);
+    const pass = forward(model, tensor(carried.input, Float64Array.from(pixels)));
     last = { pass, label };
+    const logits = pass.outputs.at(-1);
     const values = [...pass.outputs, pass.probabilities];
-    const auto = pass.cotangents && [
-      ...pass.cotangents,
-      tensor(
-        stages.at(-1).shape,
-        pass.probabilities.values.map((p, k) => (k === label ? -1 / p : 0)),
-      ),
-    ];
+    let gradients = null;
+    const back = () => (gradients ??= backward(pass.steps, logits, label));
+    const ofProbabilities = () =>
+      pass.probabilities.values.map((p, k) => (k === label ? -1 / p : 0));
+    const gradient = (k) =>
+      k === stages.length - 1 ? ofProbabilities() : back().cotangents[k].values;
     return {
-      loss: pass.loss,
+      loss: label === null ? null : cross_entropy(logits, label),
       probabilities: pass.probabilities.values,
       stages: stages.map((stage, k) => ({
         name: stage.name,
         word: stage.word,
         shape: stage.shape,
         values: values[k].values,
-        auto: auto && auto[k].values,
+        get auto() {
+          return label === null ? null : (this.kept ??= gradient(k));
+        },
         manual: null,
         digits: null,
-        ties: k === 0 ? null : tiesOf(stage, values[k - 1], values[k]),
+        get ties() {
+          return k === 0 ? null : (this.tied ??= tiesOf(stage, values[k - 1], values[k]));
+        },
         weights: Object.fromEntries(
-          Object.entries(stage.weights).map(([key, { shape, values }]) => {
-            const auto = pass.grads && pass.grads[k - 1][key].values;
-            return [key, { shape, values, auto, manual: null, digits: null }];
-          }),
+          Object.entries(stage.weights).map(([key, { shape, values }]) => [
+            key,
+            {
+              shape,
+              values,
+              get auto() {
+                return label === null ? null : back().grads[k - 1][key].values;
+              },
+              manual: null,
+              digits: null,
+            },
+          ]),
         ),
       })),
     };

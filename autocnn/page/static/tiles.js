@@ -17,6 +17,7 @@ export function tiles(shape) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
   const images = [];
+  let family = null;
   let [grid, values, kind, most, theme, ratio] = [null, null, "signed", 1, "light", 1];
 
   /** Take a grid; the canvas gets its size. */
@@ -96,7 +97,7 @@ export function tiles(shape) {
 
   function writeNumbers() {
     const count = grid.vector ?? size(shape);
-    const family = getComputedStyle(canvas).fontFamily;
+    family ??= getComputedStyle(canvas).fontFamily;
     context.textAlign = "center";
     context.textBaseline = "middle";
     for (let at = 0; at < count; at++) {
