@@ -102,6 +102,9 @@ def _run() -> None:
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # Typer would exit with 1
             _exit_closed_pipe()
+        cause = getattr(end.__context__, "__cause__", None)
+        if isinstance(cause, KeyboardInterrupt):  # while Typer read the command line
+            sys.exit(interrupt.stop(cause, interrupt.start_again()).exit_code)
         raise
     except BrokenPipeError:
         _exit_closed_pipe()

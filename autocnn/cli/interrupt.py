@@ -25,7 +25,7 @@ import typer
 from autocnn.cli import output
 from autocnn.processes import STOP_SIGNALS
 
-__all__ = ["Stopped", "deferred_interrupt", "handle_signals", "stop", "stoppable"]
+__all__ = ["Stopped", "deferred_interrupt", "handle_signals", "start_again", "stop", "stoppable"]
 
 AT_ONCE = "\nautocnn: ended at once; files that were being written are as they were before\n"
 
@@ -182,6 +182,11 @@ def command_line() -> str:
     return shlex.join(["autocnn", *sys.argv[1:]])
 
 
+def start_again() -> str:
+    """Return what a command says that has saved nothing."""
+    return f"nothing is half written; start again with: {command_line()}"
+
+
 def stoppable(command: Callable) -> Callable:
     """Wrap a command that saves nothing before its end, or has said what it saved: when a signal
     stops it, it says so in one line.
@@ -192,8 +197,6 @@ def stoppable(command: Callable) -> Callable:
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt as interrupt:
-            raise stop(
-                interrupt, f"nothing is half written; start again with: {command_line()}"
-            ) from None
+            raise stop(interrupt, start_again()) from None
 
     return wrapper

