@@ -8,6 +8,7 @@ tiny-cnn         114
 """
 
 import difflib
+import html
 import json
 import math
 import os
@@ -22,6 +23,7 @@ import numpy as np
 
 __all__ = [
     "did_you_mean",
+    "html_text",
     "inert",
     "paragraphs",
     "percent",
@@ -53,6 +55,11 @@ def visible(text: object) -> str:
 def inert(text: object) -> str:
     """Return ``visible`` lines of text: line feeds and tabs stay."""
     return re.sub(r"[^\n\t]+", lambda part: visible(part[0]), str(text))
+
+
+def html_text(text: object) -> str:
+    """Return ``inert`` text as HTML that shows it: no character of it is markup."""
+    return html.escape(inert(text))
 
 
 def _is_space(character: str) -> bool:

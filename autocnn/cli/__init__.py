@@ -27,6 +27,7 @@ from autocnn.cli import (
     train,
     verify,
 )
+from autocnn.text import visible
 
 __all__ = ["app", "main"]
 
@@ -54,7 +55,7 @@ app.add_typer(data.app, name="data")
 
 def _print_version(is_given: bool) -> None:
     if is_given:
-        typer.echo(f"autocnn {autocnn.__version__}")
+        output.echo(f"autocnn {autocnn.__version__}")
         raise typer.Exit
 
 
@@ -98,6 +99,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
+        _check_options(sys.argv[1:])
         app(prog_name="autocnn")
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # Typer would exit with 1
@@ -117,6 +119,14 @@ def _run() -> None:
         code, message = errors.describe(error)
         output.echo(f"autocnn: {message}", err=True)
         sys.exit(code)
+
+
+def _check_options(arguments: list[str]) -> None:
+    """Refuse names of options that Typer would print as they are."""
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("-") and visible(name) != name:
+            raise ValueError(f"there is no option {name}; see autocnn --help")
 
 
 def _exit_closed_pipe() -> NoReturn:

@@ -14,7 +14,7 @@ from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import report
 from autocnn.experiments.chapter import jobs
 from autocnn.models.interpretations import INTERPRETATIONS
-from autocnn.text import paragraphs, strict_json, table
+from autocnn.text import paragraphs, strict_json, table, visible
 
 
 def chapter(
@@ -91,9 +91,8 @@ def chapter(
             text = f"\n{section.number} {section.title}\n{section.found}\n{section.wrong}"
             output.echo(paragraphs(text))
     seconds = time.perf_counter() - start
-    output.echo(
-        f"\n{len(paths)} files in {folder} after {seconds:.1f} s; read {folder / 'report.html'}"
-    )
+    page = visible(folder / "report.html")
+    output.echo(f"\n{len(paths)} files in {visible(folder)} after {seconds:.1f} s; read {page}")
 
 
 PROGRESS = "{desc}: {n}/{total} runs, {elapsed}  {postfix}"

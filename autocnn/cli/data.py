@@ -11,7 +11,7 @@ from autocnn.cli import interrupt, output
 from autocnn.data import digits, find, idx, known
 from autocnn.data.fetch import FetchError
 from autocnn.data.fetch import fetch as fetch_files
-from autocnn.text import shape_text, strict_json
+from autocnn.text import shape_text, strict_json, visible
 
 __all__ = ["app"]
 
@@ -84,10 +84,10 @@ def fetch(
     """
     try:
         folder = fetch_files(name, progress=lambda line: output.echo(line, err=True))
-    except FetchError as error:
+    except FetchError as error:  # a line for each source
         output.echo(f"autocnn: {error}", err=True)
         raise typer.Exit(1) from None
-    output.echo(strict_json({"name": name, "folder": str(folder)}) if as_json else folder)
+    output.echo(strict_json({"name": name, "folder": str(folder)}) if as_json else visible(folder))
 
 
 class Entry(NamedTuple):
@@ -144,17 +144,17 @@ def _folder_entry(name: str, folder: Path, classes: int | None = None) -> Entry:
 def table(width: int = 80) -> str:
     """Return the list as text of at most ``width`` columns; names of folders are never broken."""
     rows = entries()
-    indent = " " * (max(len(row.name) for row in rows) + 2)
+    indent = " " * (max(len(visible(row.name)) for row in rows) + 2)
     lines = []
     for row in rows:
-        first = row.name.ljust(len(indent))
+        first = visible(row.name).ljust(len(indent))
         for text in _descriptions(row):
             lines.append(_wrap(text, width, first, indent))
             first = indent
-    own = find.own_folder()
+    own = visible(find.own_folder() or "not set")
     note = (
-        f"Any folder of IDX files loads by its path. Searched: $AUTOCNN_DATA ({own or 'not set'}), "
-        f"{find.cache_folder()}, Debian's dataset packages."
+        f"Any folder of IDX files loads by its path. Searched: $AUTOCNN_DATA ({own}), "
+        f"{visible(find.cache_folder())}, Debian's dataset packages."
     )
     return "\n".join([*lines, "", _wrap(note, width)])
 
@@ -171,12 +171,13 @@ def _wrap(text: str, width: int, first: str = "", indent: str = "") -> str:
 
 
 def _descriptions(row: Entry) -> list[str]:
-    folder = [row.folder] if row.folder else []
+    folder = [visible(row.folder)] if row.folder else []
+    notes = [visible(note) for note in row.notes]
     if not row.found:
-        return [*row.notes, *folder]
+        return [*notes, *folder]
     parts = []
     if row.shape:
         parts.append(f"{row.training} + {row.validation} images of {shape_text(row.shape, 'x')}")
     if row.classes and row.name != "patterns":
         parts.append(f"{row.classes} classes")
-    return [", ".join([*parts, *row.notes]), *folder]
+    return [", ".join([*parts, *notes]), *folder]

@@ -10,7 +10,7 @@ from autocnn.cli.chapter import PROGRESS, progress
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import exercises, report
 from autocnn.models.interpretations import INTERPRETATIONS
-from autocnn.text import strict_json
+from autocnn.text import strict_json, visible
 
 
 def exercise(
@@ -57,4 +57,4 @@ def exercise(
         }
         output.echo(strict_json(parts))
         return
-    output.echo(f"{solved!r}\n\nfigure: {', '.join(map(str, paths))}")
+    output.echo(f"{solved!r}\n\nfigure: {', '.join(map(visible, paths))}")

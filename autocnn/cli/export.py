@@ -8,7 +8,7 @@ import typer
 from autocnn import runs
 from autocnn.cli import output
 from autocnn.cli.run_options import Json, Last, Run, write_or_exit
-from autocnn.text import strict_json
+from autocnn.text import strict_json, visible
 
 __all__ = ["export"]
 
@@ -58,4 +58,4 @@ def export(
         result = {"run": run, "file": out, "bytes": size}
         output.echo(strict_json(result | {"shape": config.shape, "classes": config.classes}))
     else:
-        output.echo(f"{out}: {summary}; {size:,} bytes")
+        output.echo(f"{visible(out)}: {summary}; {size:,} bytes")

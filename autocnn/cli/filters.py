@@ -5,7 +5,7 @@ from pathlib import Path
 from autocnn import runs
 from autocnn.cli import output
 from autocnn.cli.run_options import Json, Last, Out, Run, save_figure
-from autocnn.text import shape_text, strict_json
+from autocnn.text import shape_text, strict_json, visible
 from autocnn.trees import leaves
 
 __all__ = ["filters"]
@@ -34,4 +34,4 @@ def filters(run: Run, out: Out = "", last: Last = False, as_json: Json = False) 
     if as_json:
         output.echo(strict_json({"run": run, "figure": path, "filters": n, "shape": shape}))
     else:
-        output.echo(f"{title}\n{path}")
+        output.echo(f"{title}\n{visible(path)}")

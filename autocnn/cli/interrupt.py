@@ -24,6 +24,7 @@ import typer
 
 from autocnn.cli import output
 from autocnn.processes import STOP_SIGNALS
+from autocnn.text import visible
 
 __all__ = ["Stopped", "deferred_interrupt", "handle_signals", "start_again", "stop", "stoppable"]
 
@@ -173,7 +174,7 @@ def stop(interrupt: KeyboardInterrupt, saved: str, after: str = "") -> typer.Exi
     number = getattr(interrupt, "number", signal.SIGINT)
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
     with contextlib.suppress(OSError):  # a terminal that is closed
-        output.echo(f"stopped{after}{by}; {saved}", err=True)
+        output.echo(visible(f"stopped{after}{by}; {saved}"), err=True)
     return typer.Exit(128 + number)
 
 

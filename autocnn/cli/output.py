@@ -5,15 +5,18 @@ import errno
 import logging
 import os
 import sys
+import warnings
+from typing import Any
 
 import typer
 
-from autocnn.text import inert
+from autocnn.text import inert, visible
 
 __all__ = [
     "MAX_COUNT",
     "close_streams",
     "echo",
+    "error",
     "is_closed_terminal",
     "leave_closed_terminal",
     "log_to_stderr",
@@ -21,6 +24,8 @@ __all__ = [
 ]
 
 MAX_COUNT = 100_000  # of repetitions, or values of an option: more is a typing error
+
+FORMAT_WARNING = warnings.formatwarning  # Python's own
 
 ASCII = {"─": "-", "…": "~", "×": "x", "–": "-"}
 
@@ -32,10 +37,16 @@ def echo(text: object, err: bool = False) -> None:
     typer.echo(inert(str(text)), err=err)
 
 
+def error(message: object) -> None:
+    """Print one line on stderr that begins with "autocnn: ", whatever the message holds."""
+    typer.echo(f"autocnn: {visible(message)}", err=True)
+
+
 def prepare_streams() -> None:
-    """Make the streams replace characters that their encoding lacks by ASCII, and turn escape
-    sequences off if NO_COLOR is set.
+    """Let warnings print as ``echo`` does, make the streams replace characters that their encoding
+    lacks by ASCII, and turn escape sequences off if NO_COLOR is set.
     """
+    warnings.formatwarning = _format_warning
     codecs.register_error("autocnn-ascii", _ascii)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a test's replacement may not have it
@@ -85,6 +96,10 @@ def leave_closed_terminal() -> None:
 def is_closed_terminal(error: OSError) -> bool:
     """Whether an error says that a terminal is closed, which is nobody's file."""
     return error.errno == errno.EIO and error.filename is None
+
+
+def _format_warning(*args: Any, **options: Any) -> str:
+    return inert(FORMAT_WARNING(*args, **options))
 
 
 def _ascii(error: UnicodeError) -> tuple[str, int]:

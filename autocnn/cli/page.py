@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from autocnn.cli import output
 from autocnn.cli.interrupt import stop
 from autocnn.cli.run_options import Json
-from autocnn.text import strict_json
+from autocnn.text import strict_json, visible
 
 __all__ = ["page"]
 
@@ -49,7 +50,7 @@ def page(
         from autocnn.page import export as write
 
         path = write(export, *([network] if network else []))
-        typer.echo(strict_json({"file": path}) if as_json else path)
+        output.echo(strict_json({"file": path}) if as_json else visible(path))
         return
     from autocnn.page.serving import serve
 

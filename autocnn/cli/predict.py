@@ -12,7 +12,7 @@ from autocnn.cli import output
 from autocnn.cli.run_options import Invert, Json, Last, Run
 from autocnn.runs.image_files import read_for_run
 from autocnn.runs.preprocessing import prepare
-from autocnn.text import strict_json
+from autocnn.text import strict_json, visible
 
 __all__ = ["bar_chart", "predict"]
 
@@ -51,10 +51,10 @@ def predict(
             read.append((path, *read_for_run(path, config, invert)))
         except ValueError as error:
             failed.append((path, str(error)))
-    if not read:
-        raise ValueError("\nautocnn: ".join(error for _, error in failed))
     for _, error in failed:
-        output.echo(f"autocnn: {error}", err=True)
+        output.error(error)
+    if not read:
+        raise typer.Exit(2)
     x = prepare(np.stack([x for _, x, _ in read]), config.inputs)
     probs = training.predict(model, now.params, now.state, x)
     predictions = [_top_classes(p, config.classes, top) for p in probs]
@@ -68,7 +68,8 @@ def predict(
     else:
         width = shutil.get_terminal_size().columns
         blocks = [
-            f"{path}{': ' if steps else ''}{', '.join(steps)}\n{bar_chart(prediction, width)}"
+            f"{visible(path)}{': ' if steps else ''}{', '.join(steps)}\n"
+            f"{bar_chart(prediction, width)}"
             for (path, _, steps), prediction in zip(read, predictions, strict=True)
         ]
         output.echo("\n\n".join(blocks))
@@ -78,6 +79,7 @@ def predict(
 
 def bar_chart(prediction: Prediction, width: int) -> str:
     """Return a line for each (name, probability), with a bar, in at most ``width`` columns."""
+    prediction = [(visible(name), p) for name, p in prediction]
     longest = max(len(name) for name, _ in prediction)
     name_width = max(8, min(longest, width - 24))
     bar_width = max(4, min(50, width - name_width - 12))

@@ -5,7 +5,7 @@ from typing import Any
 
 from autocnn.data.dataset import Dataset
 from autocnn.runs import RunConfig
-from autocnn.text import paragraphs, shape_text, strict_json
+from autocnn.text import paragraphs, shape_text, strict_json, visible
 from autocnn.training import epochs_since_best
 from autocnn.trees import count
 
@@ -39,8 +39,8 @@ def introduction(
     lines = [
         f"{config.network}, {count(params):,} parameters, gradients by {config.engine}, "
         f"seed {config.seed}",
-        f"{config.data}: {len(data.x_train):,} training and {len(data.x_val):,} validation images "
-        f"of {size}",
+        f"{visible(config.data)}: {len(data.x_train):,} training and {len(data.x_val):,} "
+        f"validation images of {size}",
         f"{schedule}; batches of {recipe.batch_size}; "
         f"{' and '.join(changes) or 'images as they are'}",
     ]
@@ -145,6 +145,6 @@ def remarks(outcome: dict[str, Any], how_to_go_on: str, width: int) -> str:
         )
     lines = [paragraphs(text, width) for text in lines]
     if outcome["stopped"] == "until":
-        lines.append(f"stopped after epoch {epoch} of {epochs}; {how_to_go_on}")
-    files = f"{outcome['run']}: {', '.join(outcome['files'])}"
+        lines.append(f"stopped after epoch {epoch} of {epochs}; {visible(how_to_go_on)}")
+    files = f"{visible(outcome['run'])}: {', '.join(outcome['files'])}"
     return "\n".join([*lines, paragraphs(files, width)])

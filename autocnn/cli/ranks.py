@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 from autocnn.cli import errors
-from autocnn.text import visible
 from autocnn.training import agreement, mpi
 
 __all__ = ["on_all_ranks", "stop_on_any_rank"]
@@ -40,7 +39,7 @@ def on_all_ranks(command: Callable) -> Callable:
             message, code = "\n".join(hidden.getvalue().splitlines()[-1:]), end.exit_code
         except errors.EXPECTED as error:
             code, message = errors.describe(error)
-            message = f"autocnn: {name}{visible(message)}"
+            message = f"autocnn: {name}{message}"
         else:
             return
         agreement.end_job(world, message, code)

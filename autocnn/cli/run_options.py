@@ -46,5 +46,5 @@ def write_or_exit(write: Callable[..., Any], path: str | Path, *args: Any) -> No
     try:
         write(path, *args)
     except OSError as error:
-        output.echo(f"autocnn: cannot write {path}: {error.strerror or error}", err=True)
+        output.error(f"cannot write {path}: {error.strerror or error}")
         raise typer.Exit(1) from None

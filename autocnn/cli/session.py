@@ -55,11 +55,11 @@ def write_or_exit(write: Callable[..., Any], folder: Path, *args: Any) -> None:
     try:
         write(folder, *args)
     except LockedError as error:
-        output.echo(f"autocnn: {error}", err=True)
+        output.error(error)
         raise typer.Exit(1) from None
     except OSError as error:
         path, why = error.filename or folder, error.strerror or error
-        output.echo(f"autocnn: cannot write to {path}: {why}", err=True)
+        output.error(f"cannot write to {path}: {why}")
         raise typer.Exit(1) from None
 
 
@@ -109,7 +109,7 @@ def train_run(
         where = f" after step {session.latest.step} of {config.recipe.epochs * steps}"
         raise interrupt.stop(error, _how_to_go_on(folder), where) from None
     except training.Diverged as error:
-        output.echo(f"autocnn: {error}", err=True)
+        output.error(error)
         raise typer.Exit(1) from None
     if mpi.rank():
         return

@@ -17,7 +17,7 @@ from autocnn.models.networks import NETWORKS
 from autocnn.models.networks import network as find_network
 from autocnn.sweeps import Sweep, pool
 from autocnn.sweeps import sweep as run_sweep
-from autocnn.text import paragraphs, strict_json
+from autocnn.text import paragraphs, strict_json, visible
 
 __all__ = ["sweep"]
 
@@ -98,12 +98,12 @@ def sweep(
         raise interrupt.stop(error, f"{rest}: {interrupt.command_line()}") from None
     except OSError as error:
         path, why = error.filename or folder / "trials.jsonl", error.strerror or error
-        output.echo(f"autocnn: cannot write to {path}: {why}", err=True)
+        output.error(f"cannot write to {path}: {why}")
         raise typer.Exit(1) from None
     _report(results, folder, as_json)
     for trial in results.failed:
         where = ", ".join(f"{name} {trial[name]}" for name in (*results.names, "seed"))
-        output.echo(f"autocnn: the trial with {where} failed: {trial['error']}", err=True)
+        output.error(f"the trial with {where} failed: {trial['error']}")
     if results.failed:
         raise typer.Exit(1)
 
@@ -124,7 +124,7 @@ def _report(results: Sweep, folder: Path, as_json: bool) -> None:
     else:
         output.echo(repr(results))
         explanation = "accuracy: on the validation images after the last epoch"
-        output.echo(paragraphs(f"{explanation}\n\n{folder}: trials.jsonl, sweep.png"))
+        output.echo(paragraphs(f"{explanation}\n\n{visible(folder)}: trials.jsonl, sweep.png"))
     sys.stdout.flush()
     save_figure(plots.points(summary, results.trials, results.names), folder / "sweep.png")
 

@@ -9,7 +9,7 @@ from autocnn.cli import output
 from autocnn.cli.run_options import Image, Invert, Json, Last, Out, Run, save_figure
 from autocnn.runs.image_files import read_for_run
 from autocnn.runs.preprocessing import prepare
-from autocnn.text import shape_text, strict_json, table
+from autocnn.text import shape_text, strict_json, table, visible
 
 __all__ = ["trace"]
 
@@ -51,7 +51,7 @@ def trace(
         output.echo(strict_json(result))
         return
     output.echo(_listing(rows, shutil.get_terminal_size().columns))
-    output.echo(f"\n{image}{': ' if steps else ''}{', '.join(steps)}\n{path}")
+    output.echo(f"\n{visible(image)}{': ' if steps else ''}{', '.join(steps)}\n{visible(path)}")
 
 
 def _listing(rows: list[dict], width: int) -> str:

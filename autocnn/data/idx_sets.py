@@ -8,7 +8,7 @@ import numpy as np
 from autocnn.data import find, idx
 from autocnn.data.dataset import Dataset
 from autocnn.data.known import FILES, KNOWN
-from autocnn.text import shape_text
+from autocnn.text import shape_text, visible
 
 __all__ = ["DifferentData", "MissingData", "load_folder", "load_published"]
 
@@ -18,7 +18,7 @@ class DifferentData(UserWarning):
 
 
 class MissingData(FileNotFoundError, ValueError):
-    """A published data set is not on this machine."""
+    """A published data set is not on this machine. The message has a line for each folder."""
 
 
 def load_published(name: str, dtype: np.dtype) -> Dataset:
@@ -26,7 +26,8 @@ def load_published(name: str, dtype: np.dtype) -> Dataset:
     folder = find.find(name)
     if folder is None:
         searched = "\n".join(
-            f"  {place}: {find.mismatch(place, name)}" for place in find.folders(name)
+            f"  {visible(place)}: {visible(find.mismatch(place, name))}"
+            for place in find.folders(name)
         )
         raise MissingData(
             f"{name} is not on this machine. `autocnn data fetch {name}` gets it; or put "
@@ -36,7 +37,7 @@ def load_published(name: str, dtype: np.dtype) -> Dataset:
     published = KNOWN[name]
     if sha256 != published.sha256:
         different = [
-            f"{path} (sha256 {got[:12]}..., published {wanted[:12]}...)"
+            f"{visible(path)} (sha256 {got[:12]}..., published {wanted[:12]}...)"
             for path, got, wanted in zip(paths, sha256, published.sha256, strict=True)
             if got != wanted
         ]

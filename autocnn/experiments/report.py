@@ -3,7 +3,6 @@ everything.
 """
 
 import base64
-import html
 import json
 import os
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from autocnn.experiments.result import Figure, Section
 from autocnn.files import atomic_write
 from autocnn.plots.style import save
 from autocnn.sweeps.statistics import Interval
-from autocnn.text import plain
+from autocnn.text import html_text, plain
 
 __all__ = [
     "HEADERS",
@@ -145,11 +144,11 @@ def _cell(value):
 
 def _page(sections, lab, folder):
     contents = "".join(
-        f'<li><a href="#s{s.number}">{s.number} {html.escape(s.title)}</a></li>' for s in sections
+        f'<li><a href="#s{s.number}">{s.number} {html_text(s.title)}</a></li>' for s in sections
     )
     return _PAGE.format(
         style=_STYLE,
-        summary=html.escape(gradients_sentence(lab)),
+        summary=html_text(gradients_sentence(lab)),
         contents=contents,
         sections="\n".join(_section(section, folder) for section in sections),
     )
@@ -159,9 +158,9 @@ def _section(section, folder):
     figures = "".join(_figure(figure, folder) for figure in section.figures)
     head = "".join(f"<th>{header}</th>" for header in HEADERS[1:])
     body = "".join(_table_row(cells) for cells in comparison([section]))
-    done, found, wrong = map(html.escape, (section.done, section.found, section.wrong))
+    done, found, wrong = map(html_text, (section.done, section.found, section.wrong))
     return (
-        f'<section id="s{section.number}"><h2>{section.number} {html.escape(section.title)}</h2>'
+        f'<section id="s{section.number}"><h2>{section.number} {html_text(section.title)}</h2>'
         f"<p><b>Done.</b> {done}</p><p><b>Found.</b> {found}</p>"
         f'<p class="note"><b>Where the text is wrong or unproven.</b> {wrong}</p>{figures}'
         f"<details><summary>{len(section.rows)} numbers, beside the published ones</summary>"
@@ -172,7 +171,7 @@ def _section(section, folder):
 
 def _figure(figure, folder):
     png = base64.b64encode((folder / f"{figure.name}.png").read_bytes()).decode()
-    caption = html.escape(figure.caption)
+    caption = html_text(figure.caption)
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{png}">'
         f"<figcaption>{caption}</figcaption></figure>"
@@ -181,7 +180,7 @@ def _figure(figure, folder):
 
 def _table_row(cells):
     kind = "wrong" if "wrong" in cells[-1] else "right"
-    body = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells[1:])
+    body = "".join(f"<td>{html_text(cell)}</td>" for cell in cells[1:])
     return f'<tr class="{kind}">{body}</tr>'
 
 

@@ -1,6 +1,5 @@
 """A report as HTML, for the last line of a notebook's cell: readable on light and dark pages."""
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from autocnn.gradcheck.report_text import (
@@ -10,6 +9,7 @@ from autocnn.gradcheck.report_text import (
     reproduce_text,
 )
 from autocnn.gradcheck.source.show import html_excerpt
+from autocnn.text import html_text as escape
 
 if TYPE_CHECKING:
     from autocnn.gradcheck.report import Report

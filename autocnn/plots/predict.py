@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.plots.style import COLOURS, DIVERGING, IMAGE, figure, image_axes, styled
-from autocnn.text import visible
+from autocnn.plots.style import COLOURS, DIVERGING, IMAGE, figure, image_axes, label, styled
 
 __all__ = ["activations", "filters"]
 
@@ -42,7 +41,7 @@ def activations(taps: Mapping[str, np.ndarray], classes: Sequence[Any], top: int
         len(stages) + 1, columns, height_ratios=heights, hspace=0.22, wspace=0.1, **margins
     )
     for i, (name, tap) in enumerate(stages.items()):
-        label = f"{name}\n{' x '.join(map(str, tap.shape))}"
+        title = f"{name}\n{' x '.join(map(str, tap.shape))}"
         if name == "input":
             axes = image_axes(fig.add_subplot(grid[i, 0]))
             axes.imshow(
@@ -63,7 +62,7 @@ def activations(taps: Mapping[str, np.ndarray], classes: Sequence[Any], top: int
                         f"{channel + 1}", fontsize=7, fontweight="normal", loc="center", pad=2
                     )
             axes = row[0]
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=10, fontsize=9)
+        axes.set_ylabel(title, rotation=0, ha="right", va="center", labelpad=10, fontsize=9)
     _bars(fig.add_subplot(grid[-1, :]), taps["probs"], classes, top)
     return fig
 
@@ -96,9 +95,7 @@ def _stages(taps):
 
 def _bars(axes, probs, classes, top):
     best = np.argsort(-probs, kind="stable")[:top][::-1]
-    drawn = axes.barh(
-        [visible(classes[i]) for i in best], probs[best], color=COLOURS[0], height=0.65
-    )
+    drawn = axes.barh([label(classes[i]) for i in best], probs[best], color=COLOURS[0], height=0.65)
     axes.bar_label(drawn, [f"{probs[i]:.1%}" for i in best], padding=4, fontsize=9)
     axes.set(xlim=(0, 1.15), xlabel="probability")
     axes.grid(axis="y", visible=False)

@@ -9,8 +9,19 @@ from collections.abc import Callable
 from typing import Any
 
 from autocnn.files import atomic_write
+from autocnn.text import visible
 
-__all__ = ["COLOURS", "DIVERGING", "GREY", "IMAGE", "figure", "image_axes", "save", "styled"]
+__all__ = [
+    "COLOURS",
+    "DIVERGING",
+    "GREY",
+    "IMAGE",
+    "figure",
+    "image_axes",
+    "label",
+    "save",
+    "styled",
+]
 
 # Okabe and Ito 2008, Color universal design: eight colours, of which these six stand apart on
 # white.
@@ -55,6 +66,11 @@ def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
             return draw(*args, **kwargs)
 
     return wrapped
+
+
+def label(name: Any) -> str:
+    """Return a name from outside as a figure shows it: as it is, without mathematics in dollars."""
+    return visible(name).replace("$", r"\$")
 
 
 def figure(width: float, height: float) -> Any:

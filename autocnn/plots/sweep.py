@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.plots.style import COLOURS, figure, styled
+from autocnn.plots.style import label as shown
 
 __all__ = ["points"]
 
@@ -38,7 +39,9 @@ def points(
     lines = {}
     for row in summary:
         if row["n"]:
-            lines.setdefault(", ".join(f"{name} {row[name]}" for name in rest), []).append(row)
+            lines.setdefault(", ".join(f"{name} {shown(row[name])}" for name in rest), []).append(
+                row
+            )
     for i, (name, rows) in enumerate(lines.items()):
         colour, dash = COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
         shift = 0.5 * ((i + 0.5) / len(lines) - 0.5) if len(lines) > 1 else 0.0
@@ -84,7 +87,9 @@ def points(
         above.legend(loc="lower right", ncols=1 + len(lines) // 5)
     below.set(xlabel=first, ylabel="parameters", title="Parameters")
     below.set_ylim(0)
-    below.set_xticks(range(len(at)), list(at), rotation=0 if len(at) <= 16 else 60)
+    below.set_xticks(
+        range(len(at)), [shown(value) for value in at], rotation=0 if len(at) <= 16 else 60
+    )
     for axes in (above, below):
         axes.grid(axis="x", visible=False)
     return fig

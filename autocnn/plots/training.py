@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.plots.style import COLOURS, GREY, IMAGE, figure, image_axes, styled
-from autocnn.text import visible
+from autocnn.plots.style import COLOURS, GREY, IMAGE, figure, image_axes, label, styled
 
 __all__ = ["confusion", "counts", "curves", "mistakes"]
 
@@ -69,8 +68,9 @@ def confusion(matrix: np.ndarray, classes: Sequence[Any]) -> Any:
         if i == j or matrix[i, j]:
             colour = "white" if i != j and share[i, j] > 0.7 * top else "black" if i != j else GREY
             axes.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(n), classes, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n), classes)
+    names = [label(name) for name in classes]
+    axes.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n), names)
     axes.grid(False)
     right, total = int(np.trace(matrix)), int(matrix.sum())
     axes.set(xlabel="answer", ylabel="true class", title=f"{total - right:,} mistakes of {total:,}")
@@ -107,8 +107,8 @@ def mistakes(
         image = x[i, 0] if x.shape[1] == 1 else np.clip(x[i].transpose(1, 2, 0), 0, 1)
         image_axes(axes).imshow(image, cmap=IMAGE)
         answer = int(probs[i].argmax())
-        answered, label = visible(classes[answer]), visible(classes[labels[i]])
-        title = f"{answered} ({probs[i, answer]:.0%})\nis {label}"
+        true = label(classes[labels[i]])
+        title = f"{label(classes[answer])} ({probs[i, answer]:.0%})\nis {true}"
         axes.set_title(title, fontsize=8, loc="center", weight="normal")
     for axes in grid[len(worst) :]:
         axes.set_axis_off()

@@ -18,7 +18,7 @@ from autocnn.sweeps.pool import run_all
 from autocnn.sweeps.statistics import mean_interval
 from autocnn.sweeps.store import Store, json_line
 from autocnn.sweeps.trial import METRICS, run_trial, single_threaded
-from autocnn.text import did_you_mean, table
+from autocnn.text import did_you_mean, table, visible
 
 __all__ = ["Sweep", "sweep"]
 
@@ -62,7 +62,12 @@ class Sweep(NamedTuple):
     def __repr__(self) -> str:
         """Return a table of the grid's points with mean validation accuracy and 95 % interval."""
         rows = [
-            [*(row[name] for name in self.names), row["parameters"], row["n"], *_accuracy_text(row)]
+            [
+                *(_shown(row[name]) for name in self.names),
+                row["parameters"],
+                row["n"],
+                *_accuracy_text(row),
+            ]
             for row in self.summary()
         ]
         return table((*self.names, "parameters", "n", "accuracy", "95 % interval"), rows)
@@ -222,6 +227,10 @@ def _summary_row(
     if len(values) > 1:
         row["mean"], row["low"], row["high"], _ = mean_interval(values)
     return row
+
+
+def _shown(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) else value
 
 
 def _accuracy_text(row: dict[str, Any]) -> tuple[str, str]:

@@ -1,10 +1,10 @@
 """A place and its fix for people: a few lines of text, an excerpt of the source, HTML."""
 
-import html
 import linecache
 import pathlib
 
 from autocnn.gradcheck.source.found import Fix, Place, Step
+from autocnn.text import html_text
 
 __all__ = ["MARKS", "excerpt", "html_excerpt", "place_lines"]
 
@@ -75,9 +75,9 @@ def html_excerpt(place: Place | None, trail: list[Step] | tuple[Step, ...], fix:
         colour = colours.get(row[1:2])
         bold = "font-weight:600;" if row[1:2] in ("✗", "+") else ""
         style = f' style="{bold}color:{colour}"' if colour else ' style="opacity:.75"'
-        rows.append(f"<span{style}>{html.escape(row)}</span>")
+        rows.append(f"<span{style}>{html_text(row)}</span>")
     return (
         '<pre style="margin:6px 0;line-height:1.35;color:inherit;background:transparent;'
         f'border:0">{chr(10).join(rows)}</pre>'
-        f'<div style="opacity:.75">{html.escape(place.why)}</div>'
+        f'<div style="opacity:.75">{html_text(place.why)}</div>'
     )
