@@ -3,18 +3,24 @@
 from autocnn.data import MissingData
 from autocnn.text import inert, visible
 
-__all__ = ["EXPECTED", "describe"]
+__all__ = ["EXPECTED", "Lines", "describe"]
+
+
+class Lines(ValueError):
+    """Bad input that takes several lines to say."""
+
 
 EXPECTED = (ValueError, ImportError, MemoryError, OSError)  # others are faults of autocnn
 
 
 def describe(error: BaseException) -> tuple[int, str]:
-    """Return the exit code and the line for an error of ``EXPECTED``; of ``MissingData`` the lines.
+    """Return the exit code and the line for an error of ``EXPECTED``; the lines, for
+    ``MissingData`` and ``Lines``.
 
     The code is 2 for bad input; 1 for a failure of the machine: its disk, its memory, or a missing
     package, which the message names.
     """
-    if isinstance(error, MissingData):
+    if isinstance(error, MissingData | Lines):
         return 2, inert(error)
     if isinstance(error, ValueError):
         return 2, visible(error)

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from autocnn import runs, training
-from autocnn.cli import output
+from autocnn.cli import errors, output
 from autocnn.cli.run_options import Invert, Json, Last, Run
 from autocnn.runs.image_files import read_for_run
 from autocnn.runs.preprocessing import prepare
@@ -51,10 +51,10 @@ def predict(
             read.append((path, *read_for_run(path, config, invert)))
         except ValueError as error:
             failed.append((path, str(error)))
+    if not read:
+        raise errors.Lines("\nautocnn: ".join(visible(error) for _, error in failed))
     for _, error in failed:
         output.error(error)
-    if not read:
-        raise typer.Exit(2)
     x = prepare(np.stack([x for _, x, _ in read]), config.inputs)
     probs = training.predict(model, now.params, now.state, x)
     predictions = [_top_classes(p, config.classes, top) for p in probs]
