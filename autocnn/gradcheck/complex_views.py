@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.gradcheck import pytrees
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.report import Cause, Report
@@ -42,8 +43,8 @@ def real_view(f: Callable, arrays: dict[str, Any], library: str) -> tuple[Callab
     def real(**parts: Any) -> Any:
         full = {n: _joined(parts, n, library) if n in complex_names else parts[n] for n in names}
         y = function(*full.values()) if positional else function(**full)
-        if isinstance(y, tuple | list):
-            return tuple(_split(v, library) for v in y)
+        if pytrees.is_container(y):
+            return tuple(_split(v, library) for _, v in pytrees.leaves(y))
         return _split(y, library)
 
     real.__name__ = getattr(f, "__name__", "function")

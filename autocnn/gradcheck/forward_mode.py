@@ -1,5 +1,5 @@
 """A forward-mode rule as a problem to check: applied to each unit tangent it gives a Jacobian, and
-that a gradient.
+that a gradient. Where the entries are many, random directions stand for them.
 """
 
 import warnings
@@ -8,46 +8,92 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.gradcheck import pytrees
 from autocnn.gradcheck.kernels import backends
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.problem import Problem
+from autocnn.gradcheck.report import Cause, Report
 
-__all__ = ["forward_problem"]
+__all__ = ["float_outputs", "forward_problem", "with_shapes"]
 
 LARGEST = 2000  # entries of all leaves: one tangent each
+DIRECTIONS = 8  # of each leaf, where the entries are more
 
 
 def forward_problem(real: Callable, views: dict[str, Any], library: str) -> Problem:
-    """A problem whose backward is the forward-mode rule, applied to each unit tangent."""
+    """A problem whose backward is the forward-mode rule, applied to each unit tangent; for more
+    than LARGEST entries its leaves are the lengths of steps along random directions."""
     backend = backends.get(library)
     plain = {n: np.array(backend.read(a)) if hasattr(a, "dtype") else a for n, a in views.items()}
     leaves = [n for n, a in plain.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    size = sum(plain[n].size for n in leaves)
-    if size > LARGEST:
-        raise ValueError(
-            f"forward mode takes one tangent an entry: {size} entries, at most {LARGEST}; "
-            "give smaller arrays"
-        )
+    many = sum(plain[n].size for n in leaves) > LARGEST
+    bases = _bases(plain, leaves) if many else {}
     jacobian = _torch_jacobian if library == "torch" else _jax_jacobian
 
+    def place(arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that the function is given."""
+        moved = {
+            n: plain[n] + np.tensordot(arguments[n] - 1.0, basis, 1) for n, basis in bases.items()
+        }
+        return {**arguments, **moved}
+
     def call(arguments: dict[str, Any]):
-        y, columns = jacobian(real, arguments, leaves)
+        given = place(arguments)
+        tangents = {
+            n: bases[n] if many else np.eye(given[n].size).reshape(-1, *given[n].shape)
+            for n in leaves
+        }
+        y, columns = jacobian(real, given, tangents)
 
         def backward(dy: Any):
-            return {
-                n: np.tensordot(columns[n](), np.asarray(dy), axes=np.ndim(dy)).reshape(
-                    np.shape(arguments[n])
-                )
-                for n in leaves
-            }
+            flat = np.concatenate([np.ravel(d) for d in (dy if isinstance(dy, tuple) else (dy,))])
+            return {n: (columns(n) @ flat).reshape(np.shape(arguments[n])) for n in leaves}
 
-        return y, backward, dict
+        return (y[0] if len(y) == 1 else tuple(y)), backward, dict
 
-    return make_problem(getattr(real, "__name__", "function"), call, plain)
+    steps = {n: np.ones(len(basis)) for n, basis in bases.items()}
+    remarks = ()
+    if many:
+        size = sum(plain[n].size for n in leaves)
+        remarks = (
+            (
+                "note",
+                f"forward mode: {DIRECTIONS} random directions of each leaf stand for its entries "
+                f"({size} in all)",
+            ),
+        )
+    label = getattr(real, "__name__", "function")
+    return make_problem(label, call, {**plain, **steps}, remarks=remarks)
 
 
-def _torch_jacobian(real: Callable, arguments: dict, leaves: list[str]):
-    """(y, leaf -> the derivatives of y along each entry of the leaf)."""
+def _bases(plain: dict[str, Any], leaves: list[str]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(23)
+    return {
+        n: rng.standard_normal((min(DIRECTIONS, plain[n].size), *plain[n].shape)) for n in leaves
+    }
+
+
+def with_shapes(report: Report, views: dict[str, Any]) -> Report:
+    """The report with the leaves' own shapes, where directions stood for entries."""
+    for name, leaf in report.leaves.items():
+        shape = tuple(getattr(views.get(name), "shape", leaf.shape))
+        if shape != leaf.shape:
+            leaf.shape = shape
+            leaf.worst = []
+            if leaf.verdict == "wrong":
+                message = "the tangent is not the derivative along random directions"
+                report.causes.append(Cause("unclassified", name, message))
+    return report
+
+
+def float_outputs(y: Any) -> list[Any]:
+    """The float arrays of an output, in order."""
+    parts = [p for _, p in pytrees.leaves(y)]
+    return [p for p in parts if "float" in str(getattr(p, "dtype", ""))]
+
+
+def _torch_jacobian(real: Callable, arguments: dict, tangents: dict[str, np.ndarray]):
+    """(outputs, leaf -> the derivatives of all outputs along each of its tangents)."""
     import torch
     from torch.autograd import forward_ad
 
@@ -58,44 +104,46 @@ def _torch_jacobian(real: Callable, arguments: dict, leaves: list[str]):
 
     def columns(name: str) -> np.ndarray:
         rows = []
-        for i in range(arguments[name].size):
-            unit = torch.zeros(arguments[name].size, dtype=torch.tensor(arguments[name]).dtype)
-            unit[i] = 1.0
+        for unit in tangents[name]:
             with warnings.catch_warnings(), forward_ad.dual_level():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own imports
                 parts = tensors()
-                parts[name] = forward_ad.make_dual(parts[name], unit.reshape(parts[name].shape))
-                primal, tangent = forward_ad.unpack_dual(_first(real(**parts)))
-            rows.append(
-                np.zeros(primal.shape) if tangent is None else tangent.resolve_neg().numpy().copy()
-            )
+                direction = torch.tensor(unit, dtype=parts[name].dtype)
+                parts[name] = forward_ad.make_dual(parts[name], direction)
+                row = []
+                for out in float_outputs(real(**parts)):
+                    primal, tangent = forward_ad.unpack_dual(out)
+                    row.append(
+                        np.zeros(primal.numel())
+                        if tangent is None
+                        else tangent.detach().resolve_neg().numpy().ravel().copy()
+                    )
+            rows.append(np.concatenate(row))
         return np.stack(rows)
 
     with torch.no_grad():
-        y = _first(real(**tensors())).resolve_neg().numpy().copy()
-    return y, {n: lambda n=n: columns(n) for n in leaves}
+        outputs = [o.resolve_neg().numpy().copy() for o in float_outputs(real(**tensors()))]
+    return outputs, columns
 
 
-def _first(y: Any) -> Any:
-    return y[0] if isinstance(y, tuple) else y
-
-
-def _jax_jacobian(real: Callable, arguments: dict, leaves: list[str]):
+def _jax_jacobian(real: Callable, arguments: dict, tangents: dict[str, np.ndarray]):
     import jax
     import jax.numpy as jnp
 
-    x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    from autocnn.gradcheck.jax_functions import x64
 
     def columns(name: str) -> np.ndarray:
         with x64(True):
             x = jnp.asarray(arguments[name])
 
             def call(value):
-                return _first(real(**{**arguments, name: value}))
+                outputs = float_outputs(real(**{**arguments, name: value}))
+                return jnp.concatenate([o.ravel() for o in outputs])
 
-            units = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
+            units = jnp.asarray(tangents[name], dtype=x.dtype)
             return np.array(jax.vmap(lambda u: jax.jvp(call, (x,), (u,))[1])(units))
 
     with x64(True):
-        y = np.array(_first(real(**{n: jnp.asarray(a) for n, a in arguments.items()})))
-    return y, {n: lambda n=n: columns(n) for n in leaves}
+        given = {n: jnp.asarray(a) if n in tangents else a for n, a in arguments.items()}
+        outputs = [np.array(o) for o in float_outputs(real(**given))]
+    return outputs, columns

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.complex_views import IMAG, REAL, is_function, name_conjugates, real_view
-from autocnn.gradcheck.forward_mode import forward_problem
+from autocnn.gradcheck.forward_mode import float_outputs, forward_problem, with_shapes
 from autocnn.gradcheck.frameworks import framework_problem
 from autocnn.gradcheck.kernels import backends
 from autocnn.gradcheck.problem import Problem
@@ -44,13 +44,15 @@ def check_orders(
         report = _examine(real, views, wrt, seed)
         reports.append(name_conjugates(report, real, views, library, seed))
         if order == 2 and reports[0].ok:
-            twice = _gradient_function(real, views, library)
-            report = _examine(twice, {**views, "dy": _cotangent(real, views, library)}, wrt, seed)
+            dys = _cotangents(real, views, library)
+            twice = _gradient_function(real, list(dys), library)
+            report = _examine(twice, {**views, **dys}, wrt, seed)
             reports.append(_suffixed(report, "second order"))
     if mode in ("forward", "both"):
         if not reports or reports[0].ok or mode == "both":
             problem = forward_problem(real, views, library)
-            reports.append(_suffixed(_run(problem, seed), "forward mode"))
+            report = with_shapes(_run(problem, seed, not problem.remarks), views)
+            reports.append(_suffixed(report, "forward mode"))
         if order == 2 and mode == "forward":
             raise ValueError('order=2 is checked in mode="reverse" or "both"')
     return _merged(reports, getattr(f, "__name__", "function"))
@@ -60,11 +62,11 @@ def _examine(f: Callable, arrays: dict, wrt: Any, seed: int) -> Report:
     return _run(framework_problem(f, arrays, _views_of(wrt, arrays)), seed)
 
 
-def _run(problem: Problem | None, seed: int) -> Report:
+def _run(problem: Problem | None, seed: int, named: bool = True) -> Report:
     from autocnn.gradcheck.examine import examine
 
     assert problem is not None
-    return examine(problem, seed)
+    return examine(problem, seed, name_causes=named)
 
 
 def _views_of(wrt: Any, arrays: dict[str, Any]) -> Any:
@@ -76,40 +78,50 @@ def _views_of(wrt: Any, arrays: dict[str, Any]) -> Any:
     )
 
 
-def _cotangent(real: Callable, views: dict[str, Any], library: str) -> Any:
-    y = real(**views)
-    y = y[0] if isinstance(y, tuple) else y
-    dy = np.random.default_rng(17).standard_normal(tuple(y.shape))
+def _cotangents(real: Callable, views: dict[str, Any], library: str) -> dict[str, Any]:
+    """A cotangent for each output: "dy", or "dy0", "dy1" ... of several."""
+    rng = np.random.default_rng(17)
     backend = backends.get(library)
-    return backend.make(dy, backends.dtype_name(y.dtype), None)
+    outputs = float_outputs(real(**views))
+    names = ["dy"] if len(outputs) == 1 else [f"dy{k}" for k in range(len(outputs))]
+    return {
+        n: backend.make(rng.standard_normal(tuple(y.shape)), backends.dtype_name(y.dtype), None)
+        for n, y in zip(names, outputs, strict=True)
+    }
 
 
-def _gradient_function(real: Callable, views: dict[str, Any], library: str) -> Callable:
-    """The gradient of all leaves, as a function of them and of dy."""
+def _gradient_function(real: Callable, names: list[str], library: str) -> Callable:
+    """The gradient of all leaves, as a function of them and of the cotangents `names`."""
 
-    def torch_gradient(dy: Any, **parts: Any) -> Any:
+    def torch_gradient(**parts: Any) -> Any:
         import torch
 
+        dys = [parts.pop(n) for n in names]
         leaves = [t for t in parts.values() if isinstance(t, torch.Tensor) and t.requires_grad]
-        y = real(**parts)
-        y = y[0] if isinstance(y, tuple) else y
-        grads = torch.autograd.grad(y, leaves, dy, create_graph=True, allow_unused=True)
+        used = [
+            (y, d)
+            for y, d in zip(float_outputs(real(**parts)), dys, strict=True)
+            if y.requires_grad
+        ]
+        grads = torch.autograd.grad(
+            [y for y, _ in used], leaves, [d for _, d in used], create_graph=True, allow_unused=True
+        )
         # 0 x leaf: a gradient without a graph counts as constant, which is what its user gets
-        touch = sum(0.0 * t.sum() for t in leaves) + 0.0 * dy.sum()
+        touch = sum(0.0 * t.sum() for t in leaves) + sum(0.0 * d.sum() for d in dys)
         return torch.cat([(g + touch).reshape(-1) for g in grads if g is not None])
 
-    def jax_gradient(dy: Any, **parts: Any) -> Any:
+    def jax_gradient(**parts: Any) -> Any:
         import jax
         import jax.numpy as jnp
 
+        dys = [parts.pop(n) for n in names]
         traced = [n for n, a in parts.items() if "float" in str(getattr(a, "dtype", ""))]
 
         def call(*leaves):
-            y = real(**{**parts, **dict(zip(traced, leaves, strict=True))})
-            return y[0] if isinstance(y, tuple) else y
+            return float_outputs(real(**{**parts, **dict(zip(traced, leaves, strict=True))}))
 
         _, pull = jax.vjp(call, *(parts[n] for n in traced))
-        return jnp.concatenate([g.ravel() for g in pull(dy)])
+        return jnp.concatenate([g.ravel() for g in pull(dys)])
 
     found = torch_gradient if library == "torch" else jax_gradient
     found.__name__ = getattr(real, "__name__", "function")

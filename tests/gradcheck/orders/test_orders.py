@@ -133,5 +133,44 @@ def test_errors_are_one_line():
     ):
         with pytest.raises(ValueError, match=words):
             gradcheck.check(lambda x: x, x=x, **options)
-    with pytest.raises(ValueError, match="at most 2000"):
-        gradcheck.check(lambda x: x * 2, x=torch.ones(3000, dtype=torch.float64), mode="forward")
+
+
+def two_outputs(keep):
+    """x^2 and sin x in one Function; the slope of sin is taken of keep(x)."""
+
+    class Two(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x, torch.sin(x)
+
+        @staticmethod
+        def backward(ctx, a, b):
+            (x,) = ctx.saved_tensors
+            return 2 * x * a + keep(x).cos() * b
+
+    return Two
+
+
+def test_second_order_looks_at_every_output():
+    x = rules.real(4)
+    assert gradcheck.check(two_outputs(lambda x: x), x=x, order=2).ok
+    report = gradcheck.check(two_outputs(torch.Tensor.detach), x=x, order=2, quick=True)
+    wrong = [n for n, leaf in report.leaves.items() if leaf.verdict == "wrong"]
+    assert wrong == ["x (second order)"] and "dy1 (second order)" in report.leaves
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_forward_mode_of_large_arrays_takes_directions(factor):
+    rule = _sine(factor)
+    report = gradcheck.check(rule, x=rules.real(60, 50), mode="forward")
+    assert report.ok == (factor == 1.0) and report.leaves["x (forward mode)"].shape == (60, 50)
+    assert "8 random directions" in str(report)
+
+
+def _sine(factor):
+    return rules.function(
+        lambda x: torch.sin(x),
+        lambda dy, x: dy * torch.cos(x),
+        jvp=lambda x, t: factor * torch.cos(x) * t,
+    )
