@@ -226,9 +226,12 @@ def jax_check(pair: Pair, function: Any) -> bool:
 
 def own_check(pair: Pair, function: Any) -> bool:
     """This project's checker, by the call that the pair gives. A kernel's pass with limits says
-    that digits are lost, so it is no pass of a pair on precision, buggy or fixed."""
+    that digits are lost, so it is no pass of a pair on precision, buggy or fixed; "undecidable"
+    calls neither of them wrong."""
     report = pair.call(function)
-    return report.ok and not (pair.kind == "precision" and report.verdict != "pass")
+    if pair.kind == "precision":
+        return report.verdict in ("pass", "undecidable")
+    return report.ok
 
 
 def checkers() -> dict[str, Callable]:
@@ -264,7 +267,8 @@ def passes(check: Callable, pair: Pair, function: Any) -> bool | None:
 
 def names_of(report: Any) -> set[str]:
     """The first cause that a report of this project's checker gives, and what its notes name."""
-    report = getattr(report, "report", None) or report
+    inner = getattr(report, "report", None)
+    report = report if inner is None else inner  # a report that is not ok is false
     found = {c.code for c in report.causes[:1]}
     leaves = getattr(report, "leaves", {}).values()
     limits = [limit for leaf in leaves for limit in getattr(leaf, "limits", ())]
