@@ -116,7 +116,8 @@ export function channel(model) {
 /** Make the engine that talks over a link: `socket(...)` or `channel(...)`. */
 export function remote(link) {
   const [waiting, listeners] = [new Map(), new Map()];
-  let [count, looking, next] = [0, null, null];
+  // From a number of its own, since all views of a notebook's widget get all answers.
+  let [count, looking, next] = [Math.floor(Math.random() * 2 ** 40), null, null];
 
   function emit(event, value) {
     for (const listener of listeners.get(event) || []) listener(value);
