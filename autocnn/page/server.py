@@ -237,6 +237,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 ws="websockets-sansio",
                 ws_max_size=wire.MAX_MESSAGE,
+                ws_per_message_deflate=False,  # compressing takes longer than sending
                 limit_concurrency=256,
                 timeout_graceful_shutdown=1,
                 server_header=False,
