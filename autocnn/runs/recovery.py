@@ -8,22 +8,26 @@ what is used instead.
 import csv
 import io
 import logging
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from autocnn.checkpoint.checkpoint import NO_SUMS, Checkpoint, read, read_metadata
+from autocnn.checkpoint.checkpoint import NO_SUMS, read_metadata
 from autocnn.checkpoint.format import open_tensors
 from autocnn.checkpoint.generations import drop, generations, read_newest
-from autocnn.deprecation import renamed_property
 from autocnn.files import atomic_write
-from autocnn.models.interpretations import interpretation
 from autocnn.runs.config import RunConfig
 from autocnn.runs.config_file import config_bytes, parse_config
+from autocnn.runs.saved_run import (
+    CONFIG,
+    SavedRun,
+    last_epoch,
+    load_checkpoint,
+    saved_run,
+    trained_with,
+)
 from autocnn.training import TrainState, epochs_since_best
-from autocnn.trees import leaves, unflatten
 
 __all__ = [
     "CONFIG",
@@ -39,25 +43,8 @@ __all__ = [
     "trained_with",
 ]
 
-CONFIG, HISTORY = "config.json", "history.csv"
+HISTORY = "history.csv"
 LOG = logging.getLogger("autocnn.runs")
-
-
-class SavedRun(NamedTuple):
-    """A run as read from its folder: how it is trained, the network, and where it stands."""
-
-    config: RunConfig
-    model: Any
-    train_state: TrainState
-
-    @property
-    def epoch(self) -> int:
-        """The last epoch that was finished, -1 before the first evaluation."""
-        return _epoch(self.train_state.history)
-
-
-# A NamedTuple's body takes fields only.
-SavedRun.moment = renamed_property("moment", "train_state")
 
 
 class Reading(NamedTuple):
@@ -212,13 +199,13 @@ def _read(
     has_sums = {}
 
     def read_one(path: Path) -> SavedRun:
-        found, has_sums[path] = _load(path)
+        found, has_sums[path] = load_checkpoint(path)
         try:
             trained = trained_with(path, config, config_error, found.metadata)
         except ValueError as error:
             raise ValueError(f"{path} cannot be used: {error}") from error
         try:
-            run = _saved_run(trained, found, nn)
+            run = saved_run(trained, found, nn)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged or belongs to another network: {error}") from error
         if check is not None:
@@ -238,45 +225,6 @@ def _read(
             f"{folder / CONFIG} was changed after the run began: {', '.join(changed)}"
         )
     return Reading(run, path, refused, config_error, has_sums[path])
-
-
-def _load(path: Path) -> tuple[Checkpoint, bool]:
-    try:
-        return read(path)
-    except FileNotFoundError:
-        raise
-    except ValueError as error:
-        raise ValueError(str(error).partition(";")[0]) from error  # without advice on torch's files
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def trained_with(
-    path: Path, config: RunConfig | None, config_error: ValueError | None, metadata: dict
-) -> RunConfig:
-    """Return the config of the run that a checkpoint belongs to.
-
-    That is its own, with the place of the data and the number of epochs that config.json has.
-    ValueError when it is of another run.
-    """
-    stored = metadata.get("config")
-    if stored is None:  # of version 0.1
-        if config is None:
-            assert config_error is not None
-            raise ValueError(f"it does not hold the config, and {config_error}")
-        if config.run is not None:
-            raise ValueError(f"it has no identity, and {CONFIG} is of the run {config.run[:8]}")
-        return config
-    own = RunConfig.from_json(stored)
-    if config is None or (config.run is None and own.run is not None):
-        return own
-    if config.run != own.run:
-        mine = own.run[:8] if own.run else "of an earlier version"
-        raise ValueError(
-            f"it belongs to the run {mine}, and {CONFIG} to the run {config.run[:8]}: files of "
-            "different runs are mixed; put back those of one run"
-        )
-    return own.replace(data=config.data, recipe=own.recipe._replace(epochs=config.recipe.epochs))
 
 
 def _problem(path: Path, config: RunConfig) -> ValueError | None:
@@ -306,7 +254,7 @@ def best_problem(path: Path, run: SavedRun, is_newest: bool) -> str | None:
 def _best_problem(path: Path, run: SavedRun, is_newest: bool) -> Exception | None:
     """Say why a checkpoint is not the best of ``run``: None if it is."""
     try:
-        found, _ = _load(path)
+        found, _ = load_checkpoint(path)
         trained_with(path, run.config, None, found.metadata)
         state = TrainState(*found[:2], None, found.metadata["step"], 0.0, found.metadata["history"])
         problem = _not_the_best(path, state, run, is_newest)
@@ -320,7 +268,7 @@ def _not_the_best(path: Path, state: TrainState, newest: SavedRun, is_newest: bo
     knows. is_newest: whether the run has no later state, which is damaged.
     """
     history, mine = newest.train_state.history, state.history
-    epoch, best = _epoch(mine), _best_epoch(history)
+    epoch, best = last_epoch(mine), _best_epoch(history)
     if epoch > newest.epoch:
         same = all(mine[name][: len(values)] == values for name, values in history.items())
         if same and (newest.config.run is None or not is_newest):
@@ -333,36 +281,5 @@ def _not_the_best(path: Path, state: TrainState, newest: SavedRun, is_newest: bo
     return None
 
 
-def _epoch(history: dict[str, list]) -> int:
-    return int(history["epoch"][-1]) if history.get("epoch") else -1
-
-
 def _best_epoch(history: dict[str, list]) -> int:
-    return _epoch(history) - epochs_since_best(history) if _epoch(history) >= 0 else -1
-
-
-def _saved_run(config: RunConfig, found: Checkpoint, nn: ModuleType | None) -> SavedRun:
-    """Put a checkpoint's values into trees of the structure that the network and its optimizer
-    need.
-    """
-    saved_params, saved_state, metadata = found
-    model = config.build(interpretation("autograd") if nn is None else nn)
-    _, params, state = model.init(None, config.input_shape)
-    params = _filled("params", params, saved_params)
-    state = _filled("state", state, saved_state["network"])
-    opt_state = config.optimizer().init(params)
-    opt_state = _filled("optimizer state", opt_state, saved_state["optimizer"])
-    loss = math.nan if metadata["loss"] is None else metadata["loss"]
-    history = {column: list(values) for column, values in metadata["history"].items()}
-    state = TrainState(params, state, opt_state, metadata["step"], loss, history)
-    return SavedRun(config, model, state)
-
-
-def _filled(part: str, tree: Any, saved: Any) -> Any:
-    """A tree of ``tree``'s structure and shapes with the values of ``saved``."""
-    values = dict(leaves(saved))
-    for path, leaf in leaves(tree):
-        if path not in values or values[path].shape != leaf.shape:
-            got = f"has shape {values[path].shape}" if path in values else "is missing"
-            raise ValueError(f"{part} leaf '{path}' {got}, needed is {leaf.shape}")
-    return unflatten(tree, [values[path] for path, _ in leaves(tree)])
+    return last_epoch(history) - epochs_since_best(history) if last_epoch(history) >= 0 else -1
