@@ -10,7 +10,7 @@ __all__ = ["Effort"]
 # Seconds on one core of 2020 or so. What is counted decides; the clock only stops what runs away.
 RUN, STEP, NUMBER = 150e-6, 0.7e-6, 4e-9
 NUMPY, OTHERS = 3, 40  # further steps that an operation on arrays costs
-PATIENCE = 6  # times the budget, after which the clock ends the search
+PATIENCE = 10  # times the budget, after which the clock ends the search
 
 
 class Effort:

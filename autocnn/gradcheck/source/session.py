@@ -193,6 +193,13 @@ class Session:
         seen = self.seen(point, gradients)
         return [n for n in self.leaves if not self.agrees(point, n, seen[n], loose)]
 
+    def distance(self, point: Point, gradients: dict[str, Any], name: str) -> float:
+        """How far the gradient of one leaf is from the true one along the point's directions."""
+        seen = self.seen(point, gradients)[name]
+        return (
+            np.inf if seen is None else float(np.max(np.abs(point.truth[name] - seen), initial=0))
+        )
+
     def agrees(self, point: Point, name: str, seen: np.ndarray | None, loose: float = 1.0) -> bool:
         """True where the gradient of one leaf, along the point's directions, is right."""
         if seen is None:

@@ -15,6 +15,7 @@ from autocnn.gradcheck.source.written import redirected
 __all__ = ["Trials"]
 
 OTHERS = 3
+NEARER = 0.03  # how far an edit may leave what was wrong, of the distance before
 
 
 class _Edited(Sites):
@@ -64,6 +65,8 @@ class Trials:
         self.runs = 0
         self.tried: dict[str, bool] = {}
         self.scopes: dict[int, list[Scope]] = {}
+        at, found = recording.point, recording.gradients
+        self.before = {n: self.session.distance(at, found, n) for n in recording.wrong}
 
     def right(self, unit: Unit, text: str) -> bool:
         """True when every leaf agrees with this text in place of the page's, here and at three
@@ -98,7 +101,14 @@ class Trials:
                 or not (abs(out.flat - point.y) <= 1e-12 * (1 + abs(point.y))).all()
             ):
                 return False  # the edit must leave the forward pass alone
-            return not session.wrong(point, out.backward(point.dy), 10.0)
+            gradients = out.backward(point.dy)
+            if session.wrong(point, gradients, 10.0):
+                return False
+            # a mistake near the tolerance must not pass for its cure
+            return point is not self.recording.point or all(
+                session.distance(point, gradients, n) <= NEARER * before
+                for n, before in self.before.items()
+            )
         except FAILURES:
             return False
 

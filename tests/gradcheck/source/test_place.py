@@ -181,18 +181,18 @@ def test_a_sum_over_passes_of_which_one_is_kept(layer, wrong, after, first):
         assert f"+{8 * ' '}{first}".replace(" ", "") in found.fix.diff.replace(" ", "")
 
 
-@pytest.mark.parametrize("faster", [0.2, 3.0])
+@pytest.mark.parametrize("faster", [0.2, 2.0])
 def test_the_speed_of_the_machine_does_not_change_what_is_found(faster, monkeypatch):
     layer, shapes = running_sum, dict(x=(5, 3))
-    usual = find_place(program.closure(layer, **arrays(**shapes)), budget=0.05)
+    usual = find_place(program.closure(layer, **arrays(**shapes)), budget=0.3)
     clock = time.thread_time
     monkeypatch.setattr(time, "thread_time", lambda: faster * clock())
-    other = find_place(program.closure(layer, **arrays(**shapes)), budget=0.05)
+    other = find_place(program.closure(layer, **arrays(**shapes)), budget=0.3)
     assert dataclasses.replace(other, seconds=0) == dataclasses.replace(usual, seconds=0)
 
 
 def test_a_search_that_the_clock_ends_says_so(monkeypatch):
-    ticks = itertools.count(step=5)
+    ticks = itertools.count(step=50)
     monkeypatch.setattr(time, "thread_time", lambda: next(ticks))
     found = find_place(program.closure(dense, **arrays(x=(5, 3), w=(3, 4), b=(4,))))
     assert "stopped after" in found.note
