@@ -6,7 +6,7 @@ PYTEST := OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pyth
 
 .PHONY: test test-all chapter notebooks bench mistakes mutants lint clean
 
-# All but the tests marked slow, of which a sample runs here too.
+# All but the tests marked slow, of which a sample runs here too (tests/conftest.py).
 test: lint
 	$(PYTEST) -m "not slow"
 

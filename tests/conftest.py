@@ -3,6 +3,7 @@ import importlib
 import json
 import pathlib
 import signal
+import zlib
 
 import numpy as np
 import pytest
@@ -14,11 +15,50 @@ pytest.register_assert_rewrite("tests.helpers")
 from tests.helpers import INTERPRETATIONS  # noqa: E402
 from tests.page.browser import browser, exported  # noqa: E402, F401
 
+# Families of tests of one kind of which `make test` runs one in so many, by a checksum of the name.
+SAMPLED = {
+    "layers/test_agreement.py": 4,
+    "fast/test_fast_agreement.py": 4,
+    "ops/test_ops_torch.py": 2,
+    "gradcheck/test_bug_catalogue.py": 3,
+    "gradcheck/test_gradcheck_false_positives.py": 3,
+    "gradcheck/test_gradcheck_naming.py": 2,
+    "gradcheck/kernel/test_kernel_catalogue.py": 2,
+    "gradcheck/test_cases.py": 3,
+    "gradcheck/stress/test_stress.py": 3,
+    "gradcheck/trees/test_modules.py": 3,
+    "fast/test_fast_conv.py": 2,
+}
+# Tests that take seconds each; `make test-all` runs them.
+SECONDS = (
+    "test_large_memory.py::test_full_size",
+    "test_modules.py::test_random_modules",
+    "test_kernel_catalogue.py::test_wrong_kernels_are_caught_and_named",
+    "test_notebooks.py::test_it_runs_and_says_what_is_stored[01_quick_start]",
+    "test_notebooks.py::test_it_runs_and_says_what_is_stored[07_your_own_layer]",
+    "test_mpi.py::test_the_command",
+    "test_gradcheck_witnesses.py::test_one_entry_of_24000",
+    "test_check_cli.py::test_timeout_of_an_import",
+    "test_kernel.py::test_jax_custom_rules",
+    "test_orders.py::test_jax_forward",
+    "test_chapter.py::test_one_section_by_both_paths",
+    "test_sweep.py::test_a_sweep_that_is_killed_goes_on",
+    "test_styles.py::test_jax_custom_vjp",
+)
 
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Run the tests that compile kernels first, one after the other: workers of pytest-xdist take
-    tests from the end of each other's lists, so that one of them compiles and the rest do not.
+    """Mark as slow what `make test` leaves to `make test-all`, and run the tests that compile
+    kernels first, one after the other: workers of pytest-xdist take tests from the end of each
+    other's lists, so that one of them compiles and the rest do not.
     """
+    for item in items:
+        file, name = item.nodeid.partition("tests/")[2].partition("::")[::2]
+        share = SAMPLED.get(file, 1)
+        left_out = zlib.crc32(name.encode()) % share != 0
+        if left_out or any(place in item.nodeid for place in SECONDS):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.get_closest_marker("kernels") is None)
 
 
