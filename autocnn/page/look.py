@@ -12,6 +12,7 @@ import numpy as np
 from autocnn import autodiff, layers
 from autocnn.inspection.walk import Path, named_layers, rebuild, run_with_taps, walk
 from autocnn.layers.layer import batch_loss
+from autocnn.models.interpretations import interpretation
 from autocnn.ops import softmax
 from reference import vocabulary
 from reference.layer import Layer
@@ -95,9 +96,7 @@ def interpreted(model: Layer, nn: Any) -> Layer:
 
 def both(model: Layer) -> Both:
     """Return a network of any interpretation in the two that are compared."""
-    import reference
-
-    return Both(interpreted(model, layers), interpreted(model, reference))
+    return Both(interpreted(model, layers), interpreted(model, interpretation("reference")))
 
 
 def digits(a: np.ndarray, b: np.ndarray) -> float:
