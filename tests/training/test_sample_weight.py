@@ -3,6 +3,8 @@ do not share its code.
 """
 
 import functools
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ import pytest
 import autocnn as ac
 import reference
 from autocnn.ops import log_softmax
+from autocnn.training import agreement, sample_weight
 from autocnn.training import mpi as parallel
-from autocnn.training import sample_weight
 from autocnn.trees import leaves, tree_map
 
 pytestmark = pytest.mark.kernels
@@ -253,18 +255,30 @@ class Halves:
 
     size = 2
 
-    def __init__(self, rank, sums):
-        self.rank, self.sums = rank, sums
+    def __init__(self, rank, sums, statuses):
+        self.rank, self.sums, self.statuses = rank, sums, statuses
+
+    def Iallreduce(self, status, largest, op):
+        assert op == "max"
+        self.statuses.append(status.copy())
+        largest[:] = np.max(self.statuses, axis=0)
+        return types.SimpleNamespace(Test=lambda: True)
 
     def Allreduce(self, buffer, total):
         self.sums.append(buffer.copy())
         total[:] = sum(self.sums)
 
 
-def test_ranks_share_a_weighted_batch(batch):
+def test_ranks_share_a_weighted_batch(batch, monkeypatch):
+    stub = types.SimpleNamespace(MPI=types.SimpleNamespace(MAX="max"))
+    monkeypatch.setitem(sys.modules, "mpi4py", stub)
+    monkeypatch.setattr(agreement._Job, "world", None)
     model = ac.models.tiny_cnn()
     _, params, state = model.init(1, (1, 8, 8))
     part, sums = (batch[0][:, :1], batch[1], W), []
+    statuses = []
     for rank in (0, 1):
-        found = parallel.shard(model, Halves(rank, sums)).loss_and_grad(params, state, part)
+        comm = Halves(rank, sums, statuses)
+        found = parallel.shard(model, comm).loss_and_grad(params, state, part)
+    np.testing.assert_array_equal(*statuses)  # of the same batch
     both(found, model.loss_and_grad(params, state, part), 1e-13)
