@@ -170,6 +170,8 @@ class Fence:
         else:
             return
         for path in touched:
+            if isinstance(path, int):  # a descriptor, whose path was seen when it was opened
+                continue
             if KERNELS in os.path.abspath(os.fsdecode(path)):
                 continue
             place = os.path.realpath(os.path.dirname(os.path.join(self.folder, os.fsdecode(path))))
