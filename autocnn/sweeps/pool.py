@@ -20,6 +20,7 @@ from concurrent.futures import (
     CancelledError,
     Executor,
     Future,
+    ThreadPoolExecutor,
     wait,
 )
 from multiprocessing import resource_tracker
@@ -234,7 +235,9 @@ def _ping(address: str) -> None:
         comm.abort()
 
     try:
-        asyncio.run(greet())
+        # In a thread of its own, since this one may run an event loop, as a notebook's does.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(greet())).result()
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(

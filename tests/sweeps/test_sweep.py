@@ -2,6 +2,7 @@
 what is refused.
 """
 
+import asyncio
 import functools
 import json
 import os
@@ -437,6 +438,17 @@ def test_dask_on_a_real_cluster(found, tmp_path):
             ac.sweep(tiny_cnn, GRID, seeds=2, executor=executor, out=tmp_path / "trials.jsonl")
             == found
         )
+
+
+def test_a_scheduler_is_looked_for_beside_a_running_event_loop():
+    pytest.importorskip("distributed")
+
+    async def look():
+        with pytest.raises(ValueError, match="no Dask scheduler answers") as raised:
+            pool._ping("nonsense://")
+        assert "event loop" not in str(raised.value)
+
+    asyncio.run(look())
 
 
 def test_no_scheduler_is_said_soon(command, tmp_path):
