@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import CodeType
 from typing import Any
 
 from autocnn.page import texts
@@ -22,6 +23,7 @@ __all__ = ["Cancelled", "Checker", "child"]
 
 SECONDS = 20.0  # for the check; the process has some more to start
 STARTING = 20.0
+ENDING = 5.0  # for a process that has closed its output, to end with a code of its own
 MEMORY = 4 * 2**30
 MAX_TEXT = 20_000
 MAX_ANSWER = 4 * 2**20
@@ -74,9 +76,12 @@ class Checker:
             if self._cancelled:
                 raise Cancelled
             if reader.is_alive():
-                raise ValueError(
-                    f"the code was still running after {self.seconds:g} s and was ended"
-                )
+                raise ValueError(_too_long(self.seconds))
+            if not answer:  # it ends by itself: SIGKILL from here would hide why
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(ENDING)
+                if self._cancelled:
+                    raise Cancelled
         finally:
             _end(process)
             reader.join(1)
@@ -117,6 +122,11 @@ def _end(process: subprocess.Popen) -> None:
     process.wait()
 
 
+def _too_long(seconds: float) -> str:
+    """The words for both limits: that inside the process, and that of the process."""
+    return f"the code was still running after {seconds:g} s and was ended"
+
+
 def _ended(code: int) -> str:
     if code >= 0:
         return f"the code ended its process with exit code {code} before there was a report"
@@ -139,6 +149,8 @@ def child() -> None:
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             found = _check(**request)
+    except TimeoutError:
+        found = {"error": _too_long(request["seconds"])}
     except ValueError as error:
         lines = str(error).splitlines()
         found = {"error": lines[0] if lines else "the check failed"}
@@ -155,6 +167,18 @@ def _limit_memory() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def _run(code: CodeType, names: dict[str, Any]) -> None:
+    """Run the text; what it raises becomes a ValueError in words."""
+    from autocnn.gradcheck.protection import describe
+
+    try:
+        exec(code, names)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(f"the code {describe(error)}") from error
 
 
 def _check(word: str, options: dict[str, Any], text: str, seconds: float) -> dict[str, Any]:
@@ -174,7 +198,7 @@ def _check(word: str, options: dict[str, Any], text: str, seconds: float) -> dic
         ) from None
     names: dict[str, Any] = {"__name__": word, "__file__": file}
     with protected(seconds):
-        exec(code, names)
+        _run(code, names)
     if not callable(names.get(word)):
         raise ValueError(f"the text defines no function {word}: def {word}(...)")
     for arrays in texts.points(word, options):

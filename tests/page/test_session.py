@@ -244,6 +244,9 @@ BAD = [
     ("x = 1", r"defines no function relu: def relu\(...\)"),
     ("def relu(x):\n    return 1", "must return"),
     ("raise KeyError('k')", "raised KeyError"),
+    ("1 / 0", "raised ZeroDivisionError"),
+    ("raise TimeoutError('mine')", "raised TimeoutError: mine"),
+    ("import os; os.close(1)\nraise OSError('closed')", "raised OSError: closed"),
     ("\0", "not Python|null bytes"),
     ("x" * 30_000, "up to 20,000 characters"),
 ]
@@ -254,7 +257,8 @@ BAD = [
     [pytest.param(*bad, marks=() if bad in BAD[1::4] else pytest.mark.slow) for bad in BAD],
 )
 def test_whatever_the_editor_holds_is_one_line_and_the_window_lives(window, text, error):
-    window.session.make_checker = lambda: Checker(1.0)
+    if text.startswith("while"):  # only this one waits for its limit
+        window.session.make_checker = lambda: Checker(1.0)
     with pytest.raises(ValueError, match=error) as raised:
         window.ask("check", layer="relu", text=text)
     assert "\n" not in str(raised.value)
@@ -265,7 +269,12 @@ def test_whatever_the_editor_holds_is_one_line_and_the_window_lives(window, text
 def test_code_that_cannot_be_interrupted_is_killed(window, monkeypatch):
     monkeypatch.setattr(checking, "STARTING", 4.0)
     window.session.make_checker = lambda: Checker(0.5)
-    text = "import ctypes; ctypes.PyDLL(None).pause()"  # a call into C that never returns
+    # A call into C that never returns; with SIGALRM blocked, the limit inside cannot end it.
+    text = (
+        "import ctypes, signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n"
+        "ctypes.PyDLL(None).pause()"
+    )
     with pytest.raises(ValueError, match=r"still running after 0\.5 s and was ended"):
         window.ask("check", layer="relu", text=text)
 
