@@ -136,6 +136,13 @@ class Setup:
             for y, dy in zip(outputs, dys, strict=True)
         ]
 
+    def _same_device(self, what: str, array: Any) -> None:
+        place = self.backend.device(array)
+        if self.device is not None and place != self.device:
+            raise CallError(
+                f"{self.label} returns {what} on {place}; its arguments are on {self.device}"
+            )
+
     def run(
         self,
         values: dict[str, np.ndarray],
@@ -161,6 +168,8 @@ class Setup:
                         f"{self.label} returns shape {', '.join(map(str, got))}, the reference "
                         f"{', '.join(str(d.shape) for d in dys)}: they are not the same function"
                     )
+                for y in call.outputs:
+                    self._same_device("its output", y)
                 dy = self.cotangents(call.outputs, dys)
                 if change is not None:
                     _, dy = change(None, dy)
@@ -169,15 +178,9 @@ class Setup:
             for name, old in before.items():
                 if not np.array_equal(old, self.backend.read(arguments[name]), equal_nan=True):
                     raise Mutates(name, f"{self.label} writes into its argument {name}")
-            for what, got in [("its output", y) for y in call.outputs] + [
-                (f"the gradient of {n}", g) for n, g in grads.items() if g is not None
-            ]:
-                place = self.backend.device(got)
-                if self.device is not None and place != self.device:
-                    raise CallError(
-                        f"{self.label} returns {what} on {place}; its arguments are on "
-                        f"{self.device}"
-                    )
+            for name, gradient in grads.items():
+                if gradient is not None:
+                    self._same_device(f"the gradient of {name}", gradient)
             read = {n: np.array(self.backend.read(g)) for n, g in grads.items() if g is not None}
             return Result(grads, read, [np.array(self.backend.read(y)) for y in call.outputs])
 

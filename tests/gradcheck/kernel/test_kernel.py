@@ -169,6 +169,16 @@ def test_layouts_are_caught_and_named():
     assert [c.code for c in report.causes] == ["layout"], str(report)
 
 
+class OutputOnMeta(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.empty_like(x, device="meta")
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy
+
+
 ONE_LINE = {
     "no reference": (
         lambda: check_kernel(numpy_rms, **arrays("x", "w")),
@@ -195,6 +205,14 @@ ONE_LINE = {
             lambda x: (x * 1, lambda dy: dy.to("meta")), lambda x: x * 1, x=torch.randn(3)
         ),
         "on meta; its arguments are on cpu",
+    ),
+    "output elsewhere": (
+        lambda: check_kernel(OutputOnMeta, lambda x: x * 2, x=torch.randn(3)),
+        "returns its output on meta; its arguments are on cpu",
+    ),
+    "output elsewhere by autograd": (
+        lambda: check_kernel(lambda x: (x * 2).to("meta"), lambda x: x * 2, x=torch.randn(3)),
+        "returns its output on meta; its arguments are on cpu",
     ),
     "raises": (
         lambda: check_kernel(lambda x: x @ x, lambda x: x, x=torch.randn(2, 3)),
