@@ -25,43 +25,11 @@ __all__ = ["train_on_ranks"]
 
 OWN_OPTIONS = ("--ranks", "--out", "--run")
 PROGRAM = ("-m", "autocnn")
-KILLED = "killed"  # the file that says which process a signal ended first
 BANNER = "=" * 40  # with such a line begins what mpiexec says about a process that died
-
-# Runs a rank, argv[2:], in this process's group; mpiexec starts this one. If a signal ends the
-# rank, writes "process signal" into the file argv[1], unless it is there, and ends by that signal
-# too. Until then this process holds the rank's connections to mpiexec, which therefore ends the
-# other ranks only after the first death is written down. A signal to stop reaches the whole group,
-# and the rank answers it.
-RANK = """
-import os, signal, subprocess, sys, threading, time
-for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"):
-    if hasattr(signal, name):
-        signal.signal(getattr(signal, name), lambda *_: None)
-parent = os.getppid()
-rank = subprocess.Popen(sys.argv[2:], close_fds=False)
-def watch():
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    rank.kill()
-    os._exit(1)
-threading.Thread(target=watch, daemon=True).start()
-code = rank.wait()
-if code < 0:
-    try:
-        with open(sys.argv[1], "x") as file:
-            file.write(f"{rank.pid} {-code}")
-    except OSError:  # another rank was first, or the folder is on another machine
-        pass
-    if -code != signal.SIGKILL:
-        signal.signal(-code, signal.SIG_DFL)
-    os.kill(os.getpid(), -code)
-os._exit(code if code >= 0 else 128 - code)
-"""
 
 
 class Death(NamedTuple):
-    """The first process that a signal has ended: its number, and the signal's."""
+    """What mpiexec says about a process that a signal has ended: its number, and the signal's."""
 
     process: int
     signal: int
@@ -92,8 +60,6 @@ def train_on_ranks(ranks: int, folder: str) -> int:
 def _start(ranks: int, arguments: list[str], ids: str) -> tuple[int, Death | None]:
     """Run the command line on so many ranks; return its exit code, and of what a rank died."""
     program = [sys.executable, *PROGRAM, *arguments]
-    if os.name == "posix":
-        program = [sys.executable, "-I", "-S", "-c", RANK, str(Path(ids, KILLED)), *program]
     options = {"stdout": subprocess.PIPE, "env": os.environ | {mpi.FOLDER: ids}}
     with processes.watched([_mpiexec(), "-n", str(ranks), *program], **options) as process:
         assert process.stdout is not None
@@ -110,8 +76,7 @@ def _start(ranks: int, arguments: list[str], ids: str) -> tuple[int, Death | Non
         code = process.wait()
     if stopped:
         return 128 + stopped, None
-    death = _death("".join(said))
-    return code, death and (_first_death(Path(ids)) or death)
+    return code, _death("".join(said))
 
 
 def _copy(lines: Iterable[str], said: list[str]) -> None:
@@ -135,15 +100,6 @@ def _death(said: str) -> Death | None:
     process = re.search(r"PID (\d+) ", said)
     number = re.search(r"EXIT STRING: .*\(signal (\d+)\)", said)
     return Death(int(process[1]), int(number[1])) if process and number else None
-
-
-def _first_death(ids: Path) -> Death | None:
-    """The rank that died first. mpiexec kills the others then, and may name one of those."""
-    try:
-        process, number = (ids / KILLED).read_text().split()
-    except (OSError, ValueError):
-        return None
-    return Death(int(process), int(number))
 
 
 def _rank(ids: Path, process: int) -> str:

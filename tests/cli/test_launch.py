@@ -143,25 +143,6 @@ def test_what_mpiexec_says_of_a_death_is_not_printed(capsys, tmp_path):
     assert (launch._rank(tmp_path, 7), launch._rank(tmp_path, 8)) == ("5", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_first_death_is_kept(tmp_path, number):
-    """Two ranks die one after the other, as those do that mpiexec kills."""
-    kept, deaths = tmp_path / launch.KILLED, []
-    die = f"import os; print(os.getpid(), flush=True); os.kill(os.getpid(), {int(number)})"
-    for _ in range(2):
-        rank = [sys.executable, "-I", "-S", "-c", launch.RANK, str(kept)]
-        ended = subprocess.run(
-            [*rank, sys.executable, "-I", "-S", "-c", die], stdout=subprocess.PIPE
-        )
-        assert ended.returncode == -number
-        deaths.append((int(ended.stdout), number))
-    assert launch._first_death(tmp_path) == deaths[0] != deaths[1]
-
-
-def test_no_first_death_is_known_on_another_machine(tmp_path):
-    assert launch._first_death(tmp_path) is None
-
-
 def test_options_that_are_not_for_the_ranks():
     given = [
         "train",
