@@ -3,6 +3,7 @@ what is refused.
 """
 
 import asyncio
+import concurrent.futures
 import functools
 import json
 import os
@@ -448,7 +449,9 @@ def test_a_scheduler_is_looked_for_beside_a_running_event_loop():
             pool._ping("nonsense://")
         assert "event loop" not in str(raised.value)
 
-    asyncio.run(look())
+    # in a thread: a browser's test may have left a loop running in this one
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(look())).result()
 
 
 def test_no_scheduler_is_said_soon(command, tmp_path):
