@@ -38,7 +38,8 @@ def export(path: str | os.PathLike, *sources: str | os.PathLike | Trained) -> Pa
 
     path: the HTML file to write. sources: folders of runs, names of networks ("tiny-cnn",
     "lenet5"), or ``Trained`` values; both networks for none. A network given by name is trained
-    here in seconds, on data that needs no network, and the page says which.
+    here (TinyCNN in a second, LeNet-5 in about half a minute) on data that needs no network, and
+    the page says which.
 
     The file loads nothing: its scripts and styles are inside, and its content security policy
     forbids everything else. Returns the path. Raises ValueError for a source that is none of

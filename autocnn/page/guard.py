@@ -4,8 +4,11 @@ import os
 import secrets
 from collections.abc import Mapping
 
-__all__ = ["Guard", "is_forwarded", "is_remote_shell"]
+__all__ = ["WRONG_TOKEN", "Guard", "is_forwarded", "is_remote_shell"]
 
+WRONG_TOKEN = (
+    "the token in the address is missing or wrong: open the address that `autocnn page` printed"
+)
 _PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via", "x-real-ip")
 _SHELLS = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
 
@@ -44,10 +47,7 @@ class Guard:
         if (origin is not None or is_socket) and origin not in self.origins:
             return "this server answers its own page only, and none of another origin"
         if not secrets.compare_digest((token or "").encode(), self.token.encode()):
-            return (
-                "the token in the address is missing or wrong: open the address that "
-                "`autocnn page` printed"
-            )
+            return WRONG_TOKEN
         return None
 
 

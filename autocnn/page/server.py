@@ -30,7 +30,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from autocnn.page import wire
-from autocnn.page.guard import Guard, is_forwarded
+from autocnn.page.guard import WRONG_TOKEN, Guard, is_forwarded
 from autocnn.page.model import PageModel
 from autocnn.page.session import Session
 from autocnn.page.train import Trainer
@@ -175,7 +175,8 @@ async def _serve_window(websocket: WebSocket, windows: Windows, guard: Guard) ->
             return
         reason = opened
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        await websocket.send_bytes(wire.encode({"event": "refused", "text": reason}))
+        refusal = {"event": "refused", "text": reason, "token": reason == WRONG_TOKEN}
+        await websocket.send_bytes(wire.encode(refusal))
         await websocket.close(4403)
 
 

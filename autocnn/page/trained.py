@@ -48,7 +48,7 @@ def from_run(folder: str | os.PathLike) -> Trained:
 
 
 def train_briefly(name: str) -> Trained:
-    """Train "tiny-cnn" as the chapter does, or "lenet5" for some seconds.
+    """Train "tiny-cnn" as the chapter does, or "lenet5" for about half a minute.
 
     LeNet-5 is trained on MNIST if it is on this machine, else on scikit-learn's digits, enlarged
     to 28x28, if that is installed, else on drawn patterns of 28x28. ValueError for another name.

@@ -267,3 +267,44 @@ def test_a_refused_window_is_told_why(browser, site):
     answer = page.goto(site.address.replace("token=", "token=x"))
     assert answer.status == 403 and "token in the address" in page.inner_text("body")
     context.close()
+
+
+@pytest.mark.slow
+def test_a_window_of_an_earlier_server_is_told_where_to_go(browser, shown):
+    shown = shown._replace(epochs=0)
+    with server.running(shown) as site:
+        port = site.guard.port
+        context = opened(browser, site.address)
+        page = context.__enter__()
+    try:
+        page.locator(".message", has_text="does not answer").wait_for()
+        with server.running(shown, port=port, token="another"):
+            page.locator(".message", has_text="the server was started anew: open").wait_for()
+    finally:
+        context.__exit__()
+
+
+@pytest.mark.slow
+def test_a_link_holds_no_token(page, site):
+    page.get_by_role("button", name="Link", exact=True).click()
+    message = page.locator(".message", has_text="It has no token")
+    message.wait_for()
+    given = page.evaluate("""async () => (await import("./link.js")).shared(location.href)""")
+    assert site.guard.token not in given and given.startswith(site.address.split("?")[0])
+    assert "#network=tiny-cnn" in given
+    assert site.guard.token not in message.inner_text()
+    assert site.guard.token in page.url  # which a reload needs
+
+
+@pytest.mark.slow
+def test_few_digits_are_said_and_coloured(page):
+    page.get_by_role("button", name="Backward", exact=True).click()
+    digits = page.locator('[data-stage="conv"] .digits')
+    until(page, """document.querySelector('[data-stage="conv"] .digits').textContent""")
+    assert "only" not in digits.inner_text() and "few" not in digits.get_attribute("class").split()
+    choose(page, "Break it", "relu", "no mask")
+    page.locator('[data-stage="conv"] .digits', has_text="only").wait_for()
+    assert "few" in digits.get_attribute("class").split()
+    whole = page.locator('[data-stage="relu"] .digits')
+    colour = "e => getComputedStyle(e).color"
+    assert digits.evaluate(colour) != whole.evaluate(colour)

@@ -1,17 +1,17 @@
 /** The page: its state, what changes it, and what is drawn after a change. */
 
-import { themeOf } from "./colours.js";
+import { coloursOf, themeOf } from "./colours.js";
 import { choice, element } from "./dom.js";
 import { drawing } from "./draw.js";
 import { influence, receptive } from "./fields.js";
 import { gallery, ordered } from "./gallery.js";
 import { inspector } from "./inspect.js";
-import { read, write } from "./link.js";
+import { copy, read, write } from "./link.js";
 import { square } from "./layout.js";
 import { network } from "./network.js";
 import { percent } from "./numbers.js";
 import { spoken } from "./explain.js";
-import { panels } from "./panels.js";
+import { panelsOf } from "./panels.js";
 import { size } from "./tensor.js";
 import { agreement } from "./agreement.js";
 import { svg } from "./save.js";
@@ -247,19 +247,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
       element(
         "section",
         { class: "panels" },
-        panels
-          .filter(({ when }) => when(info.offers))
-          .map((panel) => {
-            const room = element("div", { class: "panel-body" });
-            const shown = element(
-              "section",
-              { class: "panel", "aria-label": panel.title },
-              element("h2", {}, panel.title),
-              room,
-            );
-            panel.mount(room, next, api);
-            return shown;
-          }),
+        panelsOf(info.offers, next, api),
       ),
     );
     parts.gallery.paint(theme());
@@ -308,17 +296,9 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   }
 
   async function copyLink() {
-    const address =
-      location.href.split("#")[0] +
-      write({ ...state, network: state.info.name, subject: state.pinned });
-    history.replaceState(null, "", address);
-    try {
-      await navigator.clipboard.writeText(address);
-      tell("The link is copied.");
-    } catch {
-      tell("The link is in the address bar.");
-    }
-    setTimeout(() => tell(""), 3000);
+    writeLink();
+    tell(await copy(location));
+    setTimeout(() => tell(""), 8000);
   }
 
   function setTheme(next) {
@@ -359,15 +339,3 @@ const NOTES = {
     "Point at a cell: all cells that its gradient comes from are framed in the stages after " +
     "it. Dots mark ties: equal maxima in a window, or ReLU at exactly 0.",
 };
-
-/** The colours in force, from the style sheet. */
-function coloursOf(root) {
-  const style = getComputedStyle(root);
-  const probe = (name) => style.getPropertyValue(name).trim();
-  return {
-    accent: probe("--accent"),
-    paper: probe("--paper"),
-    line: probe("--line"),
-    text: probe("--text"),
-  };
-}

@@ -98,3 +98,15 @@ export function themeOf(root) {
   if (chosen === "light" || chosen === "dark") return chosen;
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
+
+/** The colours in force, from the style sheet. */
+export function coloursOf(root) {
+  const style = getComputedStyle(root);
+  const probe = (name) => style.getPropertyValue(name).trim();
+  return {
+    accent: probe("--accent"),
+    paper: probe("--paper"),
+    line: probe("--line"),
+    text: probe("--text"),
+  };
+}

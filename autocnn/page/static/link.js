@@ -51,3 +51,25 @@ export function read(fragment) {
     found.subject = { k: whole(k), about: cell };
   return found;
 }
+
+/** The address to hand on: a server's token, which lets people run code, stays here. */
+export function shared(href) {
+  const address = new URL(href);
+  address.searchParams.delete("token");
+  return address.href;
+}
+
+/** Copy the address to hand on. Resolves to what to tell the person. */
+export async function copy({ href }) {
+  const address = shared(href);
+  const how =
+    address === href
+      ? ""
+      : " It has no token: to open it, put its part from # on behind the address that the server printed.";
+  try {
+    await navigator.clipboard.writeText(address);
+    return `The link is copied.${how}`;
+  } catch {
+    return `The link: ${address}${how}`;
+  }
+}

@@ -13,6 +13,7 @@ function described(stage) {
   return `${name}: ${shape[0]} numbers`;
 }
 
+const FEW = 6; // digits of agreement; rounding leaves more, a mistake fewer
 const KERNELS = "the kernels of";
 
 /**
@@ -182,8 +183,9 @@ export function network(info, on) {
         const shown = backward ? w.auto : w.values;
         kernels.set(shown, "signed", scaleOf(shown), theme);
       }
-      const agreed = backward && stage.digits !== null ? `${Math.floor(stage.digits)} digits` : "";
+      const agreed = backward && stage.digits !== null ? digitsText(stage.digits) : "";
       if (digits.textContent !== agreed) digits.textContent = agreed;
+      digits.classList.toggle("few", agreed !== "" && stage.digits < FEW);
       if (rows)
         rows.rows.forEach(({ button, fill, value }, i) => {
           const p = look.probabilities[i];
@@ -221,6 +223,12 @@ export function network(info, on) {
   }
 
   return { element: root, lay, set, draw, columns };
+}
+
+/** The label of a tile's digits, which says so where the two paths disagree. */
+function digitsText(digits) {
+  const whole = Math.floor(digits);
+  return digits < FEW ? `only ${whole} digit${whole === 1 ? "" : "s"}` : `${whole} digits`;
 }
 
 /** The value of the last colour; 1 where all numbers are zero. */

@@ -13,6 +13,7 @@
 
 const AGAIN = [250, 500, 1000, 2000, 4000]; // milliseconds until the next try to connect
 const NEWLINE = 10;
+const ANEW = "the server was started anew: open the address that it printed";
 
 /** Turn a message into bytes. Its values that are typed arrays go behind the line. */
 export function encode(message) {
@@ -118,6 +119,7 @@ export function remote(link) {
   const [waiting, listeners] = [new Map(), new Map()];
   // From a number of its own, since all views of a notebook's widget get all answers.
   let [count, looking, next] = [Math.floor(Math.random() * 2 ** 40), null, null];
+  let met = false; // whether this server has answered before
 
   function emit(event, value) {
     for (const listener of listeners.get(event) || []) listener(value);
@@ -141,14 +143,16 @@ export function remote(link) {
   link.receive = (buffer) => {
     const message = decode(buffer);
     if (message.event === "refused") {
-      emit("lost", message.text);
-      emit("message", message.text);
-      failAll(message.text);
+      const text = met && message.token ? ANEW : message.text;
+      emit("lost", text);
+      emit("message", text);
+      failAll(text);
     } else if (message.event) {
       emit(message.event, message.event === "message" ? message.text : message);
     } else if (waiting.has(message.id)) {
       const { resolve, reject } = waiting.get(message.id);
       waiting.delete(message.id);
+      met = true;
       if ("error" in message) reject(new Error(message.error));
       else resolve(message.answer);
     }
