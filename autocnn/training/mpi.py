@@ -52,8 +52,10 @@ from autocnn.trees import count, leaves, tree_map, unflatten
 
 __all__ = ["FOLDER", "RankEnded", "Sharded", "World", "rank", "shard", "world"]
 
-# How MPICH and its derivatives, and Open MPI, tell a process the number of ranks.
+# How MPICH and its derivatives, and Open MPI, tell a process the number of ranks. Slurm's srun says
+# it to each of its tasks, and sets PMIX_RANK where the tasks can find each other by PMIx.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+TASKS, TASK = "SLURM_NTASKS", "PMIX_RANK"
 FOLDER = "AUTOCNN_RANKS"  # in which ranks leave their process numbers for ``autocnn train --ranks``
 SAMPLE = 4096  # pixels of a batch that ranks compare at every step
 
@@ -64,10 +66,14 @@ def world() -> World:
 
     On several ranks, an uncaught exception on one, or its end while the others train, ends all of
     them from now on: they would wait for it forever. Raises ValueError when mpi4py is missing
-    there, or finds no MPI library.
+    there, or finds no MPI library, or where srun started several tasks that MPI does not join.
     """
-    if max(int(os.environ.get(name, 1)) for name in SIZES) == 1:
+    tasks = _number(TASKS) if os.environ.get(TASK) else 1
+    if max(tasks, *map(_number, SIZES)) == 1:
         return World(None, 0, 1)
+    # without a server to find each other by, MPI would end the process with words of its own
+    if tasks > 1 and not any(name.startswith("PMIX_SERVER_URI") for name in os.environ):
+        raise ValueError(_apart(tasks, 1))
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError):
@@ -76,6 +82,8 @@ def world() -> World:
             "pip install 'autocnn[mpi]'"
         ) from None
     started = World(MPI.COMM_WORLD, MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size)
+    if started.size < tasks:
+        raise ValueError(_apart(tasks, started.size))
 
     def end_all(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
@@ -91,6 +99,19 @@ def world() -> World:
     sys.excepthook = end_all
     atexit.register(agreement.come_to_end, started)  # before MPI ends, which mpi4py registered
     return started
+
+
+def _apart(tasks: int, joined: int) -> str:
+    return (
+        f"srun started {tasks} tasks, but MPI joins {joined} of them, so that each would train "
+        "alone: start with mpiexec, or with srun --mpi of a kind that this MPI has"
+    )
+
+
+def _number(name: str) -> int:
+    """Return what an environment variable says, 1 where it says no number."""
+    value = os.environ.get(name, "")
+    return max(int(value), 1) if value.isdecimal() else 1
 
 
 def rank() -> int:

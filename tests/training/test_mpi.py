@@ -4,6 +4,7 @@ rank is lost.
 
 import itertools
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -338,3 +339,27 @@ def test_mpi4py_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ValueError, match=r"pip install 'autocnn\[mpi\]'"):
         parallel.world.__wrapped__()
+
+
+def in_a_task(**variables):
+    """What a process says of the world that it was started in."""
+    code = "from autocnn.training import mpi; print(mpi.world().size)"
+    names = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "PMIX_RANK")
+    found = {name: value for name, value in os.environ.items() if name not in names}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=found | variables,
+    )
+
+
+def test_tasks_of_srun_that_mpi_does_not_join_are_not_trained_alone():
+    done = in_a_task(SLURM_NTASKS="2", PMIX_RANK="0")
+    assert done.returncode and "srun started 2 tasks, but MPI joins 1 of them" in done.stderr
+
+
+def test_a_number_of_ranks_that_is_none_means_one():
+    for variables in ({"PMI_SIZE": ""}, {"PMI_SIZE": "many"}, {"SLURM_NTASKS": "2"}):
+        assert in_a_task(**variables).stdout.strip() == "1"
