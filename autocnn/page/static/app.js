@@ -1,6 +1,8 @@
 /** The page: its state, what changes it, and what is drawn after a change. */
 
 import { coloursOf, themeOf } from "./colours.js";
+import { asker } from "./asking.js";
+import { NOTES, roomsOf } from "./body.js";
 import { choice, element } from "./dom.js";
 import { drawing } from "./draw.js";
 import { influence, receptive } from "./fields.js";
@@ -40,7 +42,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   const live = element("div", { class: "only-heard", "aria-live": "polite" });
   const message = element("p", { class: "message", role: "status", hidden: true });
   const parts = { network: null, drawing: null, gallery: null, inspector: null };
-  let [dirty, frame, asked, answered, speech, writing] = [new Set(), 0, 0, 0, 0, 0];
+  let [dirty, frame, speech, writing] = [new Set(), 0, 0, 0];
 
   const modes = choice(
     "Direction",
@@ -121,26 +123,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
       lossText.textContent = `loss for ${info.classes[label]}: ${look.loss.toFixed(4)}`;
   }
 
-  /** Ask the engine for the numbers; only the latest answer counts. */
-  async function ask() {
-    if (asked > answered) return void (state.again = true);
-    const mine = ++asked;
-    try {
-      const look = await state.engine.look(state.pixels, state.label);
-      if (mine === asked) {
-        state.look = look;
-        changed("look");
-      }
-    } catch (error) {
-      tell(error.message);
-    } finally {
-      answered = mine;
-      if (state.again) {
-        state.again = false;
-        ask();
-      }
-    }
-  }
+  const ask = asker(state, () => changed("look"), tell);
 
   function tell(text) {
     message.textContent = text;
@@ -154,6 +137,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     parts.drawing.set(pixels);
     parts.gallery.mark(image);
     ask().then(() => {
+      if (!state.look) return;
       const p = state.look.probabilities;
       const most = p.indexOf(Math.max(...p));
       say(`${state.info.classes[most]}, ${percent(p[most])}`);
@@ -228,28 +212,8 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     parts.gallery = gallery(info, (i) => setPixels(Float32Array.from(info.images[i].pixels), i));
     parts.inspector = inspector(info, { pin, mode: setMode, engine: next });
     about.textContent = info.about ?? "";
-    body.replaceChildren(
-      element(
-        "section",
-        { class: "side", "aria-label": "Drawing" },
-        element("h2", {}, "Draw"),
-        parts.drawing.element,
-        parts.gallery.element,
-        about,
-      ),
-      element(
-        "section",
-        { class: "center", "aria-label": "Network" },
-        element("div", { class: "row bar-top" }, modes.element, lossText, note),
-        parts.network.element,
-        parts.inspector.element,
-      ),
-      element(
-        "section",
-        { class: "panels" },
-        panelsOf(info.offers, next, api),
-      ),
-    );
+    const bar = [modes.element, lossText, note];
+    body.replaceChildren(...roomsOf(parts, about, bar, panelsOf(info.offers, next, api)));
     parts.gallery.paint(theme());
     changed("layout");
   }
@@ -331,11 +295,3 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   api.ready = start(link ? read(location.hash) : {}).catch((error) => tell(error.message));
   return api;
 }
-
-const NOTES = {
-  forward:
-    "Point at a cell: all cells that it is computed from are framed in the stages before it.",
-  backward:
-    "Point at a cell: all cells that its gradient comes from are framed in the stages after " +
-    "it. Dots mark ties: equal maxima in a window, or ReLU at exactly 0.",
-};
