@@ -15,8 +15,8 @@ import numpy as np
 from autocnn import models
 from autocnn.data import patterns
 from autocnn.data.dataset import Dataset
-from autocnn.data.digits import digits
 from autocnn.inspection.summary import summary
+from autocnn.page.enlarged import enlarged_digits
 from autocnn.page.look import Both, both
 from autocnn.runs.preprocessing import Inputs, padded_shape, prepare
 from autocnn.training import Run
@@ -142,7 +142,8 @@ def _from_name(name: str, data: Dataset | None) -> PageModel:
                 f"{name} takes images of {shape[1]}x{shape[2]}, too large for a page; "
                 "tiny-cnn, tiny-mlp, lenet5 and lenet5-1998 can be shown"
             )
-        data, notes = _digits(shape)
+        data = enlarged_digits()
+        notes = ("scikit-learn's digits, enlarged from 8x8 to 28x28",)
     from autocnn.runs import recipes
 
     shape = data.x_train.shape[1:]
@@ -157,23 +158,6 @@ def _from_name(name: str, data: Dataset | None) -> PageModel:
         name, model, params, tree_map(np.array, state), shape, tuple(data.classes),
         _limited(data), inputs, settings, 80 if is_tiny else 3, notes=notes, ink=1.0,
     )  # fmt: skip
-
-
-def _digits(shape: tuple[int, int, int]) -> tuple[Dataset, tuple[str, ...]]:
-    """scikit-learn's digits, enlarged from 8x8 to the size of the network's images."""
-    from scipy.ndimage import zoom
-
-    small, factor = digits(), shape[1] // 9
-    edge = (shape[1] - 8 * factor) // 2
-    sides = ((0, 0), (0, 0), (edge, shape[1] - 8 * factor - edge))
-
-    def enlarged(x: np.ndarray) -> np.ndarray:
-        x = zoom(x, (1, 1, factor, factor), order=1, grid_mode=True, mode="nearest")
-        return np.clip(np.pad(x, (*sides, sides[2])), 0, 1)
-
-    data = small._replace(x_train=enlarged(small.x_train), x_val=enlarged(small.x_val))
-    note = f"scikit-learn's digits, enlarged from 8x8 to {shape[1]}x{shape[2]}"
-    return data, (note,)
 
 
 def _from_training(run: Run, data: Any) -> PageModel:

@@ -3,18 +3,17 @@
 import os
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from autocnn import augment, models, optim
 from autocnn.data import MissingData, load, patterns
 from autocnn.data.dataset import Dataset
 from autocnn.data.digits import available as digits_available
+from autocnn.page.enlarged import enlarged_digits, in_bytes
 from autocnn.runs import load as load_run
 from autocnn.runs import load_data
 from autocnn.runs.preprocessing import prepare
 from autocnn.training import evaluate, train
 
-__all__ = ["Trained", "enlarged", "from_run", "train_briefly"]
+__all__ = ["Trained", "from_run", "train_briefly"]
 
 TITLES = {"tiny-cnn": "TinyCNN", "tiny-mlp": "TinyMLP", "lenet5": "LeNet-5"}
 
@@ -95,32 +94,14 @@ def _images_of_28() -> tuple[Dataset, str, int]:
         )  # fmt: skip
         return few, "6,000 images of MNIST", 3
     if digits_available():
-        data = load("digits")
-        data = data._replace(x_train=enlarged(data.x_train), x_val=enlarged(data.x_val))
-        return data, "scikit-learn's 1,442 digits of 8x8, enlarged to 28x28", 8
+        return enlarged_digits(), "scikit-learn's 1,442 digits of 8x8, enlarged to 28x28", 8
     classes = ("vertical", "horizontal", "diagonal", "dot", "cross")
     data = patterns(120, 40, size=28, classes=classes)
     data = data._replace(
-        x_train=_bytes(data.x_train.astype("float32")), x_val=_bytes(data.x_val.astype("float32"))
+        x_train=in_bytes(data.x_train.astype("float32")),
+        x_val=in_bytes(data.x_val.astype("float32")),
     )
     return data, "600 drawn patterns of 28x28", 6
-
-
-def enlarged(x: np.ndarray) -> np.ndarray:
-    """Return images (N, 1, 8, 8) as (N, 1, 28, 28): three times as large, bilinearly, with a
-    border of two pixels. Values are multiples of 1 / 255, as in MNIST.
-    """
-    at = (np.arange(24) + 0.5) / 3 - 0.5
-    low = np.clip(np.floor(at), 0, 6).astype(int)
-    share = np.clip(at - low, 0, 1)
-    weights = np.zeros((24, 8), x.dtype)
-    weights[np.arange(24), low] = 1 - share
-    weights[np.arange(24), low + 1] = share
-    return _bytes(np.pad(weights @ x @ weights.T, ((0, 0), (0, 0), (2, 2), (2, 2))))
-
-
-def _bytes(x: np.ndarray) -> np.ndarray:
-    return (np.rint(x.clip(0, 1) * 255) / 255).astype(x.dtype)
 
 
 def _judged(name: str, about: str, model: Any, params: Any, state: Any, data: Dataset) -> Trained:

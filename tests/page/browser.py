@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["browser", "exported", "open_page"]
+__all__ = ["browser", "exported", "open_page", "settle"]
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +77,8 @@ def open_page(browser: Any, address: str, width: int = 1440, height: int = 900, 
     page.wait_for_function("() => window.autocnn?.page?.state.look")
     yield page
     context.close()
+
+
+def settle(page: Any) -> None:
+    """Wait until the page has answered every question and drawn every change."""
+    page.evaluate("() => window.autocnn.page.settled()")

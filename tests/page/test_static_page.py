@@ -8,7 +8,7 @@ import pytest
 from autocnn import page as live_page
 from autocnn.ops import softmax
 from autocnn.page.bundle import STATIC, bundle, modules
-from tests.page.browser import open_page
+from tests.page.browser import open_page, settle
 
 JAVASCRIPT = 300_000  # bytes of script that a page may have
 
@@ -34,7 +34,7 @@ def test_a_stroke_changes_the_probabilities_to_those_that_python_computes(page, 
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.5)
     page.mouse.up()
     page.wait_for_function("() => window.autocnn.page.state.pixels.some((p) => p > 0)")
-    page.wait_for_timeout(50)
+    settle(page)
     pixels = np.array(page.evaluate("() => [...window.autocnn.page.state.pixels]"), float)
     logits, _ = tiny.model.apply(tiny.params, tiny.state, pixels.reshape(1, 1, 8, 8))
     np.testing.assert_allclose(probabilities(page), softmax(logits)[0], rtol=1e-9, atol=1e-12)
@@ -75,7 +75,7 @@ def test_pointing_at_a_cell_frames_its_receptive_field(page):
     selector = 'canvas[data-stage="input"]'
     canvas(page, "conv").hover(position=cell_position(page, "conv", 36 + 2 * 6 + 3))
     page.wait_for_function("() => window.autocnn.page.state.subject?.cell === 51")
-    page.wait_for_timeout(50)
+    settle(page)
     left, top, right, bottom, width = page.evaluate(ACCENTED, [selector])
     cell = (width - 4) / 8  # the canvas has a margin of 2 pixels
     # Rows 2 to 4 and columns 3 to 5, by a 3x3 kernel at row 2, column 3.
@@ -112,7 +112,7 @@ def test_backward_shows_the_gradients_of_loss_and_grad(page, exported):
     np.testing.assert_allclose(state["w"], grads[0]["w"].ravel(), rtol=1e-7, atol=1e-12)
     for cell in (0, 13, 26):
         canvas(page, "conv", "w").click(position=kernel_position(page, cell))
-        page.wait_for_timeout(50)
+        settle(page)
         expected = grads[0]["w"].flat[cell]
         assert shown_value(page) == pytest.approx(expected, rel=1e-4)
         # The parts of the sum are on the page as well, and add up to it.
@@ -134,7 +134,7 @@ def kernel_position(page, cell):
 def test_every_zero_gradient_says_why(page, network):
     page.get_by_role("button", name=network, exact=True).click()
     page.get_by_role("button", name="Backward").click()
-    page.wait_for_timeout(100)
+    settle(page)
     silent = page.evaluate(
         """() => {
           const { page, explain } = window.autocnn;
@@ -161,7 +161,7 @@ def test_every_zero_gradient_says_why(page, network):
 def test_the_parts_that_are_shown_add_up_to_the_number(page, network, mode):
     page.get_by_role("button", name=network, exact=True).click()
     page.get_by_role("button", name=mode.capitalize()).click()
-    page.wait_for_timeout(100)
+    settle(page)
     wrong = page.evaluate(
         """([mode]) => {
           const { page, explain } = window.autocnn;
@@ -203,7 +203,7 @@ def test_the_keyboard_alone_suffices(page):
     page.keyboard.press("Space")
     for _ in range(3):
         page.keyboard.press("Shift+ArrowRight")
-    page.wait_for_timeout(50)
+    settle(page)
     assert page.evaluate("() => window.autocnn.page.state.pixels[4 * 8 + 7]") == 1
     assert np.abs(probabilities(page) - before).max() > 0
     tab_to('e.textContent === "Backward"')
@@ -218,9 +218,11 @@ def test_the_keyboard_alone_suffices(page):
     page.keyboard.press("Enter")
     pinned = page.evaluate("() => window.autocnn.page.state.pinned")
     assert pinned == {"k": 1, "cell": 36 + 7, "weight": None}
-    page.wait_for_timeout(300)
-    heard = page.locator("[aria-live]").inner_text()
-    assert heard.startswith("gradient in conv, map 1, row 1, column 1: ")
+    heard = "gradient in conv, map 1, row 1, column 1: "
+    page.wait_for_function(
+        "([text]) => document.querySelector('[aria-live]').textContent.startsWith(text)",
+        arg=[heard],
+    )
     page.keyboard.press("Escape")
     assert page.evaluate("() => window.autocnn.page.state.pinned") is None
 
@@ -232,7 +234,7 @@ def test_nothing_is_wider_than_the_window(browser, exported, width):
             page.get_by_role("button", name=network, exact=True).click()
             page.get_by_role("button", name="Backward").click()
             page.locator('canvas[data-word="conv"], canvas[data-stage^="conv"]').last.click()
-            page.wait_for_timeout(100)
+            settle(page)
             assert page.evaluate("() => document.documentElement.scrollWidth") <= width
             right = """() => Math.max(...[...document.querySelectorAll(".autocnn button, canvas")]
               .filter((e) => !e.closest(".images")) // these scroll in a strip of their own
@@ -272,7 +274,7 @@ def test_all_text_has_a_contrast_of_4_5(browser, exported, theme):
         for mode in ("Forward", "Backward"):
             page.get_by_role("button", name=mode).click()
             canvas(page, "conv").click(position=cell_position(page, "conv", 51))
-            page.wait_for_timeout(400)
+            settle(page)
             assert page.evaluate(CONTRAST) == []
 
 

@@ -42,7 +42,7 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   const live = element("div", { class: "only-heard", "aria-live": "polite" });
   const message = element("p", { class: "message", role: "status", hidden: true });
   const parts = { network: null, drawing: null, gallery: null, inspector: null };
-  let [dirty, frame, speech, writing] = [new Set(), 0, 0, 0];
+  let [dirty, frame, speech, writing, opening] = [new Set(), 0, 0, 0, 0];
 
   const modes = choice(
     "Direction",
@@ -246,9 +246,11 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
   function headerFor(infos) {
     const found = headerOf(infos, {
       async open(name) {
+        opening++;
         await open(engines[infos.findIndex((one) => one.name === name)]);
         openImage();
         setMode(state.mode);
+        opening--;
       },
       picture: () => svg(parts.network.element, parts.network.columns, coloursOf(root)),
       name: () => `autocnn-${state.info.name}-${state.mode}`,
@@ -279,7 +281,13 @@ export function mount(root, engine, { engines = [engine], link = false } = {}) {
     return { square: (cell) => square(grid, cell) };
   }
 
-  const api = { drawn, state, setPixels, setLabel, setMode, point, pin, tell };
+  /** For tests: wait until every question is answered, and every change is drawn. */
+  async function settled() {
+    do await new Promise(requestAnimationFrame);
+    while (opening || ask.busy() || frame);
+  }
+
+  const api = { drawn, settled, state, setPixels, setLabel, setMode, point, pin, tell };
   for (const one of engines) {
     one.on("changed", () => state.look && ask());
     one.on("message", tell);

@@ -2,12 +2,16 @@
 
 /**
  * Make ask(), which fills in state.look and calls found(). While an answer is on its way, further
- * calls become one more question after it. An error's line goes to tell(text).
+ * calls become one more question after it. An error's line goes to tell(text). ask.busy() says
+ * whether an answer is on its way.
  */
 export function asker(state, found, tell) {
   let [busy, again] = [false, false];
 
-  return async function ask() {
+  ask.busy = () => busy;
+  return ask;
+
+  async function ask() {
     if (busy) return void (again = true);
     busy = true;
     try {
@@ -25,5 +29,5 @@ export function asker(state, found, tell) {
         ask();
       }
     }
-  };
+  }
 }
