@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autocnn.checkpoint.format import open_tensors
-from autocnn.files import atomic_write, partial_path, sync_folder
+from autocnn.files import atomic_write, partial_path, remove, replace, sync_folder
 
 __all__ = ["COUNT", "drop", "generations", "read_newest", "shift"]
 
@@ -50,7 +50,7 @@ def drop(path: str | os.PathLike, damaged: Iterable[Path]) -> None:
         if place != source:
             atomic_write(place, source.read_bytes())
     for place in paths[len(whole) :]:
-        place.unlink(missing_ok=True)
+        remove(place)
     sync_folder(paths[0].parent)
 
 
@@ -81,11 +81,11 @@ def _put(place: Path, source: Path) -> None:
     partial = partial_path(place)
     try:
         os.link(source, partial)
-        os.replace(partial, place)
+        replace(partial, place)
     except OSError:  # a file system without links
         atomic_write(place, source.read_bytes())
     finally:
-        partial.unlink(missing_ok=True)
+        remove(partial)
 
 
 def _is_same(one: Path, other: Path) -> bool:

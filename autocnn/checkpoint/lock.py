@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autocnn.files import partial_path
+from autocnn.files import partial_path, replace, while_held
 
 __all__ = ["LockLostError", "LockedError", "check_held", "lock_folder", "try_lock"]
 
@@ -165,7 +165,7 @@ class _Lock:
             path = self.path if self.place < 0 else self.path.name
             # Removed before it is unlocked: who has this file open then opens a new one.
             if os.path.samestat(os.stat(path, **at), os.fstat(self.file)):
-                os.unlink(path, **at)
+                while_held(os.unlink, path, **at)
         if self.place >= 0:
             os.close(self.place)
         if self.system.is_locked:
@@ -199,7 +199,7 @@ class _Lock:
         partial = partial_path(self.path)
         self.file = os.open(partial, flags, 0o644)
         _write(self.file, self.me)
-        os.replace(partial, self.path)
+        replace(partial, self.path)
         time.sleep(0.2)
         now = _read_owner(self.path)
         if now is None or now.key != self.me.key:

@@ -24,6 +24,7 @@ from autocnn import processes
 from autocnn.checkpoint.lock import LockedError, lock_folder
 from autocnn.data import find, idx
 from autocnn.data.known import FILES, KNOWN, Known
+from autocnn.files import replace, while_held
 
 __all__ = ["FetchError", "fetch"]
 
@@ -160,9 +161,9 @@ def _scratch(target: Path) -> Iterator[Path]:
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            while_held(shutil.rmtree, path)
         elif not path.name.startswith(".lock"):
-            path.unlink()
+            while_held(path.unlink)
 
 
 def _remove_left_over(cache: Path) -> None:
@@ -265,4 +266,4 @@ def _move_in(arrays: Arrays, staging: Path, target: Path) -> None:
         os.rename(staging, target)
     except OSError:  # the folder exists, with other files than the published ones, or some missing
         for file in FILES:
-            os.replace(staging / file, target / file)
+            replace(staging / file, target / file)

@@ -11,7 +11,7 @@ from typing import Any
 
 from autocnn.experiments.lab import Lab
 from autocnn.experiments.result import Figure, Section
-from autocnn.files import atomic_write
+from autocnn.files import atomic_write, while_held
 from autocnn.plots.style import save
 from autocnn.sweeps.statistics import Interval
 from autocnn.text import html_text, plain
@@ -46,7 +46,7 @@ def check_folder(out: str | os.PathLike) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"
         probe.touch()
-        probe.unlink()
+        while_held(probe.unlink)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ValueError(

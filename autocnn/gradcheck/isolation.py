@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from autocnn.files import replace
+
 __all__ = ["run_in_process", "stdout_to_stderr"]
 
 GRACE = 5.0  # seconds beyond the limit until a process that does not answer is killed
@@ -143,6 +145,6 @@ def _serve(function: str, arguments: str, result: str) -> None:
         answer = {"error": "not enough memory"}
     scratch = Path(result + ".part")
     scratch.write_text(json.dumps(answer), encoding="utf-8")
-    scratch.rename(result)
+    replace(scratch, result)
     _flush()
     os._exit(0)  # threads and exit handlers of the checked code are not waited for
