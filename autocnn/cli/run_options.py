@@ -10,7 +10,17 @@ import typer
 from autocnn.cli import output
 from autocnn.files import atomic_write
 
-__all__ = ["Image", "Invert", "Json", "Last", "Out", "Run", "save_figure", "write_or_exit"]
+__all__ = [
+    "Image",
+    "Invert",
+    "Json",
+    "Last",
+    "Out",
+    "Run",
+    "figure_format",
+    "save_figure",
+    "write_or_exit",
+]
 
 Run = Annotated[str, typer.Argument(help="Run folder made by autocnn train", metavar="RUN")]
 Image = Annotated[str, typer.Argument(help="Image of any size, grey or colour", metavar="IMAGE")]
@@ -25,17 +35,43 @@ Invert = Annotated[
     ),
 ]
 Out = Annotated[
-    str, typer.Option(help="File for the figure; default: in the run folder", metavar="FILE.png")
+    str,
+    typer.Option(
+        help="File for the figure: .png, .svg or .pdf; default: in the run folder", metavar="FILE"
+    ),
 ]
+# What Matplotlib would write into each format by itself, the time of day, would make two figures
+# of one run differ.
+FORMATS: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".svg": {"metadata": {"Date": None}},
+    ".pdf": {"metadata": {"CreationDate": None}},
+}
+
+
+def figure_format(path: str | Path) -> str:
+    """Return the format of a figure, by its name's ending. ValueError for another ending."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"a figure's format is that of its name: give --out a name that ends in .png, .svg or "
+            f".pdf, got {path}"
+        )
+    return suffix
 
 
 def save_figure(figure: Any, path: str | Path) -> Path:
-    """Write a Matplotlib figure as PNG and return its path; ValueError unless that ends in .png."""
-    path, png = Path(path), io.BytesIO()
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"figures are PNG files; give --out a name that ends in .png, got {path}")
-    figure.savefig(png, format="png")
-    write_or_exit(atomic_write, path, png.getvalue())
+    """Write a Matplotlib figure as PNG, SVG or PDF, by the name's ending, and return its path.
+
+    The same figure gives the same bytes. ValueError for another ending.
+    """
+    import matplotlib
+
+    path, content = Path(path), io.BytesIO()
+    suffix = figure_format(path)
+    with matplotlib.rc_context({"svg.hashsalt": "autocnn"}):
+        figure.savefig(content, format=suffix[1:], **FORMATS[suffix])
+    write_or_exit(atomic_write, path, content.getvalue())
     return path
 
 

@@ -2,6 +2,10 @@
 
 import shutil
 from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
 
 from autocnn import runs
 from autocnn import trace as trace_model
@@ -20,13 +24,27 @@ def trace(
     out: Out = "",
     invert: Invert = None,
     last: Last = False,
+    channel: Annotated[
+        int | None,
+        typer.Option(
+            help="Follow this channel, the first is 1: it comes first in every row, framed",
+            min=1,
+            metavar="N",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Follow one image through the network: a figure of all layers' outputs, and a table.
 
+    Rows show the same channels from one convolution to the next, so that each can
+    be followed down its column; a convolution mixes channels, and the rows after
+    it show others. Every map has its channel's number. With --channel, the table
+    is of that channel alone.
+
     \b
-    Example:
+    Examples:
       autocnn trace runs/lenet5-mnist three.png --out three-inside.png
+      autocnn trace runs/lenet5-mnist three.png --channel 2 --out three.svg
     """
     from autocnn.plots.predict import activations  # matplotlib takes a second to import
 
@@ -34,24 +52,28 @@ def trace(
     x, steps = read_for_run(image, config, invert)
     outputs = trace_model(model, now.params, now.state, prepare(x[None], config.inputs))
     outputs = {name: y[0] for name, y in outputs.items()}
-    figure = activations(outputs, config.classes)
+    figure = activations(outputs, config.classes, channel=channel)
     path = save_figure(figure, out or Path(run) / f"trace-{Path(image).stem}.png")
-    rows = [
-        {
-            "layer": name,
-            "shape": y.shape,
-            "mean": float(y.mean()) + 0.0,  # + 0.0: never "-0"
-            "min": float(y.min()) + 0.0,
-            "max": float(y.max()) + 0.0,
-        }
-        for name, y in outputs.items()
-    ]
+    rows = [_row(name, y, channel) for name, y in outputs.items()]
     if as_json:
         result = {"run": run, "image": image, "changes": steps, "figure": path, "layers": rows}
+        result |= {} if channel is None else {"channel": channel}
         output.echo(strict_json(result))
         return
     output.echo(_listing(rows, shutil.get_terminal_size().columns))
     output.echo(f"\n{visible(image)}{': ' if steps else ''}{', '.join(steps)}\n{visible(path)}")
+
+
+def _row(name: str, y: np.ndarray, channel: int | None) -> dict[str, Any]:
+    """The table's row for a layer: of all channels, or of one in maps that have it."""
+    values = y if channel is None or y.ndim != 3 or len(y) < channel else y[channel - 1]
+    return {
+        "layer": name,
+        "shape": y.shape,
+        "mean": float(values.mean()) + 0.0,  # + 0.0: never "-0"
+        "min": float(values.min()) + 0.0,
+        "max": float(values.max()) + 0.0,
+    }
 
 
 def _listing(rows: list[dict], width: int) -> str:

@@ -15,18 +15,30 @@ MAPS = 8  # how many feature maps of a stage are shown
 
 
 @styled
-def activations(taps: Mapping[str, np.ndarray], classes: Sequence[Any], top: int = 5) -> Any:
+def activations(
+    taps: Mapping[str, np.ndarray],
+    classes: Sequence[Any],
+    top: int = 5,
+    channel: int | None = None,
+) -> Any:
     """Draw the activations of each stage for one image, one stage per row.
 
     taps: {name: array (C, H, W) or (D,)}, from "input" to "probs", as ``autocnn.trace`` gives them.
     classes: the names of the classes.
     top: how many of the largest probabilities the last row shows.
+    channel: one to follow, the first is 1. It comes first in every row that has it, framed.
 
-    A stage shows the eight feature maps with the largest mean |activation|, on a scale of its own;
-    vectors and maps of one pixel are drawn as strips. Returns a Matplotlib figure.
+    A stage shows up to eight feature maps, on a scale of its own, each with its channel's number.
+    Stages from one convolution to the next show the same channels, those with the largest mean
+    |activation|, in the same columns. Vectors and maps of one pixel are drawn as strips. Returns a
+    Matplotlib figure. ValueError where no stage has ``channel``.
     """
     stages = _stages(taps)
-    columns = min(MAPS, max(len(tap) for tap in stages.values() if not _is_strip(tap)))
+    most = max((len(tap) for tap in stages.values() if not _is_strip(tap)), default=0)
+    if channel is not None and not 1 <= channel <= most:
+        raise ValueError(f"there is no channel {channel}: the stages have 1 to at most {most}")
+    columns = min(MAPS, most)
+    shown = _channels(stages, columns, channel)
     heights = [0.45 if _is_strip(tap) else 1.0 for tap in stages.values()] + [
         0.24 * min(top, len(classes)) + 0.3
     ]
@@ -53,18 +65,45 @@ def activations(taps: Mapping[str, np.ndarray], classes: Sequence[Any], top: int
             axes.imshow(tap.reshape(1, -1), cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
         else:
             limit = np.abs(tap).max() or 1.0
-            chosen = np.sort(np.argsort(-np.abs(tap).mean(axis=(1, 2)), kind="stable")[:columns])
-            row = [image_axes(fig.add_subplot(grid[i, j])) for j in range(len(chosen))]
-            for axes, channel in zip(row, chosen, strict=True):
-                axes.imshow(tap[channel], cmap=DIVERGING, vmin=-limit, vmax=limit)
-                if len(tap) > columns:
-                    axes.set_title(
-                        f"{channel + 1}", fontsize=7, fontweight="normal", loc="center", pad=2
-                    )
+            row = [image_axes(fig.add_subplot(grid[i, j])) for j in range(len(shown[name]))]
+            for axes, index in zip(row, shown[name], strict=True):
+                axes.imshow(tap[index], cmap=DIVERGING, vmin=-limit, vmax=limit)
+                axes.set_title(f"{index + 1}", fontsize=7, fontweight="normal", loc="center", pad=2)
+                if index + 1 == channel:
+                    _frame(axes)
             axes = row[0]
         axes.set_ylabel(title, rotation=0, ha="right", va="center", labelpad=10, fontsize=9)
     _bars(fig.add_subplot(grid[-1, :]), taps["probs"], classes, top)
     return fig
+
+
+def _channels(stages, columns, first):
+    """Choose the channels (indices) that each stage of maps shows: the same from one convolution to
+    the next, where channels keep their numbers; ``first`` (from 1) before the others.
+    """
+    groups: list[list[str]] = []
+    for name, tap in stages.items():
+        if name == "input" or _is_strip(tap):
+            continue
+        mixes = name.startswith(("conv", "table_conv", "concat"))
+        if mixes or not groups or len(stages[groups[-1][-1]]) != len(tap):
+            groups.append([])
+        groups[-1].append(name)
+    shown = {}
+    for names in groups:
+        # Each stage counts alike, whatever the size of its numbers.
+        means = [np.abs(stages[name]).mean(axis=(1, 2)) for name in names]
+        active = np.sum([mean / (mean.max() or 1.0) for mean in means], axis=0)
+        chosen = np.argsort(-active, kind="stable")
+        ahead = [] if first is None or first > len(active) else [first - 1]
+        others = sorted([int(c) for c in chosen if c not in ahead][: columns - len(ahead)])
+        shown |= {name: [*ahead, *others] for name in names}
+    return shown
+
+
+def _frame(axes):
+    for spine in axes.spines.values():
+        spine.set(color=COLOURS[1], linewidth=2)
 
 
 def _is_strip(tap):

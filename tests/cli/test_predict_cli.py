@@ -278,6 +278,61 @@ def test_filters(network, count, shape, trained, tmp_path):
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    "ending, start", [("SVG", b"<?xml"), ("pdf", b"%PDF-"), ("png", b"\x89PNG")]
+)
+def test_the_ending_gives_the_format(ending, start, trained, images, tmp_path):
+    for i, command in enumerate((["filters"], ["trace", images[0] / "same.png"])):
+        first, second = (tmp_path / f"{i}{n}.{ending}" for n in "ab")
+        for path in (first, second):
+            word, *more = command
+            result = autocnn(word, trained["tiny-cnn"], *more, "--out", path)
+            assert result.stdout.splitlines()[-1] == str(path)
+        assert first.read_bytes().startswith(start)
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_channel_can_be_followed(trained, images, tmp_path):
+    arguments = ("trace", trained["lenet5"], images[0] / "noise.png", "--out", tmp_path / "t.png")
+    whole, second = (
+        json.loads(autocnn(*arguments, "--json", *more).stdout) for more in ([], ["--channel", 2])
+    )
+    assert "channel" not in whole and second["channel"] == 2
+    saved = runs.load(trained["lenet5"], "best")
+    x = np.asarray(Image.open(images[0] / "noise.png"))[None, None].astype("f") / 255
+    taps = ac.trace(saved.model, saved.train_state.params, saved.train_state.state, x)
+    for row, tap in zip(second["layers"], taps.values(), strict=True):
+        part = tap[0, 1] if tap.ndim == 4 and tap.shape[1] > 1 else tap[0]
+        assert row["mean"] == pytest.approx(part.mean(), rel=1e-4, abs=1e-7)
+    with pytest.raises(ValueError, match="no channel 9: the stages have 1 to at most 8"):
+        autocnn(*arguments, "--channel", 9)
+
+
+def test_rows_show_the_same_channels_until_a_convolution_mixes_them():
+    from autocnn.plots import predict as plots
+
+    maps = np.random.default_rng(1)
+    taps = {"input": np.ones((1, 9, 9))}
+    for name, size in (("conv1", 8), ("relu1", 8), ("max_pool1", 4), ("conv2", 4), ("relu2", 4)):
+        taps[name] = maps.normal(size=(20, size, size))
+    taps["probs"] = np.array([0.2, 0.8])
+
+    def rows(**options):
+        found = {}
+        for axes in plots.activations(taps, ["a", "b"], **options).axes:
+            title, image = axes.get_title(loc="center"), axes.images[0] if axes.images else None
+            for name, tap in list(taps.items())[1:-1]:
+                if title and np.array_equal(image.get_array(), tap[int(title) - 1]):
+                    found.setdefault(name, []).append(int(title))
+        return found
+
+    shown = rows()
+    assert all(len(channels) == 8 for channels in shown.values()) and len(shown) == 5
+    assert shown["conv1"] == shown["relu1"] == shown["max_pool1"]
+    assert shown["conv2"] == shown["relu2"] != shown["conv1"]
+    assert {channels[0] for channels in rows(channel=17).values()} == {17}
+
+
 def test_filters_go_into_the_run_folder(trained):
     path = trained["tiny-cnn"] / "filters.png"
     assert autocnn("filters", trained["tiny-cnn"]).stdout == f"3 filters of 1x3x3\n{path}\n"
