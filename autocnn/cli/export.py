@@ -1,5 +1,6 @@
 """``autocnn export``: write a trained network for other programs."""
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,10 @@ def export(
         typer.Argument(help="model.onnx, or model.safetensors with torch's names", metavar="FILE"),
     ],
     last: Last = False,
+    opset: Annotated[
+        int | None,
+        typer.Option(help="Version of ONNX's operators, 13 to 26; default: 17", metavar="N"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a trained network for other programs: an ONNX graph, or its weights with torch's names.
@@ -30,17 +35,21 @@ def export(
     \b
     Examples:
       autocnn export runs/lenet5-mnist lenet5.onnx
+      autocnn export runs/lenet5-mnist lenet5.onnx --opset 13
       autocnn export runs/lenet5-mnist lenet5.safetensors
     """
     suffix = Path(out).suffix.lower()
     if suffix not in (".onnx", ".safetensors"):
         raise ValueError(f"the file's suffix gives the format, .onnx or .safetensors; got {out}")
+    if opset is not None and suffix != ".onnx":
+        raise ValueError(f"--opset is for .onnx files; got {out}")
     config, model, now = runs.load(run, "last" if last else "best")
     if suffix == ".onnx":
-        from autocnn.export import save_onnx
+        from autocnn.export import OPSET, save_onnx
 
+        save = functools.partial(save_onnx, opset=OPSET if opset is None else opset)
         trees = now.params, now.state
-        write_or_exit(save_onnx, out, model, *trees, config.shape, config.classes, config.inputs)
+        write_or_exit(save, out, model, *trees, config.shape, config.classes, config.inputs)
         shape = ", ".join(map(str, config.shape))
         summary = f"input 'images' (N, {shape}) in [0, 1], output 'logits' (N, classes)"
     else:

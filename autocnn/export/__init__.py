@@ -8,6 +8,6 @@ Models of every interpretation export alike. Graphs are those of evaluation, in 
 number of images.
 """
 
-from autocnn.export.onnx import save_onnx, to_onnx
+from autocnn.export.onnx import OPSET, OPSETS, save_onnx, to_onnx
 
-__all__ = ["save_onnx", "to_onnx"]
+__all__ = ["OPSET", "OPSETS", "save_onnx", "to_onnx"]

@@ -1,40 +1,65 @@
 """From a network to an ONNX graph: the network runs once on values that stand for arrays."""
 
-import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import reference
-from autocnn.export.words import WORDS
+from autocnn.export.words import FIRST_OPSET, WORDS
 from autocnn.files import atomic_write
 from autocnn.inspection.walk import named_layers, rebuild, walk
 from autocnn.models import rebuild as in_vocabulary
 from autocnn.runs.preprocessing import Inputs, padded_shape
+from autocnn.text import strict_json
 from autocnn.trees import tree_map
 from reference import validate
 
-__all__ = ["save_onnx", "to_onnx"]
+__all__ = ["OPSET", "OPSETS", "save_onnx", "to_onnx"]
 
-OPSET, IR = 17, 8  # of 2022: what nearly every runtime in use reads
+OPSET = 17  # of 2022: what nearly every runtime in use reads
+OPSETS = range(13, 27)  # of which the tests run every word by onnxruntime
 
 
-def save_onnx(path, model, params, state, shape, classes=None, inputs=None) -> None:
+def save_onnx(
+    path: str | Path,
+    model: Any,
+    params: Any,
+    state: Any,
+    shape: tuple[int, int, int],
+    classes: Sequence[Any] | None = None,
+    inputs: Inputs | None = None,
+    *,
+    opset: int = OPSET,
+) -> None:
     """Write a network as an ONNX file, whole or not at all; arguments as in ``to_onnx``."""
-    atomic_write(path, to_onnx(model, params, state, shape, classes, inputs).SerializeToString())
+    made = to_onnx(model, params, state, shape, classes, inputs, opset=opset)
+    atomic_write(path, made.SerializeToString())
 
 
-def to_onnx(model, params, state, shape, classes=None, inputs=None) -> Any:
+def to_onnx(
+    model: Any,
+    params: Any,
+    state: Any,
+    shape: tuple[int, ...],
+    classes: Sequence[Any] | None = None,
+    inputs: Inputs | None = None,
+    *,
+    opset: int = OPSET,
+) -> Any:
     """Return a network in evaluation mode as an ``onnx.ModelProto``.
 
     model, params, state: a network of any interpretation and its trees. shape: of one image,
-    (C, H, W). classes: names of the classes, which go into the metadata as a JSON list. inputs: a
+    (C, H, W). classes: names or numbers of the classes, in the order of the logits. inputs: a
     run's ``preprocessing.Inputs``, whose padding and grey levels become the graph's first nodes;
-    ``shape`` is then that of the image before them.
+    ``shape`` is then that of the image before them. opset: version of ONNX's operators, 13 to 26;
+    a runtime reads its own and earlier ones. layer_norm needs 17 or later.
 
     The graph's input is "images" (N, C, H, W), its output "logits" (N, K), both float32, N free.
-    Raises ValueError when the trees are not the network's or a word has no translation, and
-    ImportError when onnx is not installed.
+    Metadata, as JSON: "classes", if given, and "preprocessing", the inputs that the graph applies.
+    Raises ValueError when the trees are not the network's, a word has no translation in this
+    opset, or classes are not K; ImportError when onnx is not installed.
     """
     try:
         from onnx import TensorProto, helper, numpy_helper
@@ -43,12 +68,18 @@ def to_onnx(model, params, state, shape, classes=None, inputs=None) -> Any:
             "ONNX graphs need the package onnx: pip install 'autocnn[onnx]'"
         ) from error
 
+    _check_opset(opset)
     shape, inputs = tuple(shape), Inputs() if inputs is None else inputs
     seen = padded_shape(shape, inputs) if inputs.pad else shape
     _, need_params, need_state = model.init(None, seen)
     params, state = _float32("params", params, need_params), _float32("state", state, need_state)
     graph = Graph([], {})
-    last = _run(graph, model, params, state, Value(graph, _prepare(graph, inputs), seen))
+    last = _run(graph, model, params, state, Value(graph, _prepare(graph, inputs), seen), opset)
+    if classes is not None and last.shape[1:] != (len(classes),):
+        raise ValueError(
+            f"classes are {len(classes)} names, and the network's output is {last.shape[1:]}; "
+            "name each class once, in the order of the logits"
+        )
     graph.node("Identity", [last.name], "logits")  # a network may be nothing but its input
 
     nodes = [
@@ -62,12 +93,23 @@ def to_onnx(model, params, state, shape, classes=None, inputs=None) -> Any:
     made = helper.make_model(
         helper.make_graph(nodes, "autocnn", [x], [y], constants),
         producer_name="autocnn",
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", opset)]),
     )
-    if classes is not None:
-        helper.set_model_props(made, {"classes": json.dumps(list(classes))})
+    about = {} if classes is None else {"classes": strict_json(list(classes))}
+    helper.set_model_props(made, about | {"preprocessing": strict_json(inputs)})
     return made
+
+
+def _check_opset(opset):
+    from onnx import defs
+
+    last = min(OPSETS[-1], defs.onnx_opset_version())
+    if not isinstance(opset, int) or isinstance(opset, bool) or not OPSETS[0] <= opset <= last:
+        raise ValueError(
+            f"opset is a version of ONNX's operators, {OPSETS[0]} to {last} with the onnx that is "
+            f"installed; got {opset!r}; {OPSET} is what most runtimes read"
+        )
 
 
 class Graph(NamedTuple):
@@ -117,9 +159,11 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         return self._join("Concat", values, sum(v.shape[1] for v in values), axis=1)
 
 
-def _run(graph, model, params, state, x):
+def _run(graph, model, params, state, x, opset):
     """Run the network on a value: each word adds its nodes, and sums and joins add theirs."""
     for _, layer in walk(model):
+        if opset < (first := FIRST_OPSET.get(layer.name, opset)):
+            raise ValueError(f"{layer.name} needs opset {first} or later; got opset {opset}")
         if not layer.parts and layer.name not in WORDS:
             raise ValueError(
                 f"the word '{layer.name}' has no translation to ONNX; there are {', '.join(WORDS)}"

@@ -8,7 +8,9 @@ import math
 
 import numpy as np
 
-__all__ = ["WORDS"]
+__all__ = ["FIRST_OPSET", "WORDS"]
+
+FIRST_OPSET = {"layer_norm": 17}  # of words that need a later one than all others
 
 
 def _conv(graph, name, o, params, state, x, shape):

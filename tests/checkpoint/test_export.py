@@ -9,10 +9,11 @@ import pytest
 
 import autocnn as ac
 import reference
+from autocnn import export
 from autocnn.export import save_onnx, to_onnx
 from autocnn.runs import preprocessing, recipes
 from autocnn.trees import tree_map
-from tests.cases import parametrize
+from tests.cases import parametrize, select
 
 pytestmark = pytest.mark.kernels
 
@@ -112,8 +113,57 @@ def test_a_runs_preparation_is_part_of_the_graph(generator):
     params, state, _ = lively(model, (1, 32, 32))
     x = generator.random((2, 1, 28, 28)).astype("float32")
     made = to_onnx(model, params, state, (1, 28, 28), inputs=inputs)
+    assert json.loads(made.metadata_props[0].value) == inputs._asdict()
     ours = model.apply(params, state, preprocessing.prepare(x, inputs))[0]
     np.testing.assert_allclose(run(made, x), ours, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "opset",
+    [pytest.param(n, marks=() if n in (13, 26) else pytest.mark.slow) for n in export.OPSETS],
+)
+def test_every_word_in_every_opset(opset):
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip("the onnx that is installed is older")
+    for case in select("word", "network"):
+        model = case.build(ac.layers)
+        params, state, generator = lively(model, case.shape)
+        if opset < 17 and case.name.startswith("layer_norm"):
+            with pytest.raises(ValueError, match=f"layer_norm needs opset 17 .* got opset {opset}"):
+                to_onnx(model, params, state, case.shape, opset=opset)
+            continue
+        made = to_onnx(model, params, state, case.shape, opset=opset)
+        assert made.opset_import[0].version == opset
+        onnx.checker.check_model(made, full_check=True)
+        x = generator.normal(size=(2, *case.shape)).astype("float32")
+        ours = model.apply(params, state, x)[0]
+        assert np.abs(run(made, x) - ours).max() <= 1e-5 * max(1, np.abs(ours).max()), case.name
+
+
+@pytest.mark.parametrize("opset", [12, 27, 17.0, True, "17"])
+def test_other_opsets_are_refused(opset, tiny):
+    model, params, state, _ = tiny
+    with pytest.raises(ValueError, match=r"opset is a version .* 13 to \d\d .*; got"):
+        to_onnx(model, params, state, (1, 8, 8), opset=opset)
+
+
+@pytest.mark.parametrize(
+    "classes, stored",
+    [
+        (np.arange(3), [0, 1, 2]),
+        (np.array([0.5, 1, 2], "float32"), [0.5, 1, 2]),
+        (np.array(["a", "b", "ü"]), ["a", "b", "ü"]),
+        ((np.int64(7), True, "x"), [7, True, "x"]),
+    ],
+    ids=["ints", "floats", "text", "mixed"],
+)
+def test_classes_of_any_kind(classes, stored, tiny):
+    model, params, state, _ = tiny
+    made = to_onnx(model, params, state, (1, 8, 8), classes=classes)
+    found = {p.key: json.loads(p.value) for p in made.metadata_props}
+    assert found == {"classes": stored, "preprocessing": {"pad": 0, "low": 0.0, "high": 1.0}}
+    with pytest.raises(ValueError, match="classes are 2 names, and the network's output is"):
+        to_onnx(model, params, state, (1, 8, 8), classes=classes[:2])
 
 
 def test_saving(tmp_path, tiny):

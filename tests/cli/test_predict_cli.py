@@ -489,6 +489,8 @@ def test_export_safetensors(trained, tmp_path):
         (("summary", "lenet5-1998", "--classes", "11"), "1 to 10 classes"),
         (("export", "RUN", "model.pt"), "suffix gives the format"),
         (("export", "nowhere", "model.onnx"), "holds no run"),
+        (("export", "RUN", "model.onnx", "--opset", "9"), "opset is a version"),
+        (("export", "RUN", "model.safetensors", "--opset", "17"), "--opset is for .onnx"),
     ],
 )
 def test_bad_calls_are_one_line_and_write_nothing(
