@@ -5,7 +5,9 @@ A network's loss is the mean over the batch, or sum_n w_n l_n with weights that 
     loss, dy = loss_and_gradient(cross_entropy, logits, labels)
 """
 
+import numbers
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -13,7 +15,14 @@ import numpy as np
 
 from reference.arguments import concrete
 
-__all__ = ["Loss", "cross_entropy", "loss_and_gradient", "mse", "softmax_cross_entropy"]
+__all__ = [
+    "Loss",
+    "cross_entropy",
+    "loss_and_gradient",
+    "mse",
+    "smoothed_cross_entropy",
+    "softmax_cross_entropy",
+]
 
 
 class Loss(NamedTuple):
@@ -115,6 +124,49 @@ cross_entropy = Loss(
     "cross_entropy", _class_labels, _cross_entropy, _softmax_minus_one_hot, _class_is_right
 )
 """-log softmax(logits)[label], for logits (N, K) and labels (N,) of ints in [0, K)."""
+
+
+def smoothed_cross_entropy(smoothing: float) -> Loss:
+    """Return cross-entropy against smoothed labels, for logits (N, K) and labels (N,) of ints.
+
+    The target of class k is q_k = (1 - s) [k = label] + s / K instead of [k = label], and the loss
+    -sum_k q_k log softmax(logits)_k. Szegedy et al. 2016, Rethinking the Inception architecture for
+    computer vision, section 7, where s = 0.1.
+
+    smoothing: s in [0, 1); 0 is ``cross_entropy`` itself. ValueError for another number.
+    """
+    is_number = isinstance(smoothing, numbers.Real) and not isinstance(smoothing, bool)
+    if not is_number or not 0 <= smoothing < 1:
+        raise ValueError(
+            f"label smoothing is a share of the target, 0 or more and below 1, such as 0.1; got "
+            f"{smoothing!r}"
+        )
+    if smoothing == 0:
+        return cross_entropy
+    s = float(smoothing)
+    return Loss(
+        f"smoothed_cross_entropy({s:g})",
+        _class_labels,
+        partial(_smoothed, s),
+        partial(_softmax_minus_smoothed, s),
+        _class_is_right,
+    )
+
+
+def _smoothed(smoothing, xp, logits, labels):
+    """log sum_k exp(z_k) - sum_k q_k z_k, since the q_k add up to 1."""
+    z = logits - concrete(logits).max(axis=1, keepdims=True)
+    k = z.shape[1]
+    q = _one_hot(labels, z) * (1 - smoothing) + smoothing / k
+    return xp.log(xp.sum(xp.exp(z), axis=1)) - xp.sum(z * q.astype(z.dtype), axis=1)
+
+
+def _softmax_minus_smoothed(smoothing, logits, labels):
+    """dl/dz_k = softmax(z)_k - (1 - s) [k = label] - s / K."""
+    slope = _softmax_minus_one_hot(logits, labels)
+    slope -= smoothing / logits.shape[1]
+    slope[np.arange(len(labels)), labels] += smoothing
+    return slope
 
 
 def _outputs_or_labels(targets, n, out_shape):

@@ -46,6 +46,11 @@ def introduction(
     ]
     if recipe.class_weight:
         lines.append("in the loss, every class weighs the same, however many images it has")
+    if recipe.label_smoothing:
+        lines.append(
+            f"labels smoothed by {recipe.label_smoothing:g}, in the losses below as well; autocnn "
+            "evaluate prints the loss without"
+        )
     if recipe.patience:
         lines.append(
             f"at most {recipe.epochs} epochs, and no more than {recipe.patience} without a better "

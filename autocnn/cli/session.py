@@ -181,6 +181,7 @@ class _Session:
                 on_step=self.on_step,
                 on_epoch=self.on_epoch,
                 start=start if start.history else None,
+                loss=recipes.loss(recipe),
             )
 
     def on_step(self, now: TrainState) -> None:

@@ -59,6 +59,10 @@ def train(
     class_weight: Annotated[
         str | None, typer.Option(help="balanced: weight all classes equally in the loss")
     ] = None,
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option(help="Share of the target that goes to all classes alike, such as 0.1"),
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after this many epochs without improvement")
     ] = None,

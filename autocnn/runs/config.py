@@ -18,6 +18,7 @@ from autocnn.runs.recipes import Recipe
 __all__ = ["RunConfig"]
 
 NO_CHANGE = Inputs()
+ADDED_TO_RECIPE = ("label_smoothing",)  # since version 0.1
 MAX_IMAGE = 100_000_000  # values of one image: more is damage
 
 
@@ -81,7 +82,7 @@ class RunConfig:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         version, run = values.pop("version"), values.pop("run")
         values |= {"classes": list(self.classes), "shape": list(self.shape)}
-        values |= {"inputs": self.inputs._asdict(), "recipe": self.recipe._asdict()}
+        values |= {"inputs": self.inputs._asdict(), "recipe": _recipe_json(self.recipe)}
         known = {"autocnn": version, "run": run}
         return {name: value for name, value in known.items() if value is not None} | values
 
@@ -126,6 +127,16 @@ class RunConfig:
             size = "x".join(map(str, config.input_shape))
             raise ValueError(f"it has images of {size}, which is more than {MAX_IMAGE:,} values")
         return config
+
+
+def _recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as JSON; what version 0.1 did not know is left out where it is the default."""
+    default = Recipe()._asdict()
+    return {
+        name: value
+        for name, value in recipe._asdict().items()
+        if name not in ADDED_TO_RECIPE or value != default[name]
+    }
 
 
 def _is_newer(version: Any) -> bool:
@@ -212,6 +223,7 @@ _RECIPE = {
     "schedule": _is_text,
     "patience": _optional(_is_count),
     "class_weight": _is_class_weight,
+    "label_smoothing": _is_float,
 }
 # What each setting may be in JSON: which of the names and numbers exist is for their users to say.
 _CHECKS = {

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from autocnn import augment, optim
 from autocnn.deprecation import renamed_names
+from autocnn.losses import Loss, smoothed_cross_entropy
 from autocnn.ops.arguments import integer
 from autocnn.runs.preprocessing import Inputs
 
@@ -17,6 +18,7 @@ __all__ = [
     "Recipe",
     "augmentation",
     "inputs",
+    "loss",
     "named_optimizer",
     "optimizer",
     "recipe",
@@ -34,6 +36,7 @@ class Recipe(NamedTuple):
     weight_decay: its coefficient. clip: maximum norm of the gradient, None for no clipping.
     shift: move training images by up to so many pixels. flip: mirror half of them.
     patience, class_weight: as for ``training.train``.
+    label_smoothing: of the cross-entropy that is minimised; 0 for none.
     """
 
     epochs: int = 15
@@ -48,6 +51,7 @@ class Recipe(NamedTuple):
     schedule: str = "cosine"
     patience: int | None = None
     class_weight: str | None = None
+    label_smoothing: float = 0.0
 
 
 # Small images, few of them: an epoch takes moments, so that many are affordable.
@@ -125,6 +129,11 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> optim.Optimizer:
         raise ValueError(f"there is no schedule {recipe.schedule!r}; use cosine or constant")
     opt = named_optimizer(recipe.optimizer, rate, recipe.weight_decay)
     return opt if recipe.clip is None else optim.clip_by_global_norm(opt, recipe.clip)
+
+
+def loss(recipe: Recipe) -> Loss:
+    """Return what a recipe minimises. ValueError when its label smoothing makes no sense."""
+    return smoothed_cross_entropy(recipe.label_smoothing)
 
 
 def augmentation(recipe: Recipe, fill: float = 0.0) -> Callable | None:

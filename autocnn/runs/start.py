@@ -9,6 +9,7 @@ from autocnn.data.dataset import Dataset
 from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
 from autocnn.optim import Optimizer
+from autocnn.runs import recipes
 from autocnn.runs.config import RunConfig
 from autocnn.training import TrainState
 from autocnn.trees import count
@@ -56,4 +57,5 @@ def initialize(config: RunConfig) -> tuple[Any, Optimizer, TrainState]:
         size = "x".join(map(str, config.input_shape))
         raise ValueError(f"{config.network} does not fit images of {size}: {error}") from error
     optimizer = config.optimizer()
+    recipes.loss(config.recipe)  # a ValueError for label smoothing that makes no sense
     return model, optimizer, TrainState(params, state, optimizer.init(params), 0, np.nan, {})

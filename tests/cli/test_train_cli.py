@@ -414,6 +414,26 @@ def test_evaluate_as_json(trained, images):
     assert best["images"] == len(ac.data.patterns().x_val)
 
 
+def test_label_smoothing_is_kept_in_the_run(trained, images, tmp_path):
+    folder = tmp_path / "run"
+    result = autocnn(*short(images, folder, "--label-smoothing", 0.2))
+    assert "labels smoothed by 0.2" in result.stdout
+    config = runs.read_config(folder)
+    assert config.recipe.label_smoothing == 0.2
+    assert "label_smoothing" not in (trained[0] / "config.json").read_text()
+    plain, smoothed = (runs.load(f, "last").train_state for f in (trained[0], folder))
+    assert not np.array_equal(plain.params[0]["w"], smoothed.params[0]["w"])
+    data = runs.load_data(str(images))
+    loss = ac.losses.smoothed_cross_entropy(0.2)
+    found = ac.evaluate(
+        config.build(ac.layers), smoothed.params, smoothed.state, data.x_val, data.y_val, loss=loss
+    )
+    assert found[0] == pytest.approx(smoothed.history["val_loss"][-1], rel=1e-5)
+    with pytest.raises(ValueError, match="label smoothing is a share"):
+        autocnn(*short(images, tmp_path / "other", "--label-smoothing", 1.5))
+    assert not (tmp_path / "other").exists()
+
+
 def test_limit_and_shifts(images, tmp_path):
     result = autocnn(*short(images, tmp_path / "a", "--limit", 20, "--shift", "--flip"))
     said = " ".join(

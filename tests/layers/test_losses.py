@@ -1,17 +1,21 @@
 """Losses: each gradient by hand agrees with autograd's, with the complex step and with torch."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import autocnn as ac
 import reference
 from autocnn import ops
-from autocnn.losses import cross_entropy, mse
+from autocnn.losses import cross_entropy, mse, smoothed_cross_entropy
 from autocnn.trees import leaves
 from reference.loss import loss_and_gradient
 
 TARGETS = {
     "cross_entropy": (cross_entropy, np.array([0, 2, 1, 2])),
+    "smoothed by 0.1": (smoothed_cross_entropy(0.1), np.array([0, 2, 1, 2])),
+    "smoothed by 0.9": (smoothed_cross_entropy(0.9), np.array([1, 1, 0, 2])),
     "mse": (mse, np.array([[0.5, -1, 2], [1, 0, 0], [3, 2, 1], [0, 0, 0.25]])),
     "mse of labels": (mse, np.array([0, 2, 1, 2])),
 }
@@ -61,7 +65,11 @@ def test_torch_computes_the_same(name):
     elif name == "mse of labels":
         value = torch.nn.functional.mse_loss(theirs, torch.eye(3, dtype=theirs.dtype)[targets])
     else:
-        value = torch.nn.functional.cross_entropy(theirs, torch.tensor(targets))
+        value = torch.nn.functional.cross_entropy(
+            theirs,
+            torch.tensor(targets),
+            label_smoothing=float(name.partition(" by ")[2] or 0),
+        )
     value.backward()
     found, slope = loss_and_gradient(loss, y, targets)
     assert found == pytest.approx(value.item(), rel=1e-14)
@@ -74,6 +82,26 @@ def test_float32_stays_float32(nn):
     for loss, targets in TARGETS.values():
         value, grads, _ = network(nn).loss_and_grad(params, state, (x, targets), loss=loss)
         assert {value.dtype, *(leaf.dtype for _, leaf in leaves(grads))} == {np.dtype("float32")}
+
+
+def test_label_smoothing(patterns):
+    """It is a value like any other loss: it pickles, 0 is none, and trained logits stay finite."""
+    assert smoothed_cross_entropy(0) is cross_entropy
+    loss = pickle.loads(pickle.dumps(smoothed_cross_entropy(0.25)))
+    assert repr(loss) == "Loss(smoothed_cross_entropy(0.25))"
+    y, labels = np.random.default_rng(3).normal(size=(4, 3)), np.array([0, 2, 1, 2])
+    expected = ops.cross_entropy(y, labels, label_smoothing=0.25)
+    assert loss_and_gradient(loss, y, labels)[0] == pytest.approx(expected, rel=1e-14)
+    # The gradient is 0 where the softmax equals the smoothed labels.
+    best = np.log(np.eye(3)[[1]] * 0.75 + 0.25 / 3)
+    np.testing.assert_allclose(loss.slope(best, np.array([1])), 0, atol=1e-15)
+    model = ac.models.tiny_cnn(nn=ac.fast)
+    _, params, _ = model.init(3, (1, 8, 8))
+    run = ac.train(params, patterns, model=model, epochs=4, loss=loss)
+    assert run.history["val_loss"][-1] < run.history["val_loss"][0]
+    for wrong in (1, -0.1, float("nan"), "0.1", True):
+        with pytest.raises(ValueError, match="label smoothing is a share of the target"):
+            smoothed_cross_entropy(wrong)
 
 
 def test_training_to_targets(patterns):
