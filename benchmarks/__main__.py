@@ -14,9 +14,19 @@ DEFAULT = [  # quick ones first
     "gradcheck.checkers",
 ]
 
-# Benchmarks that read options from sys.argv must find none.
-names, sys.argv[1:] = sys.argv[1:] or DEFAULT, []
-for name in names:
-    module = importlib.import_module(f"benchmarks.{name}")
-    print(f"\n## {module.__doc__.splitlines()[0]}\n", flush=True)
-    module.main()
+
+def main() -> None:
+    """Run the benchmarks that the arguments name."""
+    # Benchmarks that read options from sys.argv must find none.
+    names, sys.argv[1:] = sys.argv[1:] or DEFAULT, []
+    for name in names:
+        module = importlib.import_module(f"benchmarks.{name}")
+        print(f"\n## {module.__doc__.splitlines()[0]}\n", flush=True)
+        module.main()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)  # make says which command was stopped

@@ -2,7 +2,6 @@
 what is stored.
 """
 
-import copy
 import itertools
 import pathlib
 import re
@@ -10,19 +9,13 @@ import re
 import pytest
 
 nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
+
+from notebooks import execute  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?")
-# Durations, and to how many digits a sum happens to agree, differ from run to run and from machine
-# to machine.
-UNSTEADY = re.compile(r"[\d.]+ (s|digits)\b|\bexact\b")
-# Cells with this tag print numbers that depend on how a machine rounds; only their words are
-# compared.
-ROUNDING = "rounding"
-
 # `make test` executes these, `make test-all` all.
 SAMPLE = ("01_quick_start", "04_manual_and_automatic", "07_your_own_layer")
 
@@ -42,17 +35,12 @@ def test_there_are_notebooks():
     ],
 )
 def test_it_runs_and_says_what_is_stored(path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-    monkeypatch.setenv("COLUMNS", "100")
+    for name, value in execute.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     stored = nbformat.read(path, as_version=4)
-    fresh = copy.deepcopy(stored)
-    nbclient.NotebookClient(
-        fresh, timeout=300, resources={"metadata": {"path": path.parent}}
-    ).execute()
+    fresh = execute.executed(stored)
     for before, after in zip(stored.cells, fresh.cells, strict=True):
-        numbers = ROUNDING not in before.metadata.get("tags", [])
-        difference = _difference(_said(before), _said(after), numbers)
+        difference = execute.difference(before, after)
         if difference:
             pytest.fail(
                 f"cell {before.id}: {difference}; if that is right, refresh it by `make notebooks`",
@@ -103,37 +91,7 @@ def test_it_is_small_and_knows_no_machine(path):
     ],
 )
 def test_the_comparison_sees_words_and_six_digits(before, after, found):
-    difference = _difference(before, after, numbers=True)
+    difference = execute.text_difference(before, after, numbers=True)
     assert difference is None if found is None else found in difference
     if found != "words":
-        assert _difference(before, after, numbers=False) is None
-
-
-def _said(cell):
-    """What a cell's outputs say in text, stderr included; images say nothing."""
-    said = ""
-    for output in cell.get("outputs", []):
-        data = output.get("data", {})
-        if output.output_type == "stream":
-            said += output.text  # may arrive in pieces, cut anywhere
-        elif "image/png" not in data:
-            said += f"\n{data.get('text/markdown') or data.get('text/plain') or output}\n"
-    return said
-
-
-def _difference(before, after, numbers):
-    """Say where two texts differ: in their words, or in numbers by more than six digits and
-    1e-9. None when they do not.
-    """
-    before, after = (UNSTEADY.sub("~", text) for text in (before, after))
-    words = [" ".join(NUMBER.sub("#", text).split()) for text in (before, after)]
-    if words[0] != words[1]:
-        return f"words differ: {before!r} became {after!r}"
-    for old, new in (
-        zip(NUMBER.findall(before), NUMBER.findall(after), strict=True) if numbers else ()
-    ):
-        if float(new.replace(",", "")) != pytest.approx(
-            float(old.replace(",", "")), rel=1e-6, abs=1e-9
-        ):
-            return f"{old} became {new} in {after!r}"
-    return None
+        assert execute.text_difference(before, after, numbers=False) is None
