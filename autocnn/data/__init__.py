@@ -9,5 +9,14 @@ from autocnn.data.arrays import from_arrays
 from autocnn.data.dataset import Dataset
 from autocnn.data.loaders import DifferentData, MissingData, load
 from autocnn.data.patterns import patterns
+from autocnn.data.scale import UnscaledImages
 
-__all__ = ["Dataset", "DifferentData", "MissingData", "from_arrays", "load", "patterns"]
+__all__ = [
+    "Dataset",
+    "DifferentData",
+    "MissingData",
+    "UnscaledImages",
+    "from_arrays",
+    "load",
+    "patterns",
+]

@@ -14,20 +14,22 @@ __all__ = ["confusion", "counts", "curves", "mistakes"]
 def curves(history: Mapping[str, Sequence[float]]) -> Any:
     """Draw loss and accuracy by epoch, for training and validation, from the history of a ``Run``.
 
-    Returns a Matplotlib figure.
+    Of a run without validation images, training only. Returns a Matplotlib figure.
     """
     fig = figure(9, 3.6)
     for axes, what, title in zip(
         fig.subplots(1, 2), ("loss", "acc"), ("Loss", "Accuracy"), strict=True
     ):
-        train, val = history[f"train_{what}"], history[f"val_{what}"]
+        train, val = history[f"train_{what}"], history.get(f"val_{what}", [])
         axes.plot(
             history["epoch"], train, color=COLOURS[1], linestyle=(0, (4, 1.5)), label="training"
         )
-        axes.plot(history["epoch"], val, color=COLOURS[0], label="validation")
+        if val:
+            axes.plot(history["epoch"], val, color=COLOURS[0], label="validation")
+        last = [*train, *val][-1]
         axes.set(
             xlabel="epoch",
-            title=f"{title}: {val[-1]:.2%}" if what == "acc" else f"{title}: {val[-1]:.4f}",
+            title=f"{title}: {last:.2%}" if what == "acc" else f"{title}: {last:.4f}",
         )
         # The values before training are far off: they would compress the rest.
         trained = [*train[1:], *val[1:]] or [*train, *val]

@@ -9,12 +9,11 @@ from autocnn import models
 from autocnn.ops.arguments import integer
 from autocnn.training.state import Run, TrainState
 from autocnn.trees import count, leaves
-from reference import validate
 
 __all__ = [
-    "cast_data",
     "check_choice",
     "check_methods",
+    "check_monitor",
     "check_start",
     "check_targets",
     "even_subset",
@@ -44,7 +43,8 @@ def check_methods(model: Any, optimizer: Any) -> None:
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise ValueError for an option whose value is not one of its choices."""
     if value not in choices:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}; got {value!r}")
+        *first, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(first)} or {last}; got {value!r}")
 
 
 def check_targets(
@@ -55,7 +55,7 @@ def check_targets(
         return
     if class_weight is not None:
         raise ValueError(f"class_weight needs integer labels (N,), got targets of {y.shape}")
-    if monitor == "val_acc" and (patience is not None or restore == "best"):
+    if monitor.endswith("_acc") and (patience is not None or restore == "best"):
         raise ValueError(
             f"targets of shape {y.shape} are not labels and have no accuracy: pass "
             "monitor='val_loss' beside patience= or restore='best'"
@@ -71,56 +71,6 @@ def check_start(start: Any) -> None:
         )
 
 
-def cast_data(params: Any, data: Any) -> tuple[np.ndarray, ...]:
-    """Check the data and return (x, y, x_val, y_val), the images in the parameters' dtype."""
-    if isinstance(params, tuple) and len(params) == 3 and isinstance(params[0], tuple):
-        raise ValueError(
-            "params are all that init returns, (out_shape, params, state): pass "
-            "out_shape, params, state = model.init(key, shape), then train(params, data, ...)"
-        )
-    pairs = leaves(params)
-    if not pairs:
-        raise ValueError(
-            "there is nothing to train: params have no leaves; make them by model.init(key, shape)"
-        )
-    for path, leaf in pairs:
-        validate.floats(f"params leaf '{path}'", leaf)
-    x, y, x_val, y_val = map(np.asarray, _four_arrays(data))
-    for name, images in (("x_train", x), ("x_val", x_val)):
-        if len(images) == 0:
-            raise ValueError(
-                f"data.{name} is empty; a data set needs at least one image for training and one "
-                "for validation"
-            )
-        if images.dtype.kind in "iu":
-            raise ValueError(
-                f"data.{name} must be floats in [0, 1], got {images.dtype}; scale them: "
-                "images.astype('float32') / 255, or ac.data.from_arrays(images, labels)"
-            )
-        validate.floats(f"data.{name}", images)
-    dtype = pairs[0][1].dtype
-    return x.astype(dtype, copy=False), y, x_val.astype(dtype, copy=False), y_val
-
-
-def _four_arrays(data: Any) -> list[Any]:
-    """Return x_train, y_train, x_val and y_val of a data set, a dict or a tuple of four."""
-    names = ("x_train", "y_train", "x_val", "y_val")
-    if isinstance(data, dict) and set(names) <= set(data):
-        return [data[name] for name in names]
-    if all(hasattr(data, name) for name in names):
-        return [getattr(data, name) for name in names]
-    if isinstance(data, tuple | list) and len(data) == 4:
-        return list(data)
-    got = type(data).__name__
-    if isinstance(data, tuple | list):
-        got += f" of {len(data)}"
-    pair = isinstance(data, tuple | list) and len(data) == 2
-    make = "ac.data.from_arrays(*data)" if pair else "ac.data.from_arrays(images, labels)"
-    if isinstance(data, str):
-        make = f"ac.data.load({data!r})"
-    raise ValueError(f"data needs x_train, y_train, x_val and y_val, got {got}; use {make}")
-
-
 def tiny_cnn_of(params: Any) -> Any:
     """Return the fast TinyCNN whose parameters these are, its sizes read off their shapes."""
     from autocnn import fast  # costs a tenth of a second, which only training should pay
@@ -134,6 +84,25 @@ def tiny_cnn_of(params: Any) -> Any:
             "train(params, data, model=...)"
         )
     return models.tiny_cnn(classes=out[1], filters=w[0], kernel=w[2:], nn=fast)
+
+
+def check_monitor(
+    has_validation: bool, monitor: str, patience: int | None, restore: str, start: TrainState | None
+) -> None:
+    """Raise ValueError for a monitor of validation images where there are none, if it is used, and
+    for a start whose history has other columns than this run's.
+    """
+    used = patience is not None or restore == "best"
+    if used and not has_validation and monitor.startswith("val_"):
+        raise ValueError(
+            f"there are no validation images to tell the best epoch by ({monitor}): hold some out "
+            "by validation=0.2, or pass monitor='train_loss'"
+        )
+    if start is not None and start.history and ("val_loss" in start.history) != has_validation:
+        raise ValueError(
+            f"start is of a run with{'out' if has_validation else ''} validation images; pass the "
+            "same data and validation= to go on with it"
+        )
 
 
 def even_subset(n: int, size: int | None) -> slice | np.ndarray:

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.data.scale import warn_unscaled
 from autocnn.losses import Loss, cross_entropy
 from autocnn.ops import softmax
 from autocnn.ops.arguments import integer
 
-__all__ = ["evaluate", "predict"]
+__all__ = ["evaluate", "measure", "predict"]
 
 
 def evaluate(
@@ -26,10 +27,25 @@ def evaluate(
     computed ``batch_size`` at a time. labels: (N,) of ints in [0, K), or
     the targets that ``loss`` takes. loss: whose mean over the images is returned; cross-entropy
     unless given. The accuracy is the share of images whose largest output is that of their label;
-    NaN for targets that are not labels.
+    NaN for targets that are not labels. Images far from the scale of [0, 1] are told of by an
+    ``UnscaledImages`` warning.
 
     Raises ValueError for trees, images or labels that do not fit the network.
     """
+    warn_unscaled(x, "x")
+    return measure(model, params, state, x, labels, batch_size, loss)
+
+
+def measure(
+    model: Any,
+    params: Any,
+    state: Any,
+    x: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int = 512,
+    loss: Loss = cross_entropy,
+) -> tuple[float, float]:
+    """Return what ``evaluate`` does, without a look at the images' scale."""
     x, labels = np.asarray(x), np.asarray(labels)
     total, correct = 0.0, 0.0
     for start in range(0, max(len(x), 1), integer(batch_size, "batch_size")):
@@ -54,6 +70,7 @@ def predict(
     x: images (N, C, H, W), computed ``batch_size`` at a time. Raises ValueError for trees or images
     that do not fit the network.
     """
+    warn_unscaled(x, "x")
     starts = range(0, max(len(x), 1), integer(batch_size, "batch_size"))
     return np.concatenate(
         [softmax(model.apply(params, state, x[start : start + batch_size])[0]) for start in starts]

@@ -13,7 +13,8 @@ from autocnn.keys import as_key, child, rng
 from autocnn.losses import Loss, cross_entropy
 from autocnn.ops.arguments import integer
 from autocnn.training import arguments
-from autocnn.training.evaluation import evaluate
+from autocnn.training.data import training_data
+from autocnn.training.evaluation import measure
 from autocnn.training.mpi import Sharded
 from autocnn.training.sample_weight import drop_zero_weights, example_weights
 from autocnn.training.state import Run, TrainState, epochs_since_best
@@ -40,6 +41,7 @@ def train(
     snapshots: Container[int] = SNAPSHOTS,
     progress: bool = False,
     *,
+    validation: Any = None,
     augment: Callable[[Any, np.ndarray], np.ndarray] | None = None,
     metric_subset: int | None = None,
     sample_weight: Any = None,
@@ -60,7 +62,7 @@ def train(
 
     params: tree of float arrays, the initial parameters. Images are cast to their dtype.
     data: has arrays x_train (N, C, H, W), y_train (N,), x_val and y_val, such as an
-        ``ac.data.Dataset``; images of floats, labels of ints in [0, K).
+        ``ac.data.Dataset``; images of floats, labels of ints in [0, K). Or a pair (x, y).
     model: the network; it computes its own gradients. Default: the fast TinyCNN that has params.
     state: the network's state. Default: the one that ``model.init`` gives.
     optimizer: an ``ac.optim.Optimizer``. Default: ``ac.optim.sgd(0.12)``.
@@ -71,6 +73,9 @@ def train(
     snapshots: epochs whose first convolution is kept in ``Run.snapshots``. Default: 0, 1, 5, 15,
         40 and 80.
     progress: show a bar on stderr. Default: False.
+    validation: for a pair (x, y): another such pair, or the share of each class to hold out, the
+        same images whatever ``seed`` is. Default: None; without validation images the history has
+        no "val_loss" and "val_acc", and patience and restore="best" need another ``monitor``.
     augment: function (key, x) -> x that changes a batch of training images, such as
         ``ac.augment.shifts(2)``. Default: None, images as they are.
     metric_subset: take the training metrics on this many images, spread evenly over the training
@@ -82,10 +87,11 @@ def train(
         divides by its class weights. Images of weight 0 are left out. Metrics are not weighted.
     patience: stop after this many epochs in a row that are not better than the best one before
         them, epoch 0 included. Default: None, never.
-    monitor: what makes an epoch better: a higher "val_acc" or a lower "val_loss"; the first of
-        equals is the best. Default: "val_acc", since a loss can rise by overconfidence in a few
-        images while more and more are right (Guo et al. 2017, On calibration of modern neural
-        networks, figure 3); the loss is finer where the accuracy has few values.
+    monitor: what makes an epoch better: a higher "val_acc" or "train_acc", or a lower "val_loss" or
+        "train_loss"; the first of equals is the best. Default: "val_acc", since a loss can rise by
+        overconfidence in a few images while more and more are right (Guo et al. 2017, On
+        calibration of modern neural networks, figure 3); the loss is finer where the accuracy has
+        few values.
     restore: return the parameters, state and optimizer state of the "last" or the "best" epoch.
         Default: "last".
     on_step, on_epoch: functions called with the ``TrainState`` after each step, and after each
@@ -103,31 +109,35 @@ def train(
     """
     epochs, batch_size = integer(epochs, "epochs"), integer(batch_size, "batch_size")
     patience = None if patience is None else integer(patience, "patience")
-    arguments.check_choice("monitor", monitor, ("val_acc", "val_loss"))
+    arguments.check_choice("monitor", monitor, ("val_acc", "val_loss", "train_acc", "train_loss"))
     arguments.check_choice("restore", restore, ("last", "best"))
     arguments.check_methods(model, optimizer)
     optimizer = optim.sgd(0.12) if optimizer is None else optimizer
     model = arguments.tiny_cnn_of(params) if model is None else model
-    x, y, x_val, y_val = arguments.cast_data(params, data)
+    x, y, x_val, y_val, kept = training_data(params, data, validation)
     arguments.check_start(start)
-    now = start or _before_training(model, params, state, optimizer, x.shape[1:])
+    arguments.check_monitor(x_val is not None, monitor, patience, restore, start)
+    metrics = METRICS[: 2 if x_val is None else 4]
+    now = start or _before_training(model, params, state, optimizer, x.shape[1:], metrics)
     outputs = validate.call(model, now.params, now.state, x)
     y = loss.check(y, len(x), outputs)
     arguments.check_targets(y, class_weight, monitor, patience, restore)
+    if sample_weight is not None and np.shape(sample_weight)[:1] > (len(x),):
+        sample_weight = np.asarray(sample_weight)[kept]
     weights = example_weights(y, outputs[0], sample_weight, class_weight)
     x, y, weights = drop_zero_weights(x, y, weights)
     subset = arguments.even_subset(len(x), metric_subset)
     if restore == "best":
         now = _with_best(now, monitor, steps_per_epoch=-(-len(x) // batch_size))
-    kept = {}
+    snapshot = {}
     if isinstance(model, Sharded):
         settings = (epochs, batch_size, seed, patience, monitor, restore, augment is None)
         model.check_same(
             {
                 "the training images": x,
                 "the training labels": y,
-                "the validation images": x_val,
-                "the validation labels": y_val,
+                "the validation images": () if x_val is None else x_val,
+                "the validation labels": () if y_val is None else y_val,
                 "the weights of images": () if weights is None else weights,
                 "the settings": settings,
                 "the step": now.step,
@@ -138,15 +148,14 @@ def train(
         )
 
     def end_epoch(now: TrainState, epoch: int) -> TrainState:
-        values = (
-            *_metrics(model, now, x[subset], y[subset], "training", epoch, loss),
-            *_metrics(model, now, x_val, y_val, "validation", epoch, loss),
-        )
+        values = _metrics(model, now, x[subset], y[subset], "training", epoch, loss)
+        if x_val is not None:
+            values += _metrics(model, now, x_val, y_val, "validation", epoch, loss)
         now = _record(now, (epoch, *values), monitor if restore == "best" else None)
         if isinstance(model, Sharded):
             model.check_similar("the parameters and state", (now.params, now.state, now.opt_state))
         if epoch in snapshots and (w := _first_convolution(now.params)) is not None:
-            kept[epoch] = w.copy()
+            snapshot[epoch] = w.copy()
         if on_epoch is not None:
             on_epoch(now)
         return now
@@ -167,15 +176,20 @@ def train(
             now = end_epoch(train_batches(model, optimizer, now, batches, on_step, loss), epoch)
     at = now if restore == "last" else now.best
     epoch = at.history["epoch"][-1]
-    return Run(at.params, at.state, now.history, kept, at.opt_state, model, epoch, now)
+    return Run(at.params, at.state, now.history, snapshot, at.opt_state, model, epoch, now)
 
 
 def _before_training(
-    model: Any, params: Any, state: Any, optimizer: optim.Optimizer, shape: tuple[int, int, int]
+    model: Any,
+    params: Any,
+    state: Any,
+    optimizer: optim.Optimizer,
+    shape: tuple[int, ...],
+    metrics: tuple[str, ...],
 ) -> TrainState:
     if state is None:  # what init gives does not depend on its key: no weights are drawn for it
         state = tree_map(np.array, model.init(None, shape)[2])
-    history = {name: [] for name in ("epoch", *METRICS)}
+    history = {name: [] for name in ("epoch", *metrics)}
     return TrainState(params, state, optimizer.init(params), 0, np.nan, history)
 
 
@@ -219,9 +233,9 @@ def _batches(
 
 def _metrics(
     model: Any, now: TrainState, x: np.ndarray, y: np.ndarray, name: str, epoch: int, loss: Loss
-) -> tuple[float, float]:
+) -> tuple[float, ...]:
     """Loss and accuracy of images; ``Diverged`` when the loss is not finite."""
-    value, accuracy = evaluate(model, now.params, now.state, x, y, loss=loss)
+    value, accuracy = measure(model, now.params, now.state, x, y, loss=loss)
     if not np.isfinite(value):
         why = explain_evaluation(model, now.params, now.state, x)
         raise Diverged(

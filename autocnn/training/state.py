@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
     params, state, opt_state: trees after the last epoch, or the best one with ``restore="best"``.
     history: lists "epoch", "train_loss", "train_acc", "val_loss" and "val_acc", whose first entry
-        is epoch 0, before training.
+        is epoch 0, before training; the last two only where there are validation images.
     snapshots: {epoch: weights (F, C, kh, kw)} of the first convolution; empty for a network that
         has none.
     model: the network that was trained.
@@ -73,11 +73,14 @@ Run.moment = renamed_property("moment", "train_state")
 def epochs_since_best(history: dict[str, list], monitor: str = "val_acc") -> int:
     """Count the epochs since the best one of a history: 0 if the last is the best.
 
-    monitor: "val_acc", of which the highest is best, or "val_loss", of which the lowest is. The
-    first of equal epochs is the best. ValueError for an empty history.
+    monitor: "val_acc" or "train_acc", of which the highest is best, or "val_loss" or "train_loss",
+    of which the lowest is. The first of equal epochs is the best. ValueError for an empty history,
+    or one without that column.
     """
+    if monitor not in history:
+        raise ValueError(f"the history has no {monitor}; it has {', '.join(history)}")
     values = history[monitor]
-    best = max(values) if monitor == "val_acc" else min(values)
+    best = max(values) if monitor.endswith("_acc") else min(values)
     return len(values) - 1 - values.index(best)
 
 

@@ -2,6 +2,9 @@
 refused.
 """
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -104,7 +107,9 @@ def test_train_takes_a_dict_or_four_arrays_and_says_what_else_it_needs():
     ]
     assert runs[0] == runs[1] == runs[2]
     for params, form, words in (
-        (drawn[1], (BYTES, LABELS), "tuple of 2; use ac.data.from_arrays(*data)"),
+        (drawn[1], (BYTES, LABELS), "ac.data.from_arrays(images, labels)"),
+        (drawn[1], (BYTES, LABELS, BYTES), "tuple of 3; use ac.data.from_arrays(images, labels)"),
+        (drawn[1], {"x": BYTES, "y": LABELS}, "dict with x, y; use"),
         (drawn, data, "out_shape, params, state = model.init"),
         (drawn[1], data._replace(x_train=BYTES[:, None]), "astype('float32') / 255"),
     ):
@@ -128,3 +133,90 @@ def test_the_classifier_and_predict_say_how_to_pass_one_image():
         with pytest.raises(ValueError) as error:
             call()
         assert words in str(error.value)
+
+
+def test_integers_of_few_or_many_bits_are_scaled_by_what_they_reach():
+    sixteen = RNG.integers(0, 17, (20, 8, 8))
+    sixteen[0, 0, 0] = 16
+    for images, divisor in (
+        (sixteen, 16),
+        (sixteen.astype(np.uint8), 16),
+        ((sixteen > 8).astype(np.uint8), 1),
+        (BYTES, 255),
+        (BYTES.astype(np.uint16) * 257, 65535),
+        (BYTES.astype(np.uint16) * 16, 4095),
+    ):
+        data = ac.data.from_arrays(images, LABELS, None)
+        assert np.allclose(data.x_train[:, 0], images / divisor, atol=1e-7)
+        assert ("divided by" in repr(data)) == (divisor not in (1, 255))
+    floats = ac.data.from_arrays(BYTES * 1.0, LABELS, None, scale=255)
+    assert np.allclose(floats.x_train[:, 0], BYTES / 255, atol=1e-7)
+    standard = (BYTES - BYTES.mean()) / BYTES.std()
+    assert np.allclose(ac.data.from_arrays(standard, LABELS, None).x_train[:, 0], standard)
+
+
+def test_validation_is_scaled_as_the_training_images_are():
+    dark = BYTES // 8  # at most 31: by itself it would be divided by that
+    data = ac.data.from_arrays(BYTES, LABELS, (dark, LABELS), test=(dark, LABELS))
+    assert np.allclose(data.x_val[:, 0], dark / 255) and np.array_equal(data.x_test, data.x_val)
+
+
+def test_classes_that_do_not_occur_are_kept():
+    rows = np.eye(6, dtype=int)[LABELS]
+    assert ac.data.from_arrays(BYTES, rows).classes == tuple("012345")
+    names = ("a", "b", "c", "d", "e", "f")
+    data = ac.data.from_arrays(BYTES, LABELS + 1, None, classes=names)
+    assert data.classes == names and np.array_equal(data.y_train, LABELS + 1)
+    text = np.array(names)[LABELS]
+    data = ac.data.from_arrays(BYTES, text, None, classes=names[::-1])
+    assert np.array_equal(data.y_train, 5 - LABELS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([None, *"abc"] * 5, "5 labels are missing, the first of image 0"),
+        ([np.nan, 1.0, 2.0, 3.0] * 5, "5 of them are NaN"),
+        ([[1], [2, 3]] * 10, "rows of different lengths"),
+        (LABELS + 0.5, "integers or strings, got float64"),
+    ],
+)
+def test_labels_that_are_none(labels, words):
+    with pytest.raises(ValueError, match=words):
+        ac.data.from_arrays(BYTES, labels)
+
+
+@pytest.mark.parametrize("factor", [255, 16, 1 / 255], ids=["bytes", "digits", "divided twice"])
+def test_images_of_another_scale_are_told_of_once(factor):
+    model = ac.models.tiny_cnn(4)
+    _, params, state = model.init(0, (1, 9, 8))
+    x = BYTES[:, None] / 255 * factor
+    for call, name in (
+        (lambda: ac.train(params, (x, LABELS), model, epochs=2, validation=0.5), "data.x_train"),
+        (lambda: ac.evaluate(model, params, state, x, LABELS), "x"),
+        (lambda: ac.predict(model, params, state, x), "x"),
+    ):
+        with pytest.warns(ac.data.UnscaledImages, match=f"^{name} reaches") as told:
+            call()
+        assert len(told) == 1 and told[0].filename == __file__
+
+
+def test_other_scales_of_about_one_are_not(recwarn):
+    model = ac.models.tiny_cnn(4)
+    _, params, state = model.init(0, (1, 9, 8))
+    x = BYTES[:, None] / 255
+    for images in (x, (x - x.mean()) / x.std(), x * 2 - 1, x * 0, x[:1] * 1.275 - 0.1):
+        ac.predict(model, params, state, images)
+    assert not recwarn
+
+
+def test_a_data_set_holds_test_images_and_notes_beside_its_five_fields(tmp_path):
+    data = ac.data.from_arrays(BYTES, LABELS, test=(BYTES[:5], LABELS[:5]))
+    x_train, _, x_val, _, classes = data
+    assert len(x_train) + len(x_val) == 20 and classes == tuple("0123")
+    assert len(data.x_test) == len(data.y_test) == 5
+    assert repr(data).startswith("Dataset(16 + 4 + 5 images of 1x9x8")
+    for copied in (pickle.loads(pickle.dumps(data)), data._replace(x_val=None), copy.copy(data)):
+        assert type(copied) is ac.data.Dataset and np.array_equal(copied.x_test, data.x_test)
+    with pytest.raises(ValueError, match="no field 'x_tests'"):
+        data._replace(x_tests=None)
