@@ -16,7 +16,7 @@ from autograd.core import VJPNode, add_outgrads
 from autograd.tracer import getval, isbox, new_box, trace_stack
 from autograd.util import toposort
 
-from autocnn.trees import tree_map
+from autocnn.trees import untracked_tree_map as tree_map
 from autocnn.typing import Array, Tree
 
 __all__ = ["getval", "opened", "vjp"]

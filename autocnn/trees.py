@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Tree", "count", "leaves", "max_relative_difference", "tree_map", "unflatten"]
+from reference.origin import origin_of, remember
+
+__all__ = [
+    "Tree",
+    "count",
+    "leaves",
+    "max_relative_difference",
+    "tree_map",
+    "unflatten",
+    "untracked_tree_map",
+]
 
 Tree = Any  # a leaf, or a dict, list or tuple of trees
 
@@ -38,11 +48,20 @@ def tree_map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """Apply ``f(leaf, *leaves of the other trees at the same path)`` to every leaf.
 
     Returns a tree of the results, with the structure of ``tree``. Raises ValueError that names the
-    first path at which the structures differ.
+    first path at which the structures differ. What is made of a network's parameters is known to
+    ``train`` as parameters of the same network.
 
     >>> tree_map(lambda a, b: a + b, {"w": 1, "b": [2]}, {"w": 10, "b": [20]})
     {'w': 11, 'b': [22]}
     """
+    mapped = untracked_tree_map(f, tree, *rest)
+    if (model := origin_of(tree)) is not None:
+        remember(mapped, model)
+    return mapped
+
+
+def untracked_tree_map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
+    """``tree_map`` for inner loops: it does not note which network the results belong to."""
     return _map_many(f, (tree, *rest), ()) if rest else _map_one(f, tree)
 
 

@@ -21,8 +21,11 @@ from typing import Any, NamedTuple
 from reference import loss as losses
 from reference import validate
 from reference.arguments import float_type, shape_of_one
+from reference.origin import draw
 
 __all__ = ["Declaration", "Layer", "by_hand"]
+
+_FUNCTIONS = {"init", "forward", "backprop"}
 
 
 class Declaration(NamedTuple):
@@ -54,7 +57,8 @@ class Layer:
 
     name, options: the word that made it, and its arguments. parts: the layers it is made of;
     ``children`` pairs them with their places in the trees. init and forward: see above.
-    word: the function that made it, None for one of your own.
+    word: the function that made it, None for one of your own. is_as_declared: whether word makes
+    this very layer, which it does not after ``replace`` of a function.
     backprop: function (params, state, x, train, key) that returns (y, state, backward), the
     derivative by hand; None where autograd derives it.
     """
@@ -81,10 +85,11 @@ class Layer:
         if forward is None and backprop is None:
             raise ValueError(f"layer {name!r} needs forward= or backprop=")
         self.name, self.options, self.parts = name, options, tuple(parts)
-        self.init, self.backprop = _checked(init), backprop
+        self.init, self.backprop = self._checked(init), backprop
         self.forward = forward or (lambda *arguments: backprop(*arguments)[:2])
         self.steps = tuple(range(len(self.parts))) if steps is None else steps
         self.draws, self.multiply_adds, self.word = draws, multiply_adds, word
+        self.is_as_declared = word is not None
 
     @classmethod
     def of(cls, declaration: Declaration, word, forward=None, backprop=None) -> "Layer":
@@ -114,7 +119,7 @@ class Layer:
         """Return the layer with other functions or options.
 
         A replaced ``forward`` is differentiated by autograd: the old backprop does not belong to
-        it.
+        it. ``is_as_declared`` is then False: the word would make another layer.
         """
         fields = dict(
             name=self.name, options=self.options, init=self.init, forward=self.forward,
@@ -123,7 +128,9 @@ class Layer:
         )  # fmt: skip
         if "forward" in changes:
             fields["backprop"] = None
-        return type(self)(**(fields | changes))
+        layer = type(self)(**(fields | changes))
+        layer.is_as_declared = self.is_as_declared and not _FUNCTIONS & changes.keys()
+        return layer
 
     _replace = replace
     _context = staticmethod(nullcontext)  # in which a network's kernels run
@@ -204,22 +211,22 @@ class Layer:
         _, grads = backward(dy)
         return value, grads, state
 
+    def _checked(self, init):
+        """Wrap ``init`` so that it gets a tuple of ints as shape and a dtype of floats, and so that
+        the arrays that it draws are known as this layer's.
+        """
+        init = getattr(init, "unchecked", init)
+
+        @wraps(init)
+        def checked(key, shape, dtype="float64"):
+            return draw(self, init, key, shape_of_one(shape), float_type(dtype))
+
+        checked.unchecked = init
+        return checked
+
     def __repr__(self):
         inside = [repr(p) for p in self.parts] + [f"{k}={v!r}" for k, v in self.options.items()]
         return f"{self.name}({', '.join(inside)})"
-
-
-def _checked(init):
-    """Wrap a layer's ``init`` so that it gets a tuple of ints as shape, and a dtype of floats."""
-    if getattr(init, "is_checked", False):
-        return init
-
-    @wraps(init)
-    def checked(key, shape, dtype="float64"):
-        return init(key, shape_of_one(shape), float_type(dtype))
-
-    checked.is_checked = True
-    return checked
 
 
 def by_hand(declare: Callable[..., Declaration]) -> Callable:

@@ -9,7 +9,8 @@ import numpy as np
 
 from autocnn.deprecation import renamed_arguments
 from autocnn.optim.schedules import Schedule, call_text, check_non_negative, is_number
-from autocnn.trees import Tree, leaves, tree_map
+from autocnn.trees import Tree, leaves
+from autocnn.trees import untracked_tree_map as tree_map
 
 __all__ = ["Optimizer", "adam", "clip_by_global_norm", "global_norm", "sgd"]
 

@@ -11,6 +11,7 @@ from autocnn.models.interpretations import interpretation
 from autocnn.runs.config import RunConfig
 from autocnn.training import TrainState
 from autocnn.trees import leaves, unflatten
+from reference.origin import remember
 
 __all__ = ["CONFIG", "SavedRun", "last_epoch", "load_checkpoint", "saved_run", "trained_with"]
 
@@ -87,6 +88,7 @@ def saved_run(config: RunConfig, found: Checkpoint, nn: ModuleType | None) -> Sa
     model = config.build(interpretation("autograd") if nn is None else nn)
     _, params, state = model.init(None, config.input_shape)
     params = _filled("params", params, saved_params)
+    remember(params, model)
     state = _filled("state", state, saved_state["network"])
     opt_state = config.optimizer().init(params)
     opt_state = _filled("optimizer state", opt_state, saved_state["optimizer"])

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from autocnn import models
 from autocnn.ops.arguments import integer
 from autocnn.training.state import Run, TrainState
-from autocnn.trees import count, leaves
+from autocnn.trees import count
 
 __all__ = [
     "check_choice",
@@ -18,7 +17,6 @@ __all__ = [
     "check_targets",
     "even_subset",
     "limit_threads",
-    "tiny_cnn_of",
 ]
 
 
@@ -69,21 +67,6 @@ def check_start(start: Any) -> None:
         raise ValueError(
             f"start must be the TrainState of a run to go on from; got {type(start).__name__}{hint}"
         )
-
-
-def tiny_cnn_of(params: Any) -> Any:
-    """Return the fast TinyCNN whose parameters these are, its sizes read off their shapes."""
-    from autocnn import fast  # costs a tenth of a second, which only training should pay
-
-    shapes = {path: np.shape(leaf) for path, leaf in leaves(params)}
-    w, out = shapes.get("0.w", ()), shapes.get("4.w", ())
-    if list(shapes) != ["0.w", "0.b", "4.w", "4.b"] or len(w) != 4 or len(out) != 2:
-        raise ValueError(
-            "train assumes TinyCNN, whose leaves are 0.w, 0.b, 4.w and 4.b; these params have "
-            f"{', '.join(shapes) or 'none'}. Pass the network that they belong to: "
-            "train(params, data, model=...)"
-        )
-    return models.tiny_cnn(classes=out[1], filters=w[0], kernel=w[2:], nn=fast)
 
 
 def check_monitor(

@@ -16,11 +16,13 @@ from autocnn.training import arguments
 from autocnn.training.data import training_data
 from autocnn.training.evaluation import measure
 from autocnn.training.mpi import Sharded
+from autocnn.training.network import network_of
 from autocnn.training.sample_weight import drop_zero_weights, example_weights
 from autocnn.training.state import Run, TrainState, epochs_since_best
 from autocnn.training.step import ADVICE, train_batches
 from autocnn.trees import leaves, tree_map
 from reference import validate
+from reference.origin import remember
 
 __all__ = ["METRICS", "SNAPSHOTS", "train"]
 
@@ -63,7 +65,12 @@ def train(
     params: tree of float arrays, the initial parameters. Images are cast to their dtype.
     data: has arrays x_train (N, C, H, W), y_train (N,), x_val and y_val, such as an
         ``ac.data.Dataset``; images of floats, labels of ints in [0, K). Or a pair (x, y).
-    model: the network; it computes its own gradients. Default: the fast TinyCNN that has params.
+    model: the network; it computes its own gradients. Default: the one whose ``init`` drew params,
+        in the fast interpretation if all its layers have one. ``train`` knows it for the arrays
+        that ``init`` drew or a run trained, and for what ``trees.tree_map`` made of them, but not
+        for copies and for arrays from a file. Of these, parameters of TinyCNN's shapes train as
+        TinyCNN with a UserWarning, since another network may have the same shapes; others are
+        refused.
     state: the network's state. Default: the one that ``model.init`` gives.
     optimizer: an ``ac.optim.Optimizer``. Default: ``ac.optim.sgd(0.12)``.
     epochs: passes over the training images. Default: 80.
@@ -113,8 +120,8 @@ def train(
     arguments.check_choice("restore", restore, ("last", "best"))
     arguments.check_methods(model, optimizer)
     optimizer = optim.sgd(0.12) if optimizer is None else optimizer
-    model = arguments.tiny_cnn_of(params) if model is None else model
     x, y, x_val, y_val, kept = training_data(params, data, validation)
+    model = network_of(params) if model is None else model
     arguments.check_start(start)
     arguments.check_monitor(x_val is not None, monitor, patience, restore, start)
     metrics = METRICS[: 2 if x_val is None else 4]
@@ -148,6 +155,7 @@ def train(
         )
 
     def end_epoch(now: TrainState, epoch: int) -> TrainState:
+        remember(now.params, model)
         values = _metrics(model, now, x[subset], y[subset], "training", epoch, loss)
         if x_val is not None:
             values += _metrics(model, now, x_val, y_val, "validation", epoch, loss)

@@ -11,6 +11,7 @@ from autocnn.losses import Loss, cross_entropy
 from autocnn.optim import Optimizer
 from autocnn.training.sample_weight import drop_zero_weights
 from autocnn.training.state import TrainState
+from reference.origin import remember
 
 __all__ = ["ADVICE", "diagnose", "step", "train_batches", "train_one_pass"]
 
@@ -142,6 +143,7 @@ def train_one_pass(
 
     start = TrainState(params, state, opt_state, first, np.nan, {})
     end = train_batches(model, optimizer, start, batches())
+    remember(end.params, model)
     return end.params, end.state, end.opt_state
 
 
