@@ -27,6 +27,7 @@ from autocnn.cli import (
     train,
     verify,
 )
+from autocnn.runs import own_network
 from autocnn.text import visible
 
 __all__ = ["app", "main"]
@@ -117,8 +118,15 @@ def _run() -> None:
             output.leave_closed_terminal()
             sys.exit(129)  # as of a program that SIGHUP ends
         code, message = errors.describe(error)
-        output.echo(f"autocnn: {message}", err=True)
+        place = own_network.place(error)
+        output.echo(f"autocnn: {message}{f' ({visible(place)})' if place else ''}", err=True)
         sys.exit(code)
+    except Exception as error:
+        if (place := own_network.place(error)) is None:
+            raise
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        output.error(f"your network failed: {what} ({place})")
+        sys.exit(2)
 
 
 def _check_options(arguments: list[str]) -> None:

@@ -37,7 +37,7 @@ def introduction(
     changes = [f"shifts of up to {recipe.shift}"] if recipe.shift else []
     changes += ["mirror images"] if recipe.flip else []
     lines = [
-        f"{config.network}, {count(params):,} parameters, gradients by {config.engine}, "
+        f"{visible(config.network)}, {count(params):,} parameters, gradients by {config.engine}, "
         f"seed {config.seed}",
         f"{visible(config.data)}: {len(data.x_train):,} training and {len(data.x_val):,} "
         f"validation images of {size}",

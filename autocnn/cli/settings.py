@@ -1,5 +1,7 @@
 """Options of ``autocnn train`` and the ``RunConfig`` that they make, or must agree with."""
 
+import ast
+import json
 import os
 import re
 import shlex
@@ -11,8 +13,9 @@ import typer
 import autocnn
 from autocnn import runs
 from autocnn.data.dataset import Dataset
+from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
-from autocnn.runs import RunConfig, recipes
+from autocnn.runs import RunConfig, own_network, recipes
 from autocnn.training.sample_weight import example_weights
 
 __all__ = [
@@ -24,27 +27,51 @@ __all__ = [
     "given_options",
     "network_name",
     "new_config",
+    "parse_build",
 ]
 
 # The options that a recipe does not set. All others that are in neither say where to train and how
 # to print, which is not part of a run's config.
 DEFAULTS = {"width": 1.0, "seed": 0, "engine": "fast", "dtype": "float32", "limit": None}
-CONFIG_OPTIONS = {"network", "data", *DEFAULTS, *recipes.Recipe._fields}
+CONFIG_OPTIONS = {"network", "data", "build", *DEFAULTS, *recipes.Recipe._fields}
 SCHEDULES = ("cosine", "constant")
 
 
 def given_options(context: typer.Context) -> dict[str, Any]:
     """Return {name: value} of the options for the run's config that are on the command line."""
     source = context.get_parameter_source
-    return {
+    given = {
         name: value
         for name, value in context.params.items()
         if name in CONFIG_OPTIONS and source(name).name == "COMMANDLINE"
     }
+    if "build" in given:
+        given["build"] = parse_build(given["build"])
+    return given
+
+
+def parse_build(options: list[str]) -> dict[str, Any]:
+    """Parse NAME=VALUE of ``--build``: Python's numbers, True, None, lists, else text."""
+    parsed = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--build takes NAME=VALUE, such as --build filters=8; got {option}")
+        try:
+            parsed[name] = ast.literal_eval(text)
+            json.dumps(parsed[name], allow_nan=False)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            parsed[name] = text
+    return parsed
 
 
 def network_name(network: str, original: bool) -> str:
-    """Return the network's name; ``--original`` is another way to write lenet5-1998."""
+    """Return the network's name; ``--original`` is another way to write lenet5-1998.
+
+    A network of one's own, FILE.py:FUNCTION, gets the file's absolute path.
+    """
+    if own_network.is_own(network):
+        network = own_network.absolute_name(network)
     if original and network not in ("", "lenet5", "lenet5-1998"):
         raise ValueError(f"--original is for lenet5, got {network}")
     return "lenet5-1998" if original else network
@@ -70,6 +97,7 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
     if recipe.class_weight is not None:
         example_weights(data.y_train, len(data.classes), None, recipe.class_weight)
     shape = data.x_train.shape[1:]
+    general["build_options"] = options.get("build", {})
     config = RunConfig(
         version=autocnn.__version__,
         network=network,
@@ -81,6 +109,9 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
         steps_per_epoch=-(-len(data.x_train) // integer(recipe.batch_size, "batch_size")),
         **general,
     )
+    if own_network.is_own(network):
+        model = config.build(interpretation(config.engine))
+        config = config.replace(source=own_network.source_of(network, model))
     return config, data
 
 
@@ -148,7 +179,10 @@ def command(config: RunConfig, **changes: Any) -> str:
     values = _option_values(config) | changes
     needed = ["epochs", "rate"] if values["optimizer"] != known.optimizer else ["epochs"]
     defaults = known._asdict() | {"shift": bool(known.shift)} | DEFAULTS
-    words = ["autocnn", "train", config.network, "--data", shlex.quote(config.data)]
+    network = shlex.quote(config.network)
+    words = ["autocnn", "train", network, "--data", shlex.quote(config.data)]
+    if config.build_options:
+        words.append(_option("build", config.build_options))
     for name, default in defaults.items():
         value = values[name]
         if name in needed or (value != default and value is not None and name != "warmup"):
@@ -165,12 +199,14 @@ def default_folder(network: str, data: str) -> str:
     """Return runs/NETWORK-DATA; a folder of data counts by its name."""
     name = Path(data).resolve().name if os.sep in data else data
     name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    network = re.sub(r"[^\w.-]+", "-", own_network.short_name(network)).strip("-.")
     return f"runs/{network}-{name or 'data'}"
 
 
 def _option_values(config: RunConfig) -> dict[str, Any]:
     """{name: value} of a config as the command line has them."""
     values = {name: getattr(config, name) for name in ("network", "data", *DEFAULTS)}
+    values["build"] = config.build_options
     return values | config.recipe._asdict() | {"shift": bool(config.recipe.shift)}
 
 
@@ -186,6 +222,9 @@ def _option(name: str, value: Any) -> str:
     flag = f"--{name.replace('_', '-')}"
     if name == "network":
         return str(value)
+    if name == "build":
+        given = [f"{flag} {shlex.quote(f'{n}={v!r}')}" for n, v in value.items()]
+        return " ".join(given) or "no --build"
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"
     if value is None:

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from autocnn import layers as words
 from autocnn import models, runs
 from autocnn.cli import output
+from autocnn.cli.settings import parse_build
 from autocnn.inspection.summary import Rows
 from autocnn.inspection.summary import summary as layer_rows
 from autocnn.models import NETWORKS
+from autocnn.runs import own_network
 from autocnn.text import did_you_mean, shape_text, strict_json, table
 
 __all__ = ["summary"]
@@ -20,7 +23,7 @@ def summary(
     network: Annotated[
         str,
         typer.Argument(
-            help=f"{', '.join(NETWORKS)}; or a run folder",
+            help=f"{', '.join(NETWORKS)}; a run folder; or FILE.py:FUNCTION",
             metavar="NETWORK",
             autocompletion=lambda incomplete: [
                 name for name in NETWORKS if name.startswith(incomplete)
@@ -31,10 +34,16 @@ def summary(
         str,
         typer.Option(help="Size of one image; default: the network's own", metavar="C,H,W"),
     ] = "",
-    classes: Annotated[int | None, typer.Option(help="Number of classes", min=1)] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes; 10 for your own network", min=1)
+    ] = None,
     width: Annotated[
         float, typer.Option(help="Width multiplier: a factor on channels and units")
     ] = 1.0,
+    build: Annotated[
+        list[str] | None,
+        typer.Option(help="Argument of your FUNCTION; may be repeated", metavar="NAME=VALUE"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text")] = False,
 ):
     """List a network's layers: output shapes, parameters, multiply-adds for one image.
@@ -44,8 +53,18 @@ def summary(
       autocnn summary resnet50
       autocnn summary vgg16 --shape 3,96,96 --classes 10
       autocnn summary runs/lenet5-mnist
+      autocnn summary net.py:build --shape 3,32,32 --classes 10
     """
-    if network in NETWORKS:
+    options = parse_build(build or [])
+    if own_network.is_own(network):
+        if not shape:
+            raise ValueError("give the size of one image: --shape C,H,W, such as --shape 3,32,32")
+        options |= {} if width == 1 else {"width": width}
+        model = own_network.build_own(network, 10 if classes is None else classes, options, words)
+        own = ()  # it has no size of its own
+    elif options:
+        raise ValueError(f"--build is for networks of your own; {network} is not one")
+    elif network in NETWORKS:
         model, own = models.build(network, classes, width), NETWORKS[network].shape
     elif Path(network).is_dir():
         if classes is not None or width != 1:
@@ -55,7 +74,8 @@ def summary(
     else:
         raise ValueError(
             f"there is no network or run folder {network!r}; the networks are "
-            f"{', '.join(NETWORKS)}{did_you_mean(network, NETWORKS)}"
+            f"{', '.join(NETWORKS)}{did_you_mean(network, NETWORKS)}; a network of your own is "
+            "FILE.py:FUNCTION"
         )
     size = _parse_shape(shape) if shape else tuple(own)
     rows = layer_rows(model, size)

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from autocnn import runs
-from autocnn.cli import launch, session, settings
+from autocnn.cli import launch, output, session, settings
 from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
 from autocnn.models import NETWORKS
-from autocnn.models.interpretations import INTERPRETATIONS
+from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.ops.arguments import integer
-from autocnn.runs import RunConfig
+from autocnn.runs import RunConfig, memory, own_network
 from autocnn.training import mpi
 
 __all__ = ["train"]
@@ -26,7 +26,7 @@ def train(
     network: Annotated[
         str,
         typer.Argument(
-            help=", ".join(NETWORKS),
+            help=f"{', '.join(NETWORKS)}; or FILE.py:FUNCTION, which returns a network",
             metavar="NETWORK",
             autocompletion=lambda incomplete: [
                 name for name in NETWORKS if name.startswith(incomplete)
@@ -70,6 +70,10 @@ def train(
         int | None, typer.Option(help="Stop after this epoch; run again without it to go on")
     ] = None,
     width: Annotated[float, typer.Option(help="Width multiplier")] = DEFAULTS["width"],
+    build: Annotated[
+        list[str] | None,
+        typer.Option(help="Argument of your FUNCTION; may be repeated", metavar="NAME=VALUE"),
+    ] = None,
     original: Annotated[
         bool, typer.Option("--original", help="The LeNet-5 of 1998, the same as lenet5-1998")
     ] = False,
@@ -112,6 +116,11 @@ def train(
     the seconds since the start, and one at the end with the outcome; everything
     else goes to stderr.
 
+    NETWORK may be one of your own: FILE.py:FUNCTION names a function in a file
+    that returns a network of autocnn.layers. It is called with the number of
+    classes, if it has such an argument, and with the --build options. The run
+    remembers the file's path and what it held.
+
     --ranks N trains on N processes, each with its share of every batch; when one of
     them is killed, the others go on from the last epoch to the same loss.
 
@@ -126,6 +135,7 @@ def train(
       autocnn train tiny-cnn --data digits --seed 1
       autocnn train lenet5 --original --data mnist --out runs/1998
       autocnn train --run runs/1998
+      autocnn train net.py:build --data mnist --build filters=16
       autocnn train lenet5 --epochs 10 --until 5 --run runs/a
       autocnn train lenet5 --data mnist --ranks 4
       autocnn train tiny-cnn --data patterns --json | tail -1 | jq .val_acc
@@ -156,7 +166,8 @@ def train(
         )
     else:
         raise ValueError(
-            f"name a network to train: {', '.join(NETWORKS)}; for instance autocnn train lenet5"
+            f"name a network to train: {', '.join(NETWORKS)}, or FILE.py:FUNCTION; for instance "
+            "autocnn train lenet5"
         )
 
 
@@ -166,13 +177,15 @@ def _begin(
     """Begin a run in a folder; in a new one for ""."""
     config, data = settings.new_config(network, options)
     config = runs.with_identity(config)
-    model, optimizer, start = runs.initialize(
-        config
-    )  # finds bad options before anything is written
+    _check_memory(config, as_json)
+    # Finds bad options before anything is written.
+    model, optimizer, start = runs.initialize(config)
     _check_until(until, config)
     folder = Path(folder or runs.free_folder(settings.default_folder(network, config.data)))
     with session.lock_run(folder):
         session.begin(folder, config)
+        if config.source is not None:
+            session.write_or_exit(runs.save_source, folder, config)
         session.train_run(folder, config, data, model, optimizer, start, until, as_json)
 
 
@@ -191,12 +204,31 @@ def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bo
         )
         if now != config:
             raise ValueError(f"{config.data} is not what it was when {folder} was begun: {data!r}")
+        _check_memory(config, as_json)
         model, optimizer, start = runs.initialize(config)
         if found is not None:
             start = found.train_state
         if config != saved:
             session.write_or_exit(runs.write_config, folder, config)
         session.train_run(folder, config, data, model, optimizer, start, until, as_json)
+
+
+def _check_memory(config: RunConfig, as_json: bool) -> None:
+    """Say what a large network takes, before anything is allocated; MemoryError if too much."""
+    try:
+        model = config.build(interpretation("autograd"))
+        told = memory.check(
+            own_network.short_name(config.network),
+            model,
+            config.input_shape,
+            config.recipe.batch_size,
+            config.dtype,
+            config.recipe.optimizer,
+        )
+    except (TypeError, ValueError):
+        return  # ``initialize`` says it better
+    if told and mpi.rank() == 0:
+        output.echo(told, err=as_json)
 
 
 def _recover(folder: Path) -> runs.SavedRun | None:

@@ -21,6 +21,7 @@ from autocnn.runs.folder import (
     with_identity,
     write_config,
 )
+from autocnn.runs.own_network import save_source
 from autocnn.runs.start import initialize, load_data
 from autocnn.runs.verify import verify
 
@@ -41,6 +42,7 @@ __all__ = [
     "read_config",
     "recover",
     "save",
+    "save_source",
     "verify",
     "with_identity",
     "write_config",

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import autocnn
 from autocnn import models, optim
-from autocnn.runs import recipes
+from autocnn.runs import own_network, recipes
+from autocnn.runs.own_network import Source
 from autocnn.runs.preprocessing import Inputs, padded_shape
 from autocnn.runs.recipes import Recipe
 
@@ -33,7 +34,9 @@ class RunConfig:
     version: of autocnn, which began the run; None where that is unknown.
     run: the identity of the run, 32 hexadecimal digits, which is in its other files as well; None
         for a config that no folder holds yet, or a folder of version 0.1.
-    network: a name in ``models.NETWORKS``. width: factor on its channels and units.
+    network: a name in ``models.NETWORKS``, or /FOLDER/FILE.py:FUNCTION, a network of one's own.
+    width: factor on its channels and units. build_options: arguments of the function by name.
+    source: what it had in its file when the run began; None for a network of ``models``.
     engine: "autograd", "reference" or "fast": the interpretation that computes gradients.
     dtype: "float32" or "float64", of parameters and images.
     data: the name of a data set, or a folder of IDX files. limit: train and validate on the first
@@ -48,6 +51,8 @@ class RunConfig:
     run: str | None = None
     network: str
     width: float = 1.0
+    build_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    source: Source | None = None
     engine: str = "fast"
     dtype: str = "float32"
     data: str
@@ -65,9 +70,23 @@ class RunConfig:
         return padded_shape(self.shape, self.inputs)
 
     def build(self, nn: ModuleType) -> Any:
-        """Return the network in the interpretation ``nn``; ValueError for a name or width that
-        does not exist."""
-        return models.build(self.network, len(self.classes), self.width, nn)
+        """Return the network in the interpretation ``nn``.
+
+        ValueError for a name or width that does not exist, and for a network of one's own whose
+        file cannot build it any more, or builds another one.
+        """
+        classes = len(self.classes)
+        if not own_network.is_own(self.network):
+            if self.build_options:
+                raise ValueError(f"--build is for networks of your own; {self.network} is not one")
+            return models.build(self.network, classes, self.width, nn)
+        options = dict(self.build_options)
+        if self.width != 1:
+            options["width"] = self.width
+        model = own_network.build_own(self.network, classes, options, nn)
+        if self.source is not None:
+            own_network.check_source(self.network, model, self.source)
+        return model
 
     def optimizer(self) -> optim.Optimizer:
         """Return the recipe's optimizer; ValueError when a number of the recipe makes no sense."""
@@ -83,7 +102,10 @@ class RunConfig:
         version, run = values.pop("version"), values.pop("run")
         values |= {"classes": list(self.classes), "shape": list(self.shape)}
         values |= {"inputs": self.inputs._asdict(), "recipe": _recipe_json(self.recipe)}
-        known = {"autocnn": version, "run": run}
+        source = values.pop("source")
+        known = {"autocnn": version, "run": run, "source": source and source._asdict()}
+        if not values["build_options"]:
+            del values["build_options"]
         return {name: value for name, value in known.items() if value is not None} | values
 
     def differences(self, other: Self) -> list[str]:
@@ -121,6 +143,8 @@ class RunConfig:
                 raise ValueError(f"{name} cannot be {json.dumps(value)[:60]}")
         fields = {name: value for name, value in values.items() if name != "autocnn"}
         fields |= {"classes": tuple(values["classes"]), "shape": tuple(values["shape"])}
+        if (source := values.get("source")) is not None:
+            fields["source"] = Source(**source)
         fields |= {"inputs": Inputs(**values["inputs"]), "recipe": Recipe(**values["recipe"])}
         config = cls(version=values.get("autocnn"), **fields)
         if math.prod(config.input_shape) > MAX_IMAGE:
@@ -182,6 +206,14 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_text, value))
 
 
+def _is_options(value: Any) -> bool:
+    return isinstance(value, dict) and all(name.isidentifier() for name in value)
+
+
+def _is_sum(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch("([0-9a-f]{64})?", value))
+
+
 def _is_shape(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(map(_is_count, value))
 
@@ -231,6 +263,8 @@ _CHECKS = {
     "run": _is_identity,
     "network": _is_text,
     "width": _is_number,
+    "build_options": _is_options,
+    "source": _object({"file": _is_sum, "network": _is_sum}, required=("file", "network")),
     "engine": _is_text,
     "dtype": _is_text,
     "data": _is_data,
@@ -242,4 +276,5 @@ _CHECKS = {
     "recipe": _object(_RECIPE, required=("epochs", "batch_size")),
     "steps_per_epoch": _is_count,
 }
-_REQUIRED = [name for name in _CHECKS if name not in ("autocnn", "dtype", "run")]
+_OPTIONAL = ("autocnn", "build_options", "dtype", "run", "source")
+_REQUIRED = [name for name in _CHECKS if name not in _OPTIONAL]

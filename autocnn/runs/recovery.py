@@ -17,6 +17,7 @@ from autocnn.checkpoint.checkpoint import NO_SUMS, read_metadata
 from autocnn.checkpoint.format import open_tensors
 from autocnn.checkpoint.generations import drop, generations, read_newest
 from autocnn.files import atomic_write
+from autocnn.models.interpretations import interpretation
 from autocnn.runs.config import RunConfig
 from autocnn.runs.config_file import config_bytes, parse_config
 from autocnn.runs.saved_run import (
@@ -196,6 +197,8 @@ def _read(
         if not (folder / CONFIG).exists():
             raise
         config_error = error
+    if config is not None and config.source is not None:
+        config.build(interpretation("autograd"))  # a ValueError of its file, not of a checkpoint
     has_sums = {}
 
     def read_one(path: Path) -> SavedRun:

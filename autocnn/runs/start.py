@@ -11,6 +11,7 @@ from autocnn.ops.arguments import integer
 from autocnn.optim import Optimizer
 from autocnn.runs import recipes
 from autocnn.runs.config import RunConfig
+from autocnn.runs.own_network import short_name
 from autocnn.training import TrainState
 from autocnn.trees import count
 
@@ -48,14 +49,28 @@ def initialize(config: RunConfig) -> tuple[Any, Optimizer, TrainState]:
         raise ValueError(f"there is no dtype {config.dtype!r}; use --dtype float32 or float64")
     # Runs of different seeds share no random numbers: no other key's second number is the seed.
     key = (0, config.seed)
+    size, name = "x".join(map(str, config.input_shape)), short_name(config.network)
     try:
-        _, sizes, _ = model.init(None, config.input_shape)
-        if count(sizes) > MAX_PARAMETERS:  # before anything is drawn
-            raise ValueError(f"it would have {count(sizes):,} parameters, too many to train")
-        _, params, state = model.init(key, config.input_shape, config.dtype)
+        out, sizes, _ = model.init(None, config.input_shape)
     except ValueError as error:
-        size = "x".join(map(str, config.input_shape))
-        raise ValueError(f"{config.network} does not fit images of {size}: {error}") from error
+        raise ValueError(f"{name} does not fit images of {size}: {error}") from error
+    _check_outputs(name, tuple(out), len(config.classes))
+    if count(sizes) > MAX_PARAMETERS:  # before anything is drawn
+        raise ValueError(
+            f"{name} does not fit images of {size}: it would have {count(sizes):,} parameters, too "
+            "many to train"
+        )
+    _, params, state = model.init(key, config.input_shape, config.dtype)
     optimizer = config.optimizer()
     recipes.loss(config.recipe)  # a ValueError for label smoothing that makes no sense
     return model, optimizer, TrainState(params, state, optimizer.init(params), 0, np.nan, {})
+
+
+def _check_outputs(name: str, out: tuple[int, ...], classes: int) -> None:
+    """Refuse a network whose outputs are not one number for each class."""
+    if out != (classes,):
+        got = f"{out[0]} outputs" if len(out) == 1 else f"outputs of shape {out}"
+        raise ValueError(
+            f"{name} has {got}, and the data {classes} classes; end the network with "
+            "dense(classes), where build(classes) is given their number"
+        )

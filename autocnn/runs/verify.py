@@ -1,5 +1,6 @@
 """``verify``: whether every file of a run folder is whole, and of that run."""
 
+import hashlib
 import zlib
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ def verify(folder: str | Path) -> list[dict[str, Any]]:
             row = _row(path, *_history_problem(path, newest, is_newest))
         elif path.suffix == ".safetensors":
             row = _checkpoint(path, config or (newest and newest.config), newest, is_newest)
+        elif path.stem == "network" and config is not None and config.source is not None:
+            whole = hashlib.sha256(path.read_bytes()).hexdigest() == config.source.file
+            row = _row(path, None if whole else "it is not what the network was built from")
         elif path.suffix == ".png" and path.is_file():
             row = _row(path, _png_problem(path.read_bytes(), config))
         else:

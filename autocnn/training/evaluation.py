@@ -1,5 +1,6 @@
 """Evaluation: a trained network's loss, accuracy and probabilities, batch by batch."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from autocnn.ops.arguments import integer
 
 __all__ = ["evaluate", "measure", "predict"]
 
+MOST_NUMBERS = 1 << 22  # in a batch of images
+
 
 def evaluate(
     model: Any,
@@ -18,17 +21,17 @@ def evaluate(
     state: Any,
     x: np.ndarray,
     labels: np.ndarray,
-    batch_size: int = 512,
+    batch_size: int | None = None,
     loss: Loss = cross_entropy,
 ) -> tuple[float, float]:
     """Return (loss, accuracy) of a network in evaluation mode, as floats.
 
     model, params, state: a network of any interpretation and its trees. x: images (N, C, H, W),
-    computed ``batch_size`` at a time. labels: (N,) of ints in [0, K), or
-    the targets that ``loss`` takes. loss: whose mean over the images is returned; cross-entropy
-    unless given. The accuracy is the share of images whose largest output is that of their label;
-    NaN for targets that are not labels. Images far from the scale of [0, 1] are told of by an
-    ``UnscaledImages`` warning.
+    computed ``batch_size`` at a time, by default 512, or fewer that have 4 million numbers.
+    labels: (N,) of ints in [0, K), or the targets that ``loss`` takes. loss: whose mean over the
+    images is returned; cross-entropy unless given. The accuracy is the share of images whose
+    largest output is that of their label; NaN for targets that are not labels. Images far from the
+    scale of [0, 1] are told of by an ``UnscaledImages`` warning.
 
     Raises ValueError for trees, images or labels that do not fit the network.
     """
@@ -42,13 +45,14 @@ def measure(
     state: Any,
     x: np.ndarray,
     labels: np.ndarray,
-    batch_size: int = 512,
+    batch_size: int | None = None,
     loss: Loss = cross_entropy,
 ) -> tuple[float, float]:
     """Return what ``evaluate`` does, without a look at the images' scale."""
     x, labels = np.asarray(x), np.asarray(labels)
     total, correct = 0.0, 0.0
-    for start in range(0, max(len(x), 1), integer(batch_size, "batch_size")):
+    batch_size = _batch_size(x, batch_size)
+    for start in range(0, max(len(x), 1), batch_size):
         batch, y = x[start : start + batch_size], labels[start : start + batch_size]
         outputs, _ = model.apply(params, state, batch)
         y = loss.check(y, len(batch), outputs.shape[1:])
@@ -63,15 +67,25 @@ def measure(
 
 
 def predict(
-    model: Any, params: Any, state: Any, x: np.ndarray, batch_size: int = 512
+    model: Any, params: Any, state: Any, x: np.ndarray, batch_size: int | None = None
 ) -> np.ndarray:
     """Return the probability of each class, (N, K), by a network in evaluation mode.
 
-    x: images (N, C, H, W), computed ``batch_size`` at a time. Raises ValueError for trees or images
-    that do not fit the network.
+    x: images (N, C, H, W), computed ``batch_size`` at a time, by default as ``evaluate`` does.
+    Raises ValueError for trees or images that do not fit the network.
     """
     warn_unscaled(x, "x")
-    starts = range(0, max(len(x), 1), integer(batch_size, "batch_size"))
+    batch_size = _batch_size(x, batch_size)
+    starts = range(0, max(len(x), 1), batch_size)
     return np.concatenate(
         [softmax(model.apply(params, state, x[start : start + batch_size])[0]) for start in starts]
     )
+
+
+def _batch_size(x: Any, batch_size: int | None) -> int:
+    """The default: 512 images, fewer of large ones, since a network's outputs take many times the
+    memory of its images.
+    """
+    if batch_size is not None:
+        return integer(batch_size, "batch_size")
+    return min(512, max(1, MOST_NUMBERS // max(1, math.prod(np.shape(x)[1:]))))

@@ -338,6 +338,14 @@ def test_examples_are_well_formed(line):
         command.make_context("autocnn", words, parent=context)
 
 
+OWN_NETWORK = """
+from autocnn import layers as nn
+
+def build(classes, filters=4):
+    return nn.serial(nn.conv(filters, 3), nn.relu(), nn.flatten(), nn.dense(classes))
+"""
+
+
 def of(*commands):
     return [line for line in examples() if split(line)[0] in commands]
 
@@ -357,6 +365,7 @@ def placed(word, run_folder):
 @pytest.mark.parametrize("line", of("predict", "trace", "filters", "summary", "export", "evaluate"))
 def test_examples_that_use_a_network_run(line, run_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(OWN_NETWORK)
     words = [word.replace("*", "three") for word in split(line)]
     for word, before in zip(words[1:], words, strict=False):
         if ("/" in word or word.endswith((".png", ".jpg", ".jpeg"))) and not before.startswith(
@@ -375,6 +384,7 @@ def test_examples_that_train_run(line, run_folder, tmp_path, monkeypatch):
     """For one epoch on six images of noise, which stand for every data set."""
     monkeypatch.chdir(tmp_path)
     without_figures(monkeypatch)
+    (tmp_path / "net.py").write_text(OWN_NETWORK)
     words = split(line)
     if "--ranks" in words:  # which test_launch.py starts
         del words[(at := words.index("--ranks")) : at + 2]
