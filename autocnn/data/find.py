@@ -103,8 +103,11 @@ def _has_idx_files(folder: Path) -> bool:
         return False
 
 
-def idx_files(folder: str | Path) -> tuple[Path, ...]:
+def idx_files(folder: str | Path, like: str = "") -> tuple[Path, ...]:
     """Return the paths of a folder's four IDX files, in the order of FILES.
+
+    like: the name of one of them, where a folder has several sets, such as EMNIST's: files count
+    whose names have the same other words.
 
     The words of a file's name tell what it is: train, or t10k, test, val or validation; images or
     labels; idx... or ubyte. If a file is there gzipped and not, the latter counts. ValueError if a
@@ -112,7 +115,11 @@ def idx_files(folder: str | Path) -> tuple[Path, ...]:
     """
     folder = Path(folder)
     names = sorted(
-        path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
+        path.name
+        for path in folder.iterdir()
+        if path.is_file()
+        and not path.name.startswith(".")
+        and (not like or _other_words(path.name) == _other_words(like))
     )
     return tuple(
         folder / _only_match(folder, names, part, kind, usual)
@@ -135,9 +142,17 @@ def _only_match(folder: Path, names: list[str], part: set[str], kind: str, usual
         )
     if len(matches) > 1:
         raise ValueError(
-            f"{folder} has {len(matches)} files for {usual}: {', '.join(matches)}; keep one"
+            f"{folder} has {len(matches)} files for {usual}: {', '.join(matches)}; keep one, or "
+            f"name one of a set: {folder / matches[0]}"
         )
     return matches[0]
+
+
+def _other_words(name: str) -> set[str]:
+    """The words of a name that do not say which of the four files it is."""
+    known = {"gz", "ubyte", "idx1", "idx3", "idx4", *idx.DIMENSIONS}
+    known |= {word for words, _ in FILE_WORDS for word in words}
+    return set(re.split(r"[^a-z0-9]+", name.lower())) - known
 
 
 def _matches(name: str, part: set[str], kind: str) -> bool:

@@ -1,8 +1,8 @@
 """IDX, the format of the MNIST files: a short header with type and sizes, then the values.
 
 Big-endian: two zero bytes, the type code, the number of dimensions, a uint32 for each dimension,
-the values in C order. Only unsigned bytes (type code 8) occur here: images (N, H, W) and labels
-(N,). Files may be gzipped, whatever their name is.
+the values in C order. Only unsigned bytes (type code 8) occur here: images (N, H, W), or in colour
+(N, H, W, C) or (N, C, H, W), and labels (N,). Files may be gzipped, whatever their name is.
 
 The header of a damaged or hostile file may declare any size. It is compared with the size of the
 file before anything is allocated.
@@ -27,6 +27,7 @@ Kind = Literal["images", "labels"]
 Shape = tuple[int, ...]
 
 DIMENSIONS = {"images": ("count", "height", "width"), "labels": ("count",)}
+COLOUR_RANK = {"images": 4}
 TYPES = {
     0x08: "unsigned bytes",
     0x09: "signed bytes",
@@ -45,7 +46,8 @@ PLAUSIBLE_RATIO, HARMLESS = 100, 1 << 26
 
 
 def read(path: str | Path, kind: Kind) -> np.ndarray:
-    """Read an IDX file, gzipped or not: uint8, (N, H, W) for "images", (N,) for "labels".
+    """Read an IDX file, gzipped or not: uint8, (N,) for "labels", (N, H, W) for "images", and for
+    those in colour the four axes that it has.
 
     ValueError that names the file if it is not an IDX file of that kind, is damaged or empty, or
     holds more or less than its header declares. A raw file needs as much memory as its size. A
@@ -133,7 +135,7 @@ def _shape(file: IO[bytes], path: str | Path, kind: Kind) -> Shape:
             f"{path}: holds {TYPES[code]} (type code {code:#04x}); {kind} must be unsigned bytes "
             "(0x08)"
         )
-    if rank != len(names):
+    if rank not in (len(names), COLOUR_RANK.get(kind)):
         looks = next(
             (f" (looks like {other})" for other, d in DIMENSIONS.items() if len(d) == rank), ""
         )

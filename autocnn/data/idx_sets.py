@@ -1,11 +1,13 @@
 """Data sets of four IDX files: training and validation images with their labels."""
 
+import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from autocnn.data import find, idx
+from autocnn.data.arrays import channels_first
 from autocnn.data.dataset import Dataset
 from autocnn.data.known import FILES, KNOWN
 from autocnn.text import shape_text, visible
@@ -50,21 +52,66 @@ def load_published(name: str, dtype: np.dtype) -> Dataset:
     return _dataset(paths, arrays, published.classes)
 
 
-def load_folder(folder: Path, dtype: np.dtype) -> Dataset:
-    """Load a folder of four IDX files; see ``load``."""
-    paths, arrays, sha256 = _read(folder, dtype)
+def load_folder(path: Path, dtype: np.dtype, transpose: bool | None = None) -> Dataset:
+    """Load four IDX files from a folder, or from beside one of them; see ``load``.
+
+    transpose: swap rows and columns; None does so for files whose names begin with emnist, whose
+    images are stored that way.
+    """
+    folder, like = (path, "") if path.is_dir() else (path.parent, path.name)
+    paths, arrays, sha256 = _read(folder, dtype, like)
     for published in KNOWN.values():
-        if sha256 == published.sha256:
+        if sha256 == published.sha256 and not transpose:
             return _dataset(paths, arrays, published.classes)
+    notes: tuple[str, ...] = ()
+    is_emnist = paths[0].name.lower().startswith("emnist")
+    if transpose or (transpose is None and is_emnist):
+        x, y, x_val, y_val = arrays
+        arrays = np.swapaxes(x, 2, 3).copy(), y, np.swapaxes(x_val, 2, 3).copy(), y_val
+        notes = ("rows and columns were swapped" + ", as EMNIST needs" * is_emnist,)
+    arrays, classes = _with_names(arrays, _mapping(paths[0]) if is_emnist else {})
+    return _dataset(paths, arrays, classes)._replace(notes=notes)
+
+
+def _mapping(path: Path) -> dict[int, str]:
+    """Return {label: character} of EMNIST's file emnist-SPLIT-mapping.txt, {} without one.
+
+    Its lines are a label, the code of the upper-case character, and that of the lower-case one.
+    """
+    found = re.match(r"(emnist-\w+)-train", path.name, flags=re.IGNORECASE)
+    file = path.with_name(f"{found[1]}-mapping.txt") if found else path
+    if not found or not file.is_file():
+        return {}
+    rows = [line.split() for line in file.read_text("ascii", "replace").splitlines()]
+    return {
+        int(row[0]): chr(int(row[1]))
+        for row in rows
+        if len(row) > 1 and all(cell.isdecimal() for cell in row[:2])
+    }
+
+
+def _with_names(
+    arrays: tuple[np.ndarray, ...], names: dict[int, str]
+) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
+    """Return the arrays and the classes' names; labels that do not begin with 0, such as those of
+    EMNIST's letters, are counted from 0 where they have names.
+    """
     largest = int(arrays[1].max())
-    return _dataset(paths, arrays, tuple(str(i) for i in range(largest + 1)))
+    if not names or largest not in names:
+        return arrays, tuple(str(i) for i in range(largest + 1))
+    known = np.array(sorted(names))
+    x, y, x_val, y_val = arrays
+    if not np.isin(y, known).all() or not np.isin(y_val, known).all():
+        return arrays, tuple(str(i) for i in range(largest + 1))
+    indices = [np.searchsorted(known, labels).astype(np.int64) for labels in (y, y_val)]
+    return (x, indices[0], x_val, indices[1]), tuple(names[label] for label in known.tolist())
 
 
 def _read(
-    folder: Path, dtype: np.dtype
+    folder: Path, dtype: np.dtype, like: str = ""
 ) -> tuple[tuple[Path, ...], tuple[np.ndarray, ...], tuple[str, ...]]:
     """Return the paths, arrays (images in [0, 1], labels int64) and sha256 of the four files."""
-    paths = find.idx_files(folder)
+    paths = find.idx_files(folder, like)
     x_train, y_train, *train_sha256 = _read_pair(paths[0], paths[1], dtype)
     x_val, y_val, *val_sha256 = _read_pair(paths[2], paths[3], dtype)
     if x_train.shape[1:] != x_val.shape[1:]:
@@ -85,8 +132,10 @@ def _read_pair(
             f"{images_path} holds {len(images)} images and {labels_path} {len(labels)} labels; "
             "every image needs one label"
         )
-    x = np.divide(images, 255, dtype=dtype)[:, None]  # (N, 1, H, W)
-    return x, labels.astype(np.int64), idx.digest(images), idx.digest(labels)
+    sha256 = idx.digest(images)
+    images = images[:, None] if images.ndim == 3 else channels_first(images)
+    x = np.divide(np.ascontiguousarray(images), 255, dtype=dtype)  # (N, C, H, W)
+    return x, labels.astype(np.int64), sha256, idx.digest(labels)
 
 
 def _dataset(
@@ -99,4 +148,5 @@ def _dataset(
                 f"{path}: label {labels[first]} of image {first} is out of range: there are "
                 f"{len(classes)} classes, 0 to {len(classes) - 1}"
             )
-    return Dataset(*arrays, classes)
+    x, y, x_val, y_val = arrays
+    return Dataset(x, y, x_val, y_val, classes)

@@ -92,7 +92,7 @@ DAMAGED = {
         by_hand(LABELS),
         r"array of 1 dimension \(looks like labels\); images need 3 \(count, height, width\)",
     ),
-    "four dimensions": (by_hand(IMAGES[None]), r"array of 4 dimensions; images need 3"),
+    "five dimensions": (by_hand(IMAGES[None, None]), r"array of 5 dimensions; images need 3"),
     "cut in the header": (
         by_hand(IMAGES)[:11],
         "truncated: the header needs 16 bytes, the file holds 11",

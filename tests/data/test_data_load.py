@@ -262,7 +262,7 @@ def test_unknown_names(name, message):
 
 def test_an_empty_folder_and_a_wrong_dtype(tmp_path):
     with pytest.raises(
-        ValueError, match=r"has no train-images-idx3-ubyte .* a folder of IDX files holds"
+        ValueError, match=r"holds nothing; a data set is a folder of image folders .*\.csv"
     ):
         load(tmp_path)
     for dtype in ("int64", "float16", 3):

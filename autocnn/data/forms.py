@@ -1,0 +1,173 @@
+"""Which form of data a file or folder holds, by its content, and the function that reads it."""
+
+import gzip
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from autocnn.data.cifar import CIFAR_PAGE, has_cifar, has_cifar_pickles, read_cifar
+from autocnn.data.dataset import Dataset
+from autocnn.data.folders import read_folder
+from autocnn.data.idx_sets import load_folder
+from autocnn.data.layouts import SUFFIXES, layout
+from autocnn.data.named_arrays import read_mat, read_npy_folder, read_npz
+from autocnn.data.parts import Parts, dataset, split_dataset
+from autocnn.data.tables import is_table, read_table, read_table_folder
+from autocnn.ops.arguments import integer
+
+__all__ = ["FORMS", "form_of", "load_path"]
+
+FORMS = (
+    "a folder of image folders (cat/1.png or train/cat/1.png), four IDX files, CIFAR's binary "
+    "version, .npz, .npy, .mat of SVHN, or a .csv of pixels"
+)
+# How files begin that hold data, but not in a form that is read: what to do about them.
+OTHERS = (
+    (b"PK\x03\x04", "is a zip archive; unpack it first (unzip), and name the folder"),
+    (b"BZh", "is a bzip2 archive; unpack it first (tar xjf), and name the folder"),
+    (b"\xfd7zXZ", "is an xz archive; unpack it first (tar xJf), and name the folder"),
+    (b"\x89HDF", "is an HDF5 file; save its arrays by numpy.savez(file, x_train=..., y_train=...)"),
+    (b"PAR1", "is a Parquet file; save its arrays by numpy.savez(file, x_train=..., y_train=...)"),
+    (b"\x80", "is a pickle, which can run code when it is read; save its arrays by numpy.savez"),
+)
+IDX_MAGIC = b"\0\0\x08"
+HEAD = 512  # bytes by which a file is recognised; a tar archive has its mark at 257
+
+Read = Callable[..., Any]
+
+
+def load_path(
+    path: Path,
+    dtype: DTypeLike,
+    validation: float | None = None,
+    size: Any = None,
+    grey: bool | None = None,
+    transpose: bool | None = None,
+    seed: Any = 0,
+) -> Dataset:
+    """Load a file or folder in any of ``FORMS``; see ``autocnn.data.load``."""
+    form = form_of(path)
+    for name, value, takes in (
+        ("size", size, ("images", "table", "tables")),
+        ("grey", grey, ("images",)),
+        ("transpose", transpose, ("idx",)),
+    ):
+        if value is not None and form not in takes:
+            raise ValueError(f"{path}: {name} is not for data of this form; leave it away")
+    if form == "idx":
+        data = load_folder(path, np.dtype(dtype), transpose)
+        return data if validation is None else split_dataset(data, validation, seed)
+    parts = _read(form, path, size, grey)
+    return dataset(parts, str(path), validation, seed, dtype)
+
+
+def form_of(path: Path) -> str:
+    """Return the form of what is in a file or folder: "idx", "images", "cifar", "npz", "npy",
+    "mat", "table" or "tables". ValueError in one line that says what it holds, and which forms
+    there are, when it is none of them.
+    """
+    return _folder_form(path) if path.is_dir() else _file_form(path)
+
+
+def _read(form: str, path: Path, size: Any, grey: bool | None) -> Parts:
+    if form == "images":
+        return read_folder(path, size, grey)
+    if form == "cifar":
+        return read_cifar(path)
+    if form == "npz":
+        return read_npz(path if path.is_file() else _only(path, "*.npz"))
+    if form == "npy":
+        return read_npy_folder(path if path.is_dir() else path.parent)
+    if form == "mat":
+        return read_mat(_mat_files(path))
+    rows = (
+        None
+        if size is None
+        else tuple(integer(n, "size") for n in (size if not isinstance(size, int) else (size,) * 2))
+    )
+    return (read_table if form == "table" else read_table_folder)(path, rows)  # type: ignore[arg-type]
+
+
+def _file_form(path: Path) -> str:
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    if head[:2] == b"\x1f\x8b":
+        try:
+            with gzip.open(path) as inside:
+                head = inside.read(HEAD)
+        except (OSError, EOFError) as error:
+            raise ValueError(f"{path}: damaged gzip file ({error})") from None
+    if head.startswith(IDX_MAGIC):
+        return "idx"
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if head.startswith(b"PK\x03\x04") and _is_npz(path):
+        return "npz"
+    if head.startswith(b"MATLAB"):
+        return "mat"
+    if b"ustar" in head[257:265]:
+        raise ValueError(f"{path} is a tar archive; unpack it first (tar xf), and name the folder")
+    for magic, what in OTHERS:
+        if head.startswith(magic):
+            raise ValueError(f"{path} {what}")
+    if path.suffix.lower() in SUFFIXES:
+        raise ValueError(
+            f"{path} is one image; a data set is {FORMS}. For its class: autocnn predict RUN IMAGE"
+        )
+    if is_table(path):
+        return "table"
+    raise ValueError(f"{path} begins with {head[:4].hex(' ') or 'nothing'}; a data set is {FORMS}")
+
+
+def _folder_form(folder: Path) -> str:
+    files = sorted(one for one in folder.iterdir() if one.is_file() and one.name[0] != ".")
+    names = [one.name.lower() for one in files]
+    if any("idx" in name or "ubyte" in name for name in names):
+        return "idx"
+    if has_cifar(folder):
+        return "cifar"
+    if has_cifar_pickles(folder):
+        raise ValueError(
+            f"{folder} is CIFAR's Python version, pickles, which can run code when they are read; "
+            f"fetch the binary version from {CIFAR_PAGE}"
+        )
+    for suffix, form in ((".npz", "npz"), (".npy", "npy"), (".mat", "mat"), (".csv", "tables")):
+        if any(name.endswith(suffix) for name in names):
+            return form
+    try:
+        layout(folder)
+    except ValueError as error:
+        kinds = sorted({one.suffix.lower() or one.name for one in files})
+        if any(kind in SUFFIXES for kind in kinds) or any(p.is_dir() for p in folder.iterdir()):
+            raise
+        holds = f"{len(files)} files ({', '.join(kinds[:5])})" if files else "nothing"
+        raise ValueError(f"{folder} holds {holds}; a data set is {FORMS}") from error
+    return "images"
+
+
+def _is_npz(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return path.suffix == ".npz"
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise ValueError(f"{folder} holds {names}; name one of them: {found[0]}")
+    return found[0]
+
+
+def _mat_files(path: Path) -> dict[str, Path]:
+    """{part: file} of SVHN's train_32x32.mat and test_32x32.mat."""
+    folder = path if path.is_dir() else path.parent
+    files = sorted(folder.glob("*.mat"))
+    return {part: one for part in ("train", "test") for one in files if one.name.startswith(part)}
