@@ -6,13 +6,14 @@ import time
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
 from autocnn import experiments
 from autocnn.cli import output
+from autocnn.cli.countdown import Countdown
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import report
 from autocnn.experiments.chapter import jobs
+from autocnn.experiments.lab import cost
 from autocnn.models.interpretations import INTERPRETATIONS
 from autocnn.text import paragraphs, strict_json, table, visible
 
@@ -72,10 +73,10 @@ def chapter(
     engine = engine or ("both" if seeds is None else "fast")
     lab = experiments.Lab(engine, seeds, workers)
     wanted = [s.strip() for s in sections.split(",") if s.strip()] or None
-    total = len(jobs(lab, wanted))
+    costs = {job.label: cost(job) for job in jobs(lab, wanted)}
     folder = report.check_folder(out or ("chapter" if seeds is None else "chapter-seeds"))
-    with tqdm(desc="chapter", total=total, bar_format=PROGRESS) as bar:
-        lab.on_result = progress(bar)
+    with Countdown("chapter", costs) as countdown:
+        lab.on_result = countdown
         drawn = []
         found = experiments.chapter(
             lab, wanted, lambda section: drawn.extend(report.draw(folder, section.figures))
@@ -93,17 +94,3 @@ def chapter(
     seconds = time.perf_counter() - start
     page = visible(folder / "report.html")
     output.echo(f"\n{len(paths)} files in {visible(folder)} after {seconds:.1f} s; read {page}")
-
-
-PROGRESS = "{desc}: {n}/{total} runs, {elapsed}  {postfix}"
-
-
-def progress(bar: tqdm):
-    """Return an ``on_result`` for a ``Lab`` that shows on ``bar`` what was done, of how much."""
-
-    def on_result(label, left):
-        bar.total = bar.n + 1 + left
-        bar.set_postfix_str(label, refresh=False)
-        bar.update()
-
-    return on_result

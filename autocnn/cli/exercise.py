@@ -3,18 +3,27 @@
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
 from autocnn.cli import output
-from autocnn.cli.chapter import PROGRESS, progress
+from autocnn.cli.countdown import Countdown
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import exercises, report
+from autocnn.experiments.questions import NUMBERS, QUESTIONS, check_number
 from autocnn.models.interpretations import INTERPRETATIONS
-from autocnn.text import strict_json, visible
+from autocnn.text import paragraphs, strict_json, table, visible
+
+__all__ = ["exercise"]
 
 
 def exercise(
-    number: Annotated[str, typer.Argument(help="25.1 to 25.5, or 1 to 5", metavar="N")],
+    number: Annotated[
+        str,
+        typer.Argument(
+            help="1 to 5 (the chapter's exercises 25.1 to 25.5); default: list them",
+            metavar="N",
+            show_default=False,
+        ),
+    ] = "",
     seeds: Annotated[
         int,
         typer.Option(help="Repetitions of each network, over images and weights", max=MAX_COUNT),
@@ -33,19 +42,23 @@ def exercise(
     """Solve an exercise of the chapter: the question, a table with 95 % intervals, a figure, and an
     answer in two sentences.
 
-    25.1 a fifth class; 25.2 kernels of 2, 3 and 5; 25.3 stride 2 without pooling; 25.4 dropout 0.3;
-    25.5 1 to 8 filters.
+    Without a number, lists the exercises. The chapter numbers exercises as it
+    numbers sections: exercise 3 is its exercise 25.3, and 25.3 is accepted too.
 
     \b
     Examples:
-      autocnn exercise 25.1
+      autocnn exercise
+      autocnn exercise 3
       autocnn exercise 5 --seeds 20
     """
-    exercises.check_number(number)
+    if not number:
+        _list(as_json)
+        return
+    check_number(number)
     folder = report.check_folder(out)
-    with tqdm(desc="exercise", total=0, bar_format=PROGRESS) as bar:
+    with Countdown(f"exercise {number}") as countdown:
         solved = exercises.exercise(
-            number, seeds, engine=engine, workers=workers, on_result=progress(bar)
+            number, seeds, engine=engine, workers=workers, on_result=countdown
         )
     paths = report.draw(folder, solved.figures)
     if as_json:
@@ -58,3 +71,12 @@ def exercise(
         output.echo(strict_json(parts))
         return
     output.echo(f"{solved!r}\n\nfigure: {', '.join(map(visible, paths))}")
+
+
+def _list(as_json: bool) -> None:
+    if as_json:
+        output.echo(strict_json({f"25.{n}": question for n, question in QUESTIONS.items()}))
+        return
+    rows = [(f"25.{n}", question, f"autocnn exercise {n}") for n, question in QUESTIONS.items()]
+    output.echo(table(("exercise", "question", "solution"), rows))
+    output.echo(paragraphs(f"\n{NUMBERS}"))

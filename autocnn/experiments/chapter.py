@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from autocnn.experiments.lab import Job, Lab
+from autocnn.experiments.lab import Job, Lab, cost
 from autocnn.experiments.result import Section
 from autocnn.experiments.sections import SECTIONS
 
@@ -43,9 +43,8 @@ def chapter(
 def jobs(lab: Lab, sections: Iterable[str] | None = None) -> list[Job]:
     """Return the jobs that ``chapter`` computes for these sections, each once, in order."""
     chosen = choose(sections, lab.trials is not None)
-    # The longest jobs, the networks of full size, go first, so that no process ends with them.
-    order = sorted(chosen, key=lambda number: SECTIONS[number].repeatable)
-    return list(dict.fromkeys(job for number in order for job in SECTIONS[number].jobs(lab)))
+    unique = dict.fromkeys(job for number in chosen for job in SECTIONS[number].jobs(lab))
+    return sorted(unique, key=cost, reverse=True)  # so that no process ends with a long one
 
 
 def choose(sections: Iterable[str] | None = None, repeated: bool = False) -> list[str]:

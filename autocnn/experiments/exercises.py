@@ -1,5 +1,5 @@
-"""The chapter's exercises, 25.1 to 25.5: each a question, variants of the networks over several
-seeds, and an answer.
+"""The chapter's exercises, 25.1 to 25.5, solved: each by variants of the networks over several
+seeds, with an answer.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import numpy as np
 
 from autocnn.experiments.lab import Lab, Network, cnn, mlp
 from autocnn.experiments.published import FILTERS, WIDTHS
+from autocnn.experiments.questions import QUESTIONS, check_number
 from autocnn.experiments.result import Figure
 from autocnn.experiments.sections.sizes import GOOD, count_noun
 from autocnn.plots import chapter as plots
@@ -58,7 +59,7 @@ class Exercise(NamedTuple):
 
     def __repr__(self) -> str:
         """Show the question, the table and the answer, as wide as the terminal."""
-        question = paragraphs(f"{self.number}  {self.question}")
+        question = paragraphs(f"Exercise {self.number}  {self.question}")
         legend = paragraphs(
             "98 % by epoch: the median repetition's. Paired: differences to "
             f"{self.baseline} on the same images."
@@ -74,15 +75,6 @@ def exercise(number: str | int, trials: int = 8, **options: Any) -> Exercise:
     and epochs, as for ``Lab``. Raises ValueError for an unknown number, or fewer than 2 trials.
     """
     return EXERCISES[check_number(number)](trials, **options)
-
-
-def check_number(number: str | int) -> str:
-    """Return the number of an exercise as a key of ``EXERCISES``; ValueError for an unknown one."""
-    name = str(number).strip().removeprefix("25.")
-    if name not in EXERCISES:
-        exercises = ", ".join(f"25.{n}" for n in EXERCISES)
-        raise ValueError(f"there is no exercise {number!r}; the exercises are {exercises}")
-    return name
 
 
 def fifth_class(trials: int = 8, **options: Any) -> Exercise:
@@ -113,7 +105,7 @@ def fifth_class(trials: int = 8, **options: Any) -> Exercise:
     }
     return Exercise(
         "25.1",
-        "Add a fifth class (cross). At how many classes do 3 filters stop sufficing?",
+        QUESTIONS["1"],
         f"With five classes 3 filters reach {percent(five['interval'])}, and {good} of {trials} "
         f"repetitions end at 98 % or above. {end}",
         "3 filters",
@@ -133,22 +125,19 @@ def fifth_class(trials: int = 8, **options: Any) -> Exercise:
 def kernel_sizes(trials: int = 8, **options: Any) -> Exercise:
     """Exercise 25.2: kernels of 2x2, 3x3 and 5x5."""
     networks = {f"kernels {k}x{k}": cnn(kernel=k) for k in (3, 2, 5)}
-    question = "How do kernels of 2x2 and 5x5 compare with 3x3?"
-    return _variants("25.2", question, networks, trials, options)
+    return _variants("2", networks, trials, options)
 
 
 def strided(trials: int = 8, **options: Any) -> Exercise:
     """Exercise 25.3: a convolution with stride 2 in place of pooling."""
     networks = {"max-pool 2": cnn(), "stride 2 (no pooling)": cnn(stride=2, pool=1)}
-    question = "Can a convolution with stride 2 take the place of pooling?"
-    return _variants("25.3", question, networks, trials, options)
+    return _variants("3", networks, trials, options)
 
 
 def dropout(trials: int = 8, **options: Any) -> Exercise:
     """Exercise 25.4: dropout with p = 0.3 before the dense layer."""
     networks = {"no dropout": cnn(), "dropout 0.3": cnn(dropout=0.3)}
-    question = "Does dropout of 0.3 before the dense layer help?"
-    return _variants("25.4", question, networks, trials, options)
+    return _variants("4", networks, trials, options)
 
 
 def filter_sweep(trials: int = 8, **options: Any) -> Exercise:
@@ -170,8 +159,7 @@ def filter_sweep(trials: int = 8, **options: Any) -> Exercise:
     moves = {name: percent(share_interval(values)) for name, values in spread.items()}
     return Exercise(
         "25.5",
-        "Sweep the filters from 1 to 8. Is the CNN more or less sensitive to them than the MLP to "
-        "its width?",
+        QUESTIONS["5"],
         f"From 1 to 8 filters the CNN's accuracy moves by {moves['TinyCNN']}, from width 1 to 64 "
         f"the MLP's by {moves['TinyMLP']}. The CNN is {less} sensitive to its size: the paired "
         f"difference, MLP - CNN, is {points(gap)}.",
@@ -206,7 +194,7 @@ def _trained(networks, trials, options):
     return lab
 
 
-def _variants(number, question, networks, trials, options):
+def _variants(number, networks, trials, options):
     """Compare networks with the first of them, on the same images."""
     lab, (first, *others) = _trained(networks, trials, options), networks
     numbers = _numbers(lab, networks, dict.fromkeys(networks, networks[first]))
@@ -217,15 +205,15 @@ def _variants(number, question, networks, trials, options):
     verdicts = "; ".join(f"{name} {_verdict(numbers[name])}" for name in others)
     curves = {name: lab.curves(network) for name, network in networks.items()}
     return Exercise(
-        number,
-        question,
+        f"25.{number}",
+        QUESTIONS[number],
         f"Over {trials} repetitions the CNN ends at {ends}. Against {first}, {verdicts}.",
         first,
         _rows(numbers),
         numbers,
         [
             Figure(
-                f"exercise-{number.replace('.', '-')}",
+                f"exercise-25-{number}",
                 "Mean validation accuracy by epoch.",
                 plots.mean_curves,
                 {"panels": {"Validation accuracy": curves}},

@@ -17,7 +17,18 @@ from autocnn.sweeps.trial import single_threaded
 from autocnn.training import train
 from autocnn.trees import count, max_relative_difference
 
-__all__ = ["CLASSES", "Compared", "Job", "Lab", "Network", "Outcome", "cnn", "images", "mlp"]
+__all__ = [
+    "CLASSES",
+    "Compared",
+    "Job",
+    "Lab",
+    "Network",
+    "Outcome",
+    "cnn",
+    "cost",
+    "images",
+    "mlp",
+]
 
 CLASSES = ("vertical", "horizontal", "diagonal", "dot", "cross")
 SHAPE = (1, 8, 8)
@@ -126,6 +137,14 @@ def train_network(network: Network, trial: int | None, engine: str, epochs: int 
         run = train(params, data, model=model, state=state, epochs=epochs, seed=seed)
     compared = (model.gradients, model.largest) if len(built) > 1 else ()
     return Outcome(run.params, run.state, run.history, run.snapshots, *compared)
+
+
+def cost(job: Job) -> float:
+    """How long a job takes, about, beside the run of a TinyMLP by one engine."""
+    if job.function is not train_network:
+        return 5.0
+    network, _, engine, _ = job.arguments
+    return (2.0 if network.builder == "tiny_cnn" else 1.0) * (4.0 if engine == "both" else 1.0)
 
 
 def _call(job):

@@ -40,7 +40,7 @@ def test_one_section_by_both_paths(command, tmp_path, golden):
     assert code == 0
     assert "probability of vertical" in stdout
     assert max(len(line) for line in stdout.splitlines()[:8]) <= 100
-    assert "1/1 runs" in stderr
+    assert "chapter: 1 of 1 runs" in stderr
     found = json.loads((out / "results.json").read_text())
     assert found["gradients"]["compared"] == 800
     assert found["gradients"]["largest_relative_difference"] < 1e-11

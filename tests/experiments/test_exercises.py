@@ -16,6 +16,7 @@ from autocnn import experiments, models
 from autocnn.data import patterns
 from autocnn.experiments import SECTIONS, Lab, chapter, exercises, published, report
 from autocnn.experiments.lab import Outcome, cnn, mlp, train_network
+from autocnn.experiments.questions import QUESTIONS
 from autocnn.sweeps.statistics import Interval, share_interval
 from autocnn.training import predict, train
 from tests.helpers import same_bits
@@ -162,7 +163,7 @@ def test_exercises_build_what_they_say():
 
 def test_exercises_are_functions():
     assert experiments.strided(3, **SHORT).answer == solved("3").answer
-    with pytest.raises(ValueError, match=r"no exercise '6'; the exercises are 25\.1, .*25\.5"):
+    with pytest.raises(ValueError, match="no exercise '6'; the exercises are 1, 2, 3, 4, 5"):
         experiments.exercise("6")
 
 
@@ -288,7 +289,7 @@ def test_the_commands(command, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (("exercise", "25.6"), "no exercise '25.6'; the exercises are 25.1"),
+        (("exercise", "25.6"), "no exercise '25.6'; the exercises are 1, 2, 3"),
         (("exercise", "1", "--seeds", "1"), "seeds must be an int, 2 or more; got 1"),
         (("exercise", "1", "--engine", "jax"), "no engine 'jax'"),
         (("exercise", "1", "--workers", "0"), "workers must be an int, 1 or more"),
@@ -301,3 +302,18 @@ def test_bad_calls_are_one_line(command, tmp_path, arguments, words):
     code, stdout, stderr = command(*arguments, "--out", tmp_path)
     assert (code, stdout) == (2, "")
     assert words in stderr.splitlines()[-1]
+
+
+def test_without_a_number_the_exercises_are_listed(command):
+    code, stdout, _ = command("exercise")
+    assert code == 0
+    for number, question in QUESTIONS.items():
+        assert re.search(rf"^ +25\.{number} .*autocnn exercise {number}$", stdout, re.MULTILINE)
+        assert question.split()[0] in stdout
+    assert "not its section 25.3" in stdout
+    code, stdout, _ = command("exercise", "--json")
+    assert json.loads(stdout) == {f"25.{n}": question for n, question in QUESTIONS.items()}
+
+
+def test_every_question_has_a_solution():
+    assert list(QUESTIONS) == list(exercises.EXERCISES)
