@@ -25,7 +25,8 @@ def is_function(f: Any) -> bool:
 
 def real_view(f: Callable, arrays: dict[str, Any], library: str) -> tuple[Callable, dict]:
     """f of real arguments: a complex one becomes x.real and x.imag, a complex output its parts in
-    a last axis of length 2.
+    a last axis of length 2. An output that is complex since a real argument was given complex
+    numbers (the complex step) stays as it is.
     """
     positional = is_function(f)
     function = f.apply if positional else f
@@ -43,6 +44,8 @@ def real_view(f: Callable, arrays: dict[str, Any], library: str) -> tuple[Callab
     def real(**parts: Any) -> Any:
         full = {n: _joined(parts, n, library) if n in complex_names else parts[n] for n in names}
         y = function(*full.values()) if positional else function(**full)
+        if any(_is_complex(v) for n, v in full.items() if n not in complex_names):
+            return y
         if pytrees.is_container(y):
             return tuple(_split(v, library) for _, v in pytrees.leaves(y))
         return _split(y, library)

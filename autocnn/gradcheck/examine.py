@@ -1,6 +1,7 @@
 """The checker itself: hygiene, witnesses, verdict, localisation, naming, report."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,14 +52,15 @@ def examine(
     seed: int = 0,
     surrogate: bool = False,
     quick: bool = False,
-    name_causes: bool = True,
+    name_causes: bool | Callable[[], bool] = True,
 ) -> Report:
     """Check every leaf of a problem; the report is complete whatever is wrong with the backward
     pass.
 
     `surrogate` says that gradients of flat functions are not meant to be their derivatives;
     `quick` leaves out the search for the wrong statement; `name_causes=False` leaves wrong
-    gradients without a cause and a statement, which is quicker still. Raises
+    gradients without a cause and a statement, which is quicker still; a function is asked once a
+    gradient is wrong. Raises
     CallError (a ValueError) when the function cannot be called at all, or returns nothing that has
     a gradient.
     """
@@ -128,7 +130,7 @@ def _examine(
     seed: int,
     surrogate: bool,
     quick: bool,
-    name_causes: bool,
+    name_causes: bool | Callable[[], bool],
     varying: dict[str, str],
 ) -> Report:
     rng = np.random.default_rng(seed)
@@ -163,7 +165,7 @@ def _examine(
         _look_for_exchanged(point, progress)
     hint = blind_spots(problem) if report.ok and name_causes else None
     report.notes += [hint] if hint else []
-    if progress.wrong and name_causes:
+    if progress.wrong and (name_causes() if callable(name_causes) else name_causes):
         _say_why(point, progress, found.nonlinear, seed)
         if not quick:
             attach(report, problem, seed)

@@ -17,6 +17,10 @@ from autocnn.gradcheck.report import Cause, Report
 __all__ = ["float_outputs", "forward_problem", "with_shapes"]
 
 LARGEST = 2000  # entries of all leaves: one tangent each
+#: (arguments, tangents of each leaf) -> (outputs, leaf -> the derivatives of all outputs along each
+#: of its tangents)
+Jacobian = Callable[[dict, dict[str, np.ndarray]], tuple]
+
 DIRECTIONS = 8  # of each leaf, where the entries are more
 
 
@@ -28,7 +32,7 @@ def forward_problem(real: Callable, views: dict[str, Any], library: str) -> Prob
     leaves = [n for n, a in plain.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
     many = sum(plain[n].size for n in leaves) > LARGEST
     bases = _bases(plain, leaves) if many else {}
-    jacobian = _torch_jacobian if library == "torch" else _jax_jacobian
+    jacobian = _torch_jacobian(real) if library == "torch" else _jax_jacobian(real, leaves)
 
     def place(arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments that the function is given."""
@@ -43,11 +47,13 @@ def forward_problem(real: Callable, views: dict[str, Any], library: str) -> Prob
             n: bases[n] if many else np.eye(given[n].size).reshape(-1, *given[n].shape)
             for n in leaves
         }
-        y, columns = jacobian(real, given, tangents)
+        y, columns = jacobian(given, tangents)
+        known: dict[str, np.ndarray] = {}  # the same for every dy
 
         def backward(dy: Any):
             flat = np.concatenate([np.ravel(d) for d in (dy if isinstance(dy, tuple) else (dy,))])
-            return {n: (columns(n) @ flat).reshape(np.shape(arguments[n])) for n in leaves}
+            known.update({n: columns(n) for n in leaves if n not in known})
+            return {n: (known[n] @ flat).reshape(np.shape(arguments[n])) for n in leaves}
 
         return (y[0] if len(y) == 1 else tuple(y)), backward, dict
 
@@ -87,13 +93,20 @@ def with_shapes(report: Report, views: dict[str, Any]) -> Report:
 
 
 def float_outputs(y: Any) -> list[Any]:
-    """The float arrays of an output, in order."""
+    """The real and complex float arrays of an output, in order."""
     parts = [p for _, p in pytrees.leaves(y)]
-    return [p for p in parts if "float" in str(getattr(p, "dtype", ""))]
+    return [p for p in parts if _kind(p).startswith(("float", "bfloat", "complex"))]
 
 
-def _torch_jacobian(real: Callable, arguments: dict, tangents: dict[str, np.ndarray]):
-    """(outputs, leaf -> the derivatives of all outputs along each of its tangents)."""
+def _kind(array: Any) -> str:
+    return str(getattr(array, "dtype", "")).removeprefix("torch.")
+
+
+def _torch_jacobian(real: Callable) -> Jacobian:
+    return lambda arguments, tangents: _torch_columns(real, arguments, tangents)
+
+
+def _torch_columns(real: Callable, arguments: dict, tangents: dict[str, np.ndarray]):
     import torch
     from torch.autograd import forward_ad
 
@@ -122,28 +135,51 @@ def _torch_jacobian(real: Callable, arguments: dict, tangents: dict[str, np.ndar
         return np.stack(rows)
 
     with torch.no_grad():
-        outputs = [o.resolve_neg().numpy().copy() for o in float_outputs(real(**tensors()))]
+        outputs = [
+            o.resolve_conj().resolve_neg().numpy().copy() for o in float_outputs(real(**tensors()))
+        ]
     return outputs, columns
 
 
-def _jax_jacobian(real: Callable, arguments: dict, tangents: dict[str, np.ndarray]):
+def _jax_jacobian(real: Callable, leaves: list[str]) -> Jacobian:
     import jax
     import jax.numpy as jnp
 
+    from autocnn.gradcheck.compiling import Compiled, stamp
     from autocnn.gradcheck.jax_functions import x64
 
-    def columns(name: str) -> np.ndarray:
-        with x64(True):
-            x = jnp.asarray(arguments[name])
+    kept: dict[str, tuple] = {}  # by the values of the arguments that are not differentiated
 
+    def functions(fixed: dict[str, Any]) -> tuple[Compiled, dict[str, Compiled]]:
+        """The outputs, and the derivatives along tangents of each leaf."""
+
+        def outputs(values: dict) -> list:
+            return float_outputs(real(**{**fixed, **values}))
+
+        def pushed(name: str, values: dict, units: Any) -> Any:
             def call(value):
-                outputs = float_outputs(real(**{**arguments, name: value}))
-                return jnp.concatenate([o.ravel() for o in outputs])
+                return jnp.concatenate([o.ravel() for o in outputs({**values, name: value})])
 
-            units = jnp.asarray(tangents[name], dtype=x.dtype)
-            return np.array(jax.vmap(lambda u: jax.jvp(call, (x,), (u,))[1])(units))
+            return jax.vmap(lambda u: jax.jvp(call, (values[name],), (u,))[1])(units)
 
-    with x64(True):
-        given = {n: jnp.asarray(a) if n in tangents else a for n, a in arguments.items()}
-        outputs = [np.array(o) for o in float_outputs(real(**given))]
-    return outputs, columns
+        push = {n: Compiled(lambda v, u, n=n: pushed(n, v, u)) for n in leaves}
+        return Compiled(outputs), push
+
+    def jacobian(arguments: dict, tangents: dict[str, np.ndarray]) -> tuple:
+        fixed = {n: a for n, a in arguments.items() if n not in leaves}
+        key = repr([(n, stamp(a)) for n, a in fixed.items()])
+        if key not in kept:
+            kept[key] = functions(fixed)
+        forward, push = kept[key]
+        with x64(True):
+            values = {n: jnp.asarray(arguments[n]) for n in leaves}
+            ys = [np.array(o) for o in forward(values)]
+
+        def columns(name: str) -> np.ndarray:
+            with x64(True):
+                units = jnp.asarray(tangents[name], dtype=values[name].dtype)
+                return np.array(push[name](values, units))
+
+        return ys, columns
+
+    return jacobian

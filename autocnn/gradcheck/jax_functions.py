@@ -1,7 +1,8 @@
 """Functions of jax arrays as a Problem: NumPy goes in and comes out, in 64 bits.
 
 A function with loops or branches of jax's own is compiled once for each set of shapes: run as it
-is, each of its calls would compile them anew.
+is, each of its calls would compile them anew. Any other is compiled once it has been called often
+at the same shapes, since tracing a custom rule anew takes milliseconds.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck import devices, pytrees
+from autocnn.gradcheck.compiling import OFTEN, Compiled, stamp
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.own_backward import own_backward, with_own_backward
 from autocnn.gradcheck.problem import Problem
@@ -58,8 +60,8 @@ class _Call:
     def __init__(self, f: Callable, traced: list[str]) -> None:
         self.f, self.traced = f, traced
         self.explicit = False  # f is known to return its own backward
-        self.compile: bool | None = None
-        self.compiled: dict[Any, tuple[Callable, Callable]] = {}
+        self.whole: bool | None = None  # do custom rules give another value than the function?
+        self.compiled: dict[Any, tuple[Compiled, Compiled]] = {}
 
     def outputs(self, fixed: dict[str, Any]) -> Callable:
         """leaves -> the float outputs."""
@@ -79,15 +81,16 @@ class _Call:
 
         if self.explicit:
             return self.closure(arguments)
-        run = self.outputs(arguments)
         leaves = [arguments[n] for n in self.traced]
         with x64(True):
             try:
-                if self.compile is None:
-                    self.compile = self.is_worth_it(run, leaves)
-                if self.compile:
-                    return self.by_compiled(arguments, leaves)
+                if self.whole is False:
+                    return self.in_parts(arguments, leaves)
+                run = self.outputs(arguments)
                 ys, pull = jax.vjp(run, *leaves)
+                if self.whole is None:
+                    pairs = zip(ys, run(*leaves), strict=True)
+                    self.whole = not all(_same(a, b) for a, b in pairs)
             except _Own:
                 self.explicit = True
         if self.explicit:
@@ -126,44 +129,40 @@ class _Call:
 
         return y, wide, held
 
-    def is_worth_it(self, run: Callable, leaves: list) -> bool:
-        """Has it loops, and is it a pure function that can be compiled?"""
-        import jax
-
-        try:
-            jaxpr = jax.make_jaxpr(run)(*leaves)
-            if not _has(jaxpr.jaxpr, _LOOPS):
-                return False
-            eager, compiled = run(*leaves), jax.jit(run)(*leaves)
-        except _Own:
-            raise
-        except Exception:  # it branches on values, or fails at all: the call itself will tell
-            return False
-        pairs = zip(eager, compiled, strict=True)
-        return all(np.allclose(a, b, 1e-6, 1e-9, equal_nan=True) for a, b in pairs)
-
-    def by_compiled(self, arguments: dict[str, Any], leaves: list) -> tuple:
-        """The result by functions that are compiled once for each value of the other arguments."""
+    def in_parts(self, arguments: dict[str, Any], leaves: list) -> tuple:
+        """The result by a function for the outputs and one for the gradients, each compiled once
+        it has been called often with the same other arguments."""
         import jax
 
         fixed = {n: a for n, a in arguments.items() if n not in self.traced}
-        key = tuple((n, _stamp(a)) for n, a in fixed.items())
+        key = tuple((n, stamp(a)) for n, a in fixed.items())
         if key not in self.compiled:
             run = self.outputs(fixed)
 
             def pulled(dys: list, *values: Any) -> tuple:
                 return jax.vjp(run, *values)[1](dys)
 
-            self.compiled[key] = jax.jit(run), jax.jit(pulled)
+            often = 0 if _has_loops(run, leaves) else OFTEN
+            self.compiled[key] = Compiled(run, often), Compiled(pulled, often)
         forward, pull = self.compiled[key]
         kept = [np.array(leaf) for leaf in leaves]
-        return self.result(forward(*leaves), lambda dys: pull(dys, *kept))
+        return self.result(forward(*kept), lambda dys: pull(dys, *kept))
 
 
-def _stamp(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.shape, str(value.dtype), value.tobytes()
-    return repr(value)
+def _same(a: Any, b: Any) -> bool:
+    a, b = np.asarray(a), np.asarray(b)
+    return a.shape == b.shape and np.allclose(a, b, 1e-9, 1e-12, equal_nan=True)
+
+
+def _has_loops(run: Callable, leaves: list) -> bool:
+    import jax
+
+    try:
+        return _has(jax.make_jaxpr(run)(*leaves).jaxpr, _LOOPS)
+    except _Own:
+        raise
+    except Exception:  # it branches on values, or fails at all: the call itself will tell
+        return False
 
 
 def _has(jaxpr: Any, names: tuple[str, ...]) -> bool:

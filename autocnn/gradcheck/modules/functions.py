@@ -27,21 +27,27 @@ def check_function(
     def alone(p: Problem) -> Report:
         return examine(p, seed, surrogate, quick)
 
-    rules, unread = _rules(f, problem, alone) if nested else ([], "")
-    broken = any(rule.verdict == "wrong" for rule in rules)
-    report = examine(problem, seed, surrogate, quick or broken, name_causes=not broken)
-    if not report.ok and not nested:
-        rules, unread = _rules(f, problem, alone)
-        broken = any(rule.verdict == "wrong" for rule in rules)
+    looked: list[tuple[list[CustomRule], str]] = [_rules(f, problem, alone)] if nested else []
+
+    def broken() -> bool:
+        """Is a custom rule wrong by itself? Then its report names the mistake."""
+        if not looked:
+            looked.append(_rules(f, problem, alone))
+        return any(rule.verdict == "wrong" for rule in looked[0][0])
+
+    report = examine(problem, seed, surrogate, quick, name_causes=lambda: not broken())
+    if not report.ok:
+        broken()
+    rules, unread = looked[0] if looked else ([], "")
     report.notes += [unread] if unread else []
     if not rules:
         return report
-    if not report.ok and not broken and all(rule.verdict == "right" for rule in rules):
+    if not report.ok and not broken() and all(rule.verdict == "right" for rule in rules):
         report.notes.append(
             "each custom rule inside is right by itself: look between them, for stop_gradient, "
             "detach or a constant"
         )
-    if not nested and not broken:
+    if not nested and not broken():
         return report
     found = network_report(report)
     add_rules(found, rules)

@@ -201,6 +201,8 @@ def _rule_problem(found: _Found, eqn: Any, values: list, active: list[bool]) -> 
 
     def rule(**given: Any) -> Any:
         inputs = [given.get(n, v) for n, v in zip(names, values, strict=True)]
+        if [np.shape(a) for a in inputs] != [np.shape(v) for v in values]:
+            raise ValueError("a recorded call has the shapes that it was recorded with")
         out = _bind(eqn, inputs)
         return out[0] if len(out) == 1 else tuple(out)
 

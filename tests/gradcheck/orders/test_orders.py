@@ -174,3 +174,40 @@ def _sine(factor):
         lambda dy, x: dy * torch.cos(x),
         jvp=lambda x, t: factor * torch.cos(x) * t,
     )
+
+
+def test_jax_functions_are_compiled_when_they_are_called_often():
+    """Each new shape compiles once, each further call none; a function that branches on values
+    stays as it is."""
+    jax = pytest.importorskip("jax")
+    from autocnn.gradcheck.compiling import OFTEN, Compiled
+
+    traced = []
+
+    def plain(x):
+        traced.append(x.shape)
+        return x * x
+
+    def branching(x):
+        traced.append(x.shape)
+        return x if x[0] > 0 else -x
+
+    for f, least, most in ((plain, OFTEN + 2, OFTEN + 3), (branching, 20, 22)):
+        traced.clear()
+        quick = Compiled(f)
+        for k in range(20):
+            x = jax.numpy.array([1.0 + k, 2.0])
+            assert np.array_equal(quick(x), f(x)) and traced.pop()
+        assert least <= len(traced) <= most
+
+
+def test_a_complex_step_goes_through_forward_mode():
+    """Real functions are exact there, in both libraries; complex arguments are two real ones."""
+    x = rules.real(4)
+    report = gradcheck.check(_sine(1.0), x=x, mode="forward")
+    assert list(report.leaves["x (forward mode)"].witnesses) == ["complex step"]
+    jax = pytest.importorskip("jax")
+    report = gradcheck.check(
+        lambda x: jax.numpy.sin(x), x=jax.numpy.asarray(x.numpy()), mode="forward"
+    )
+    assert list(report.leaves["x (forward mode)"].witnesses) == ["complex step"]
