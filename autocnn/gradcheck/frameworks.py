@@ -11,9 +11,10 @@ import numpy as np
 
 from autocnn.gradcheck import devices, pytrees
 from autocnn.gradcheck.adapters.arguments import TARGETS
+from autocnn.gradcheck.adapters.functions import closure
+from autocnn.gradcheck.adapters.results import returns_gradients
 from autocnn.gradcheck.jax_functions import jax_problem
 from autocnn.gradcheck.leaves import make_problem
-from autocnn.gradcheck.own_backward import own_backward, with_own_backward
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.source.frameworks import torch_build
 
@@ -24,12 +25,18 @@ def framework_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Proble
     """A Problem when f is a torch.autograd.Function or any argument is a torch tensor or a jax
     array; None otherwise.
     """
+    owner = getattr(f, "__self__", None)
+    if getattr(f, "__name__", "") == "apply" and isinstance(owner, type):  # Function.apply
+        f = owner if hasattr(owner, "forward") and hasattr(owner, "backward") else f
     homes = {type(a).__module__.split(".")[0] for a in arrays.values()}
     homes |= {"torch" for a in arrays.values() if devices.is_tensor(a)}
     custom = isinstance(f, type) and any(
         c.__module__.startswith("torch.autograd") for c in f.__mro__
     )
     if custom or "torch" in homes:
+        if not custom and returns_gradients(f, arrays):
+            devices.refuse_mixture(arrays, wrt, custom)
+            return closure(f, arrays, wrt)
         return _torch(f, arrays, custom, wrt)
     if homes & {"jax", "jaxlib"}:
         return jax_problem(f, arrays, wrt)
@@ -59,12 +66,6 @@ def _torch(f: Any, arrays: dict[str, Any], custom: bool, wrt: Any) -> Problem:
             inputs[name] = value
         y = function(*inputs.values()) if custom else function(**inputs)
         devices.write_back(inputs, arguments)
-        if own_backward(y):
-            return with_own_backward(
-                pytrees.tree_map(devices.detached, y),
-                lambda d: devices.to_tensor(d, device),
-                devices.to_numpy,
-            )
         outputs = [o for _, o in pytrees.leaves(y) if isinstance(o, torch.Tensor)]
         outputs = [o for o in outputs if o.requires_grad]
         devices.refuse_other(outputs, device, label)

@@ -29,9 +29,14 @@ def sliced(array: np.ndarray) -> np.ndarray:
     return view
 
 
+def fortran(array: np.ndarray) -> np.ndarray:
+    """The array in Fortran order; a number keeps its shape (), which np.asfortranarray does not."""
+    return np.asfortranarray(array) if array.ndim else array
+
+
 LAYOUTS: tuple[tuple[str, Layout], ...] = (
     ("a slice of a larger array", sliced),
-    ("Fortran order (the transpose of a contiguous array)", np.asfortranarray),
+    ("Fortran order (the transpose of a contiguous array)", fortran),
 )
 
 

@@ -1,6 +1,7 @@
 """Where arrays live inside Python objects: attributes, dicts, lists, tuples, inner objects,
 closures."""
 
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 
 __all__ = [
     "Place",
+    "array_of",
     "arrays_in",
     "get",
     "globals_of",
@@ -52,9 +54,24 @@ def text(path: tuple[Step, ...]) -> str:
     return words
 
 
+def array_of(value: Any) -> np.ndarray | None:
+    """An array itself, a torch tensor as an array on the same memory (where it is on the CPU);
+    None for anything else."""
+    if isinstance(value, np.ndarray):
+        return value
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        return None
+    try:
+        return value.detach().cpu().resolve_neg().resolve_conj().numpy()
+    except (TypeError, RuntimeError):  # bfloat16, meta tensors
+        return None
+
+
 def is_float_array(value: Any) -> bool:
-    """True for arrays of floats, numpy's float scalars excluded."""
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    """True for arrays and tensors of floats, numpy's float scalars excluded."""
+    array = array_of(value)
+    return array is not None and array.dtype.kind == "f"
 
 
 def _skipped(value: Any) -> bool:
@@ -63,10 +80,10 @@ def _skipped(value: Any) -> bool:
         return True
     if value is None or isinstance(value, np.generic | types.BuiltinFunctionType | np.ufunc):
         return True
+    if isinstance(value, np.ndarray | np.random.Generator | np.random.RandomState):
+        return False
     home = (type(value).__module__ or "").split(".")[0]
-    return home in _NO_ARRAYS and not isinstance(
-        value, np.ndarray | np.random.Generator | np.random.RandomState
-    )
+    return home in _NO_ARRAYS and array_of(value) is None
 
 
 def children(value: Any) -> list[tuple[Step, Any]]:
@@ -147,14 +164,15 @@ def visit(root: Any, depth: int = DEPTH) -> Iterator[tuple[tuple[Step, ...], Any
             if count > MOST:
                 return
             yield path, value
-            if not isinstance(value, np.ndarray):
+            if array_of(value) is None:
                 deeper += [((*path, step), child) for step, child in children(value)]
         level = deeper
 
 
 def walk(root: Any, depth: int = DEPTH) -> list[Place]:
     """Every array that can be reached from `root`, each once, nearest first."""
-    return [Place(path, v) for path, v in visit(root, depth) if isinstance(v, np.ndarray)]
+    found = ((path, array_of(value)) for path, value in visit(root, depth))
+    return [Place(path, array) for path, array in found if array is not None]
 
 
 def arrays_in(value: Any, name: str) -> dict[str, np.ndarray]:
@@ -162,10 +180,11 @@ def arrays_in(value: Any, name: str) -> dict[str, np.ndarray]:
     stands for `value` itself."""
     found = {}
     for path, item in visit(value):
-        if isinstance(item, np.ndarray):
+        array = array_of(item)
+        if array is not None:
             inside = text(path)
             key = inside if path and path[0][0] in ("cell", "attr") else name + inside
-            found[key] = item
+            found[key] = array
         elif hasattr(item, "__dict__") or hasattr(item, "__slots__"):
             for (kind, attribute), number in children(item):
                 if kind == "attr" and isinstance(number, float):
@@ -174,7 +193,13 @@ def arrays_in(value: Any, name: str) -> dict[str, np.ndarray]:
 
 
 def get(root: Any, path: tuple[Step, ...]) -> Any:
-    """The value at a path. Raises LookupError where there is none."""
+    """The value at a path, a tensor as an array. Raises LookupError where there is none."""
+    value = _at(root, path)
+    array = array_of(value)
+    return value if array is None else array
+
+
+def _at(root: Any, path: tuple[Step, ...]) -> Any:
     value = root
     for kind, key in path:
         try:
@@ -192,8 +217,12 @@ def get(root: Any, path: tuple[Step, ...]) -> Any:
 
 
 def put(root: Any, path: tuple[Step, ...], value: Any) -> None:
-    """Put `value` at a path, replacing tuples on the way."""
-    holder, (kind, key) = get(root, path[:-1]), path[-1]
+    """Put `value` at a path, replacing tuples on the way; as a tensor where one was."""
+    holder, (kind, key) = _at(root, path[:-1]), path[-1]
+    if isinstance(value, np.ndarray) and not isinstance(_at(root, path), np.ndarray):
+        before = _at(root, path)
+        if array_of(before) is not None:
+            value = sys.modules["torch"].tensor(value, device=before.device)
     if kind == "attr":
         setattr(holder, key, value)
     elif isinstance(holder, tuple):

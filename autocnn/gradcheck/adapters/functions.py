@@ -26,6 +26,7 @@ from autocnn.gradcheck.adapters.results import (
     through_partials,
     with_fresh_contexts,
 )
+from autocnn.gradcheck.adapters.tensors import library_of
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.lift import lift
 from autocnn.gradcheck.outputs import argument_of
@@ -83,19 +84,23 @@ def closure(f: Callable, arrays: dict[str, Any], wrt: Any = None) -> Problem:
     """
     require_callable(f, "f(**arrays) -> (y, backward)")
     require_arguments(f, arrays)
+    library, arrays = library_of(arrays)
     flat, nest = flatten(arrays)
     label = label_of(f)
     order = InNamedOrder(flat)
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def forward(arguments):
-            result = forwards(f)(**nest(arguments))
+            result = library.forward(forwards(f))(**nest(arguments))
             if inspect.isgenerator(result):
                 return *of_generator(result), dict
             kind, y, back = _read_result(result, label)
+            if kind == "loss" and backwards is not _same:  # a copy that is followed
+                run = lambda: library.forward(forwards(f))(**nest(arguments))  # noqa: E731
+                return y, lambda dy: scaled(dy, _gradients_again(run, y, label)), dict
             if kind == "loss":
                 return y, lambda dy: scaled(dy, back), dict
-            start = _spread_over(backwards(back), y)
+            start = library.backward(_spread_over(backwards(back), y))
             return y, lambda dy: order.named(back, start(dy)), lambda: arrays_in(back, "cache")
 
         return forward
@@ -105,6 +110,15 @@ def closure(f: Callable, arrays: dict[str, Any], wrt: Any = None) -> Problem:
 
 def _same(function: Callable) -> Callable:
     return function
+
+
+def _gradients_again(run: Callable, loss: Any, label: str) -> Any:
+    """The gradients of a second call of a function that computes them beside its loss, so that its
+    statements are seen as those of a backward pass."""
+    _, again, gradients = _read_result(run(), label)
+    if not np.array_equal(again, loss):
+        raise CallError(f"{label} returns another loss at a second call")
+    return gradients
 
 
 def _problem(
@@ -181,14 +195,16 @@ def pair(forward: Callable, backward: Callable, arrays: dict[str, Any], wrt: Any
     require_callable(forward, "forward(**arrays) -> (y, cache)")
     require_callable(backward, "backward(dy, cache) -> gradients")
     require_arguments(forward, arrays)
+    library, arrays = library_of(arrays, cached=True)
     flat, nest = flatten(arrays)
     label = label_of(forward)
     order = InNamedOrder(flat)
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def run_pair(arguments):
-            nested, own = with_fresh_contexts(nest(arguments)), backwards(backward)
-            result = forwards(forward)(**nested)
+            nested = with_fresh_contexts(nest(arguments))
+            own = library.backward(backwards(backward))
+            result = library.forward(forwards(forward))(**nested)
             if result is None:
                 raise CallError(f"{label}: forward returned None; it must return (y, cache), or y")
             if not isinstance(result, tuple | list) or len(result) < 2:
@@ -311,15 +327,17 @@ def vjp(fun: Callable, back: Callable, args: tuple, wrt: Any = None) -> Problem:
     except (TypeError, ValueError):
         names = []
     names = names[: len(args)] + [f"arg{k}" for k in range(len(names), len(args))]
-    flat, nest = flatten(dict(zip(names, args, strict=True)))
+    library, arrays = library_of(dict(zip(names, args, strict=True)))
+    flat, nest = flatten(arrays)
     label = label_of(fun)
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def run_vjp(arguments):
             nested = nest(arguments)
-            y = forwards(fun)(*nested.values())
+            y = library.forward(forwards(fun))(*nested.values())
             count = len(y) if isinstance(y, tuple) else 1
-            gradients = _vjp_call(backwards(back), nested, count, is_scalar(y), label)
+            own = library.backward(backwards(back))
+            gradients = _vjp_call(own, nested, count, is_scalar(y), label)
             return y, lambda dy: gradients(dy, nested), dict
 
         return run_vjp

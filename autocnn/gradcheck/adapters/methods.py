@@ -5,18 +5,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from autocnn.gradcheck.adapters.arguments import positional
+from autocnn.gradcheck.adapters.tensors import as_arrays, as_tensors, has_tensors, with_tensors
 from autocnn.gradcheck.problem import CallError
 
 __all__ = ["LEARNING_RATE", "BackwardCall", "Methods", "find_methods", "read_backward"]
 
 FORWARD = (
     "forward", "forward_pass", "forwardpass", "forward_propagation", "forward_prop", "fprop",
-    "feedforward", "feed_forward", "fwd", "loss", "__call__", "call", "compute", "apply",
+    "feedforward", "feed_forward", "fwd", "_forward", "_fwd", "propagate", "forward_propagate",
+    "loss", "__call__", "call", "compute", "apply",
 )  # fmt: skip
 BACKWARD = (
     "backward", "backward_pass", "backwardpass", "backprop", "back_prop", "backpropagate",
     "backward_propagation", "backward_prop", "back_propagation", "backpropagation", "bprop", "bwd",
-    "gradient", "grad", "derivative",
+    "gradient", "grad", "derivative", "_backward", "_bwd", "back_propagate", "pullback", "vjp",
+    "compute_gradients", "compute_gradient",
 )  # fmt: skip
 #: Rate at which backward passes that update their parameters are run: a power of two, large enough
 #: that subtracting the parameter costs few digits of the gradient.
@@ -46,6 +49,7 @@ class Methods(NamedTuple):
     names: tuple[str, ...]  # forward's own, in order
     shown: tuple[str, ...]  # what the leaves are called: "x" for the first
     signature: inspect.Signature | None
+    tensors: frozenset[str] = frozenset()  # arguments that the object takes as torch tensors
 
     def bind(self, inputs: tuple, others: dict[str, Any]) -> dict[str, Any]:
         """The given arguments by the names that the report uses."""
@@ -71,7 +75,13 @@ class Methods(NamedTuple):
     def own(self, named: dict[str, Any]) -> dict[str, Any]:
         """The same by forward's own names."""
         own = dict(zip(self.shown, self.names, strict=False))
-        return {own.get(n, n): v for n, v in named.items()}
+        return {own.get(n, n): as_tensors(v) if n in self.tensors else v for n, v in named.items()}
+
+    def taking_tensors(self, named: dict[str, Any]) -> "tuple[Methods, dict[str, Any]]":
+        """These methods with the names of the arguments that are torch tensors, and the arguments
+        as arrays."""
+        names = frozenset(n for n, v in named.items() if has_tensors(v))
+        return self._replace(tensors=names), {n: as_arrays(v) for n, v in named.items()}
 
 
 class BackwardCall(NamedTuple):
@@ -86,6 +96,7 @@ class BackwardCall(NamedTuple):
     has_default: bool = False
     ignores_dy: bool = False
     spread: int = 0  # so many outputs are passed one by one
+    tensors: bool = False  # dy and forward's arguments are passed as torch tensors
 
     def run(
         self,
@@ -108,7 +119,8 @@ class BackwardCall(NamedTuple):
                 values.append(LEARNING_RATE)
             else:
                 values.append(nested[part])
-        return transform(getattr(mine, self.method))(*values)
+        function = transform(getattr(mine, self.method))
+        return with_tensors(function, *values) if self.tensors else function(*values)
 
     def of_the_output(self, methods: Methods) -> "BackwardCall | None":
         """The same with forward's first argument where dy was tried: loss.backward(y_pred, t)."""
@@ -140,7 +152,7 @@ def find_methods(layer: Any, method: str | None) -> Methods:
             f"{label} has no method {missing}: check_object needs forward(x) and "
             f"backward(dy){instead}"
         )
-    if method is not None and method not in FORWARD[:9]:
+    if method is not None and method not in FORWARD[: FORWARD.index("loss")]:
         backward = None
     try:
         signature = inspect.signature(getattr(layer, forward))
@@ -163,7 +175,9 @@ def read_backward(
         return None
     read = positional(getattr(layer, methods.backward))
     if read is None or (read[1] and not read[0]):
-        return BackwardCall(methods.backward, ("dy",), 0)
+        return BackwardCall(
+            methods.backward, ("dy",), 0, tensors=has_tensors(result) or bool(methods.tensors)
+        )
     parameters = read[0]
     own = {own: shown for shown, own in zip(methods.shown, methods.names, strict=False)}
     parts: list[str] = []
@@ -207,5 +221,6 @@ def read_backward(
         else:
             break
     return BackwardCall(
-        methods.backward, tuple(parts), slot, rate, takes_cache, has_default, False, spread
-    )
+        methods.backward, tuple(parts), slot, rate, takes_cache, has_default, False, spread,
+        has_tensors(result) or bool(methods.tensors),
+    )  # fmt: skip

@@ -26,6 +26,7 @@ from autocnn.gradcheck.adapters.parameters import (
 )
 from autocnn.gradcheck.adapters.rates import is_plain_descent, rate_paths, set_rates
 from autocnn.gradcheck.adapters.returned import Returned, distribute
+from autocnn.gradcheck.adapters.tensors import as_arrays
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.lift import lift
 from autocnn.gradcheck.outputs import argument_of
@@ -81,7 +82,7 @@ def instance(
     backward writes, and in what it adds to the parameter itself.
     """
     methods = find_methods(layer, method)
-    named = methods.bind(inputs, others)
+    methods, named = methods.taking_tensors(methods.bind(inputs, others))
     flat, nest = flatten(named)
     plan = _plan(layer, methods, flat, nest)
     values = {p.name: places.get(plan.layer, p.spot.path) for p in plan.parameters}
@@ -109,6 +110,10 @@ def instance(
             run = getattr(mine, methods.forward)
             result = forwards(run)(**methods.own(nested))
             y, grads, cache = _read(mine, result, plan.output, plan.call, methods)
+            if methods.backward is None and backwards is not _same:  # a copy that is followed
+                grads = lambda: _read(  # noqa: E731
+                    mine, forwards(run)(**methods.own(nested)), plan.output, plan.call, methods
+                )[1]
             if plan.reduction:
                 y = np.sum(y) if plan.reduction == "sum" else np.mean(y)
             back = _backward(mine, plan, nested, float_inputs, given, grads, cache, backwards)
@@ -172,14 +177,14 @@ def _reset(mine: Any, plan: Plan) -> None:
 def _read(mine: Any, result: Any, output: str | None, call: BackwardCall | None, methods: Methods):
     """(y, gradients or None, cache or None) of one call of forward."""
     if methods.backward is None:
-        loss, grads = _loss_and_gradients(result, methods)
+        loss, grads = _loss_and_gradients(as_arrays(result), methods)
         return loss, grads, None
     if call is not None and call.takes_cache and isinstance(result, tuple) and len(result) > 1:
         *outputs, cache = result
-        return (outputs[0] if len(outputs) == 1 else tuple(outputs)), None, cache
+        return as_arrays(outputs[0] if len(outputs) == 1 else tuple(outputs)), None, cache
     if result is None and output is not None:
-        return getattr(mine, output), None, None
-    return result, None, None
+        return as_arrays(getattr(mine, output)), None, None
+    return as_arrays(result), None, None
 
 
 def _loss_and_gradients(result: Any, methods: Methods) -> tuple[Any, Any]:
@@ -206,13 +211,13 @@ def _backward(mine, plan: Plan, nested, float_inputs, given, grads, cache, backw
     def backward(dy):
         factor = 1.0
         if plan.methods.backward is None:
-            result, factor = grads, dy
+            result, factor = grads() if callable(grads) else grads, dy
         elif plan.call.slot is None or plan.call.ignores_dy:
             result, factor = plan.call.run(mine, None, nested, cache, backwards), dy
         else:
             result = plan.call.run(mine, dy, nested, cache, backwards)
         if plan.dx is not None and result is None:
-            result = getattr(mine, plan.dx, None)
+            result = as_arrays(getattr(mine, plan.dx, None))
         returned = distribute(result, float_inputs, list(plan.parameters), given)
         found: dict[str, Any] = dict(returned.gradients)
         for parameter in plan.parameters:
@@ -354,7 +359,7 @@ def _try(layer: Any, methods: Methods, flat: dict[str, Any], nest) -> Plan:
             mattering.append(name)
     reduction = ""
     if reduced and float_inputs:
-        dx_value = getattr(trial, dx, None) if result is None and dx else result
+        dx_value = as_arrays(getattr(trial, dx, None)) if result is None and dx else result
         reduction = _reduction(base, methods, flat, nest, output, float_inputs[0], dx_value)
     elif reduced:
         reduction = "sum"
@@ -387,7 +392,7 @@ def _output_attribute(mine: Any, existing: dict, methods: Methods) -> str:
     own = vars(mine) if hasattr(mine, "__dict__") else {}
     for name in _OUTPUTS:
         value = own.get(name)
-        if isinstance(value, np.ndarray | np.floating | float):
+        if isinstance(as_arrays(value), np.ndarray | np.floating | float):
             return name
     raise CallError(f"{methods.label}: forward returned None: return y, or keep it as .output")
 
@@ -582,8 +587,9 @@ def _reduction(layer, methods, flat, nest, output, name: str, gradient: Any) -> 
     for h in (step, -step):
         mine = _copy(layer)
         result, _ = _forward(mine, methods, {**flat, name: x + h * u}, nest)
-        means.append(float(np.mean(getattr(mine, output) if output else result)))
-    size = np.size(getattr(mine, output) if output else result)
+        y = as_arrays(getattr(mine, output) if output else result)
+        means.append(float(np.mean(y)))
+    size = np.size(y)
     slope, yours = (means[0] - means[1]) / (2 * step), float(np.vdot(gradient, u))
     return "mean" if abs(yours - slope) < abs(yours - size * slope) else "sum"
 
@@ -620,7 +626,7 @@ def _input_gradient(trial, methods: Methods, x: Any, written: list[Spot]) -> str
     first = methods.names[0] if methods.names else "x"
     wanted = [f"d{first}", f"d_{first}", f"grad_{first}", f"{first}_grad", *_INPUT_GRADIENTS]
     for name in wanted:
-        if isinstance(own.get(name), np.ndarray):
+        if places.array_of(own.get(name)) is not None:
             return name
     fits = [
         s.path[0][1]

@@ -88,9 +88,11 @@ def float_spots(root: Any) -> list[Spot]:
     """Every float array in an object, with all paths to it, nearest first."""
     found: dict[int, tuple[list, np.ndarray]] = {}
     for path, value in places.visit(root):
-        for step, child in [] if isinstance(value, np.ndarray) else places.children(value):
-            if is_float_array(child) and child.size and step[0] in ("attr", "key", "index"):
-                found.setdefault(id(child), ([], child))[0].append((*path, step))
+        inside = places.children(value) if places.array_of(value) is None else []
+        for step, child in inside:
+            array = places.array_of(child) if is_float_array(child) else None
+            if array is not None and array.size and step[0] in ("attr", "key", "index"):
+                found.setdefault(id(child), ([], array))[0].append((*path, step))
     return [Spot(tuple(paths), array) for paths, array in found.values()]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.gradcheck import random_streams
 from autocnn.gradcheck.adapters.arguments import positional
 from autocnn.gradcheck.outputs import means
 
@@ -19,6 +20,7 @@ __all__ = [
     "InNamedOrder",
     "by_names",
     "of_generator",
+    "returns_gradients",
     "through_partials",
     "with_fresh_contexts",
 ]
@@ -82,6 +84,60 @@ def of_generator(result: Any) -> tuple[Any, Callable]:
     return y, backward
 
 
+def returns_gradients(f: Callable, arrays: dict[str, Any]) -> bool:
+    """Does a function of tensors return `(y, backward)`, or a loss with gradients by hand? These
+    are in a dict with the arguments' names, or have the arguments' shapes and are called gradients
+    in the return statement, or point where the library's own gradient does; other outputs are
+    differentiated by the library."""
+    try:
+        with random_streams.keep():
+            result = f(**copy.deepcopy(arrays))
+    except Exception:  # the call that is checked will raise it again and be reported
+        return False
+    if not isinstance(result, tuple) or len(result) < 2:
+        return False
+    if callable(result[-1]):
+        return True
+    loss, *gradients = result
+    if tuple(getattr(loss, "shape", (0,))) != ():
+        return False
+    if len(gradients) == 1 and isinstance(gradients[0], dict):
+        return all(any(means(str(k), n) for n in arrays) for k in gradients[0])
+    gradients = [g for part in gradients for g in (part if isinstance(part, tuple) else (part,))]
+    shapes = [tuple(getattr(a, "shape", (-1,))) for a in arrays.values()]
+    if any(g is not None and tuple(getattr(g, "shape", (-2,))) not in shapes for g in gradients):
+        return False
+    return _says_gradient(f, arrays) or _is_like_gradient(f, arrays, gradients[0])
+
+
+def _says_gradient(f: Callable, arrays: dict[str, Any]) -> bool:
+    """Does each part of the return statement after the first hold a name like grad or dx?"""
+    parts = _last_return(getattr(f, "__code__", None))
+    words = [{n.id for n in ast.walk(p) if isinstance(n, ast.Name)} for p in parts[1:]]
+    return bool(words) and all(
+        any("grad" in n.lower() or any(means(n, a) for a in arrays) for n in some) for some in words
+    )
+
+
+def _is_like_gradient(f: Callable, arrays: dict[str, Any], first: Any) -> bool:
+    """Is the first array returned beside a loss within 60 degrees of the loss's gradient, or of its
+    opposite?"""
+    given = copy.deepcopy(arrays)
+    shape = tuple(getattr(first, "shape", ()))
+    fits = [
+        a for a in given.values()
+        if tuple(getattr(a, "shape", (-1,))) == shape and hasattr(a, "requires_grad_")
+    ]  # fmt: skip
+    try:
+        fits[0].requires_grad_(True)
+        with random_streams.keep():
+            f(**given)[0].backward()
+        true, found = (np.asarray(v.detach().cpu()).ravel() for v in (fits[0].grad, first))
+        return bool(abs(true @ found) > 0.5 * np.linalg.norm(true) * np.linalg.norm(found))
+    except Exception:  # no graph, no gradient: then it is not the library's
+        return True
+
+
 class InNamedOrder:
     """Gradients returned in another order than that of the arguments, where the names in the return
     statement say which is which (`return dW, db, dx`) and the arguments' order cannot be meant,
@@ -129,6 +185,15 @@ class InNamedOrder:
 @functools.lru_cache(maxsize=64)
 def _returned(code: Any) -> tuple[str, ...]:
     """The names in a function's last `return a, b, c`."""
+    items = _last_return(code)
+    if not all(isinstance(item, ast.Name) for item in items):
+        return ()
+    return tuple(item.id for item in items if isinstance(item, ast.Name))
+
+
+@functools.lru_cache(maxsize=64)
+def _last_return(code: Any) -> tuple[ast.expr, ...]:
+    """The parts of a function's last `return a, b, c`."""
     if code is None:
         return ()
     try:
@@ -139,7 +204,4 @@ def _returned(code: Any) -> tuple[str, ...]:
     last = max(returns, key=lambda n: n.lineno, default=None)
     if last is None or not isinstance(last.value, ast.Tuple | ast.List):
         return ()
-    items = last.value.elts
-    if not all(isinstance(item, ast.Name) for item in items):
-        return ()
-    return tuple(item.id for item in items)
+    return tuple(last.value.elts)

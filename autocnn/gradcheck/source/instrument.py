@@ -207,7 +207,7 @@ class Instrumenter:
                 for name, value in _BUILTINS.items():
                     names.setdefault(name, value)
             names.setdefault("__builtins__", builtins)
-            names |= {"__tap__": self.tap, "__after__": self.after, "__call__": self.call}
+            names |= {"__tap__": self.tap, "__after__": self.after, "__redirect__": self.call}
             for name in SILENT:
                 names.setdefault(name, _nothing)
             names.setdefault("open", _refuse)

@@ -71,7 +71,7 @@ class _Search:
         values = self.program.problem.values()
         for attempt in range(4):
             at = values if attempt == 0 else session.elsewhere(values, attempt)
-            recording = record(session, session.point(at))
+            recording = record(session, session.point(at, unit=attempt == 0))
             if recording.wrong:
                 return recording
         raise NoPlace("the instrumented copy agrees with the true gradient")

@@ -163,12 +163,53 @@ def record(session: Session, point: Point) -> Recording:
             raise NoPlace("the source of the backward pass cannot be had")
         again = session.gradients(out, point.dy)
         repeatable = all(_same(gradients.get(n), again.get(n)) for n in session.leaves)
+        forward, backward = _told_apart(session, point, forward, backward)
     except FAILURES as error:
         raise NoPlace(f"the instrumented copy raised {type(error).__name__}: {error}") from error
     finally:
         tracer.reset()
         tracer.kept = []
     return Recording(session, point, forward, backward, kept, out, gradients, scopes, repeatable)
+
+
+def _told_apart(
+    session: Session, point: Point, forward: list[Event], backward: list[Event]
+) -> tuple[list[Event], list[Event]]:
+    """The events without those of the other pass, where some statements run in both: helpers, and
+    functions that compute gradients beside their loss. What the output depends on is forward's."""
+    sites = session.sites.all
+    both = {e.site for e in forward} & {e.site for e in backward}
+    both = {s for s in both if sites[s].kind in ("value", "after")}
+    if not both:
+        return forward, backward
+    y = session.forward(point.values).flat
+    mine = {s for s in both if _reaches(session, point, [e for e in forward if e.site == s], y)}
+    statements = {id(sites[s].statement) for s in mine}
+    others = {id(sites[s].statement) for s in both} - statements
+    return (
+        [e for e in forward if id(sites[e.site].statement) not in others],
+        [e for e in backward if e.site not in both or e.site in both - mine],
+    )
+
+
+def _reaches(session: Session, point: Point, events: list[Event], y: np.ndarray) -> bool:
+    """Does the output change with what a site yields?"""
+    steps = {
+        e[:2]: [
+            np.random.default_rng(e.turn).standard_normal(a.shape) * (_rms(a) or 1.0)
+            for a in e.arrays
+        ]
+        for e in events
+        if e.arrays
+    }
+    session.tracer.shift(steps)
+    session.tracer.limit(session.patience)
+    try:
+        return not np.array_equal(session.forward(point.values).flat, y)
+    except FAILURES:
+        return True
+    finally:
+        session.tracer.reset()
 
 
 def _copy(value: Any) -> Any:

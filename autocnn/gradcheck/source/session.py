@@ -142,12 +142,16 @@ class Session:
                     return
             self.exact = True
 
-    def point(self, values: dict[str, np.ndarray], few: bool = False, seed: int = 7) -> Point:
-        """The true derivatives at some values. `few` directions suffice to verify an edit."""
+    def point(
+        self, values: dict[str, np.ndarray], few: bool = False, seed: int = 7, unit: bool = False
+    ) -> Point:
+        """The true derivatives at some values. `few` directions suffice to verify an edit. With
+        `unit`, the cotangent of a number is 1, as for gradients computed beside a loss."""
         y = self.forward(values).flat
         if not np.all(np.isfinite(y)):
             raise CallError("not finite")
         dy = np.random.default_rng(seed).standard_normal(y.size)
+        dy = np.ones(1) if unit and y.size == 1 else dy
         if not self.shapes:
             self.choose_method(values, dy)
         total = sum(values[n].size for n in self.leaves)

@@ -295,7 +295,7 @@ class Taps(ast.NodeTransformer):
         else:
             new = func if isinstance(func, ast.Name) else self._expr(func, True)
         if not direct:
-            new = ast.copy_location(ast.Call(ast.Name("__call__", ast.Load()), [new], []), func)
+            new = ast.copy_location(ast.Call(ast.Name("__redirect__", ast.Load()), [new], []), func)
         args = [a if skip and k == 0 else self._expr(a) for k, a in enumerate(node.args)]
         named = [
             ast.keyword(k.arg, k.value if k.arg in _UNTAPPED else self._expr(k.value))

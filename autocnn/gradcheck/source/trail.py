@@ -69,6 +69,8 @@ def _judge_site(recording: Recording, adjoints: Adjoints, judged: Judged) -> Non
     for event in [*some, *events[-1:]]:
         worth = 3.0
         for array in event.arrays:
+            if array.size < 2 and len(event.arrays) > 1:
+                continue  # an eps or a count among the arrays of an unpacked cache
             if not array.size or not np.any(array):
                 worth = min(worth, 1)
                 continue

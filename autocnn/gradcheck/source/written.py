@@ -40,7 +40,7 @@ class _Calls(ast.NodeTransformer):
         self.generic_visit(node)
         if not (isinstance(node.func, ast.Name) and node.func.id in DIRECT):
             node.func = ast.copy_location(
-                ast.Call(ast.Name("__call__", ast.Load()), [node.func], []), node.func
+                ast.Call(ast.Name("__redirect__", ast.Load()), [node.func], []), node.func
             )
         return node
 
