@@ -33,7 +33,7 @@ __all__ = [
 # The options that a recipe does not set. All others that are in neither say where to train and how
 # to print, which is not part of a run's config.
 DEFAULTS = {"width": 1.0, "seed": 0, "engine": "fast", "dtype": "float32", "limit": None}
-CONFIG_OPTIONS = {"network", "data", "build", *DEFAULTS, *recipes.Recipe._fields}
+CONFIG_OPTIONS = {"network", "data", "build", "weights", *DEFAULTS, *recipes.Recipe._fields}
 SCHEDULES = ("cosine", "constant")
 
 
@@ -98,6 +98,8 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
         example_weights(data.y_train, len(data.classes), None, recipe.class_weight)
     shape = data.x_train.shape[1:]
     general["build_options"] = options.get("build", {})
+    if "weights" in options:
+        general["weights"] = runs.weights_file(options["weights"])
     config = RunConfig(
         version=autocnn.__version__,
         network=network,
@@ -183,6 +185,8 @@ def command(config: RunConfig, **changes: Any) -> str:
     words = ["autocnn", "train", network, "--data", shlex.quote(config.data)]
     if config.build_options:
         words.append(_option("build", config.build_options))
+    if config.weights:
+        words.append(_option("weights", config.weights.path))
     for name, default in defaults.items():
         value = values[name]
         if name in needed or (value != default and value is not None and name != "warmup"):
@@ -207,6 +211,7 @@ def _option_values(config: RunConfig) -> dict[str, Any]:
     """{name: value} of a config as the command line has them."""
     values = {name: getattr(config, name) for name in ("network", "data", *DEFAULTS)}
     values["build"] = config.build_options
+    values["weights"] = config.weights and config.weights.path
     return values | config.recipe._asdict() | {"shift": bool(config.recipe.shift)}
 
 
@@ -214,6 +219,8 @@ def _is_same(name: str, value: Any, other: Any) -> bool:
     """Whether two values of an option mean the same; a path may be written in several ways."""
     if name == "data" and os.sep in value + other:
         return Path(value).resolve() == Path(other).resolve()
+    if name == "weights":
+        return runs.weights_file(value).path == other
     return value == other
 
 

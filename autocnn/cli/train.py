@@ -13,7 +13,8 @@ from autocnn.models import NETWORKS
 from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.ops.arguments import integer
 from autocnn.runs import RunConfig, memory, own_network
-from autocnn.training import mpi
+from autocnn.text import visible
+from autocnn.training import TrainState, mpi
 
 __all__ = ["train"]
 
@@ -69,6 +70,12 @@ def train(
     until: Annotated[
         int | None, typer.Option(help="Stop after this epoch; run again without it to go on")
     ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Start from these: .safetensors, .pth, .npz, or a run folder", metavar="FILE"
+        ),
+    ] = "",
     width: Annotated[float, typer.Option(help="Width multiplier")] = DEFAULTS["width"],
     build: Annotated[
         list[str] | None,
@@ -121,6 +128,9 @@ def train(
     classes, if it has such an argument, and with the --build options. The run
     remembers the file's path and what it held.
 
+    --weights FILE starts from weights of torch, by their names, or of another run,
+    and says which of them fit; a classifier of other classes starts at random.
+
     --ranks N trains on N processes, each with its share of every batch; when one of
     them is killed, the others go on from the last epoch to the same loss.
 
@@ -136,6 +146,7 @@ def train(
       autocnn train lenet5 --original --data mnist --out runs/1998
       autocnn train --run runs/1998
       autocnn train net.py:build --data mnist --build filters=16
+      autocnn train lenet5 --data mnist --weights runs/lenet5-fashion-mnist
       autocnn train lenet5 --epochs 10 --until 5 --run runs/a
       autocnn train lenet5 --data mnist --ranks 4
       autocnn train tiny-cnn --data patterns --json | tail -1 | jq .val_acc
@@ -180,6 +191,7 @@ def _begin(
     _check_memory(config, as_json)
     # Finds bad options before anything is written.
     model, optimizer, start = runs.initialize(config)
+    start = _with_weights(config, model, start, as_json)
     _check_until(until, config)
     folder = Path(folder or runs.free_folder(settings.default_folder(network, config.data)))
     with session.lock_run(folder):
@@ -206,11 +218,20 @@ def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bo
             raise ValueError(f"{config.data} is not what it was when {folder} was begun: {data!r}")
         _check_memory(config, as_json)
         model, optimizer, start = runs.initialize(config)
-        if found is not None:
-            start = found.train_state
+        start = _with_weights(config, model, start, as_json) if found is None else found.train_state
         if config != saved:
             session.write_or_exit(runs.write_config, folder, config)
         session.train_run(folder, config, data, model, optimizer, start, until, as_json)
+
+
+def _with_weights(config: RunConfig, model: Any, start: TrainState, as_json: bool) -> TrainState:
+    """The state before the first step with the weights of ``--weights``, if it was given."""
+    if config.weights is None:
+        return start
+    start, told = runs.start_from(config, model, start)
+    if mpi.rank() == 0:
+        output.echo(visible(told), err=as_json)
+    return start
 
 
 def _check_memory(config: RunConfig, as_json: bool) -> None:

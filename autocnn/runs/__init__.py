@@ -22,7 +22,7 @@ from autocnn.runs.folder import (
     write_config,
 )
 from autocnn.runs.own_network import save_source
-from autocnn.runs.start import initialize, load_data
+from autocnn.runs.start import initialize, load_data, start_from, weights_file
 from autocnn.runs.verify import verify
 
 __all__ = [
@@ -43,7 +43,9 @@ __all__ = [
     "recover",
     "save",
     "save_source",
+    "start_from",
     "verify",
+    "weights_file",
     "with_identity",
     "write_config",
 ]

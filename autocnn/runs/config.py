@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import autocnn
 from autocnn import models, optim
@@ -16,7 +16,7 @@ from autocnn.runs.own_network import Source
 from autocnn.runs.preprocessing import Inputs, padded_shape
 from autocnn.runs.recipes import Recipe
 
-__all__ = ["RunConfig"]
+__all__ = ["RunConfig", "WeightsFile"]
 
 NO_CHANGE = Inputs()
 ADDED_TO_RECIPE = ("label_smoothing",)  # since version 0.1
@@ -25,6 +25,13 @@ MAX_IMAGE = 100_000_000  # values of one image: more is damage
 
 class NewerVersionError(ValueError):
     """A config was written by a newer version of autocnn."""
+
+
+class WeightsFile(NamedTuple):
+    """A file of weights: its absolute path, and the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +44,7 @@ class RunConfig:
     network: a name in ``models.NETWORKS``, or /FOLDER/FILE.py:FUNCTION, a network of one's own.
     width: factor on its channels and units. build_options: arguments of the function by name.
     source: what it had in its file when the run began; None for a network of ``models``.
+    weights: the file that the first parameters were taken from; None for random ones.
     engine: "autograd", "reference" or "fast": the interpretation that computes gradients.
     dtype: "float32" or "float64", of parameters and images.
     data: the name of a data set, or a folder of IDX files. limit: train and validate on the first
@@ -53,6 +61,7 @@ class RunConfig:
     width: float = 1.0
     build_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     source: Source | None = None
+    weights: WeightsFile | None = None
     engine: str = "fast"
     dtype: str = "float32"
     data: str
@@ -102,8 +111,10 @@ class RunConfig:
         version, run = values.pop("version"), values.pop("run")
         values |= {"classes": list(self.classes), "shape": list(self.shape)}
         values |= {"inputs": self.inputs._asdict(), "recipe": _recipe_json(self.recipe)}
-        source = values.pop("source")
-        known = {"autocnn": version, "run": run, "source": source and source._asdict()}
+        known = {"autocnn": version, "run": run}
+        for name in ("source", "weights"):
+            part = values.pop(name)
+            known[name] = part and part._asdict()
         if not values["build_options"]:
             del values["build_options"]
         return {name: value for name, value in known.items() if value is not None} | values
@@ -143,8 +154,9 @@ class RunConfig:
                 raise ValueError(f"{name} cannot be {json.dumps(value)[:60]}")
         fields = {name: value for name, value in values.items() if name != "autocnn"}
         fields |= {"classes": tuple(values["classes"]), "shape": tuple(values["shape"])}
-        if (source := values.get("source")) is not None:
-            fields["source"] = Source(**source)
+        for name, kind in (("source", Source), ("weights", WeightsFile)):
+            if name in values:
+                fields[name] = kind(**values[name])
         fields |= {"inputs": Inputs(**values["inputs"]), "recipe": Recipe(**values["recipe"])}
         config = cls(version=values.get("autocnn"), **fields)
         if math.prod(config.input_shape) > MAX_IMAGE:
@@ -265,6 +277,7 @@ _CHECKS = {
     "width": _is_number,
     "build_options": _is_options,
     "source": _object({"file": _is_sum, "network": _is_sum}, required=("file", "network")),
+    "weights": _object({"path": _is_data, "sha256": _is_sum}, required=("path", "sha256")),
     "engine": _is_text,
     "dtype": _is_text,
     "data": _is_data,
@@ -276,5 +289,5 @@ _CHECKS = {
     "recipe": _object(_RECIPE, required=("epochs", "batch_size")),
     "steps_per_epoch": _is_count,
 }
-_OPTIONAL = ("autocnn", "build_options", "dtype", "run", "source")
+_OPTIONAL = ("autocnn", "build_options", "dtype", "run", "source", "weights")
 _REQUIRED = [name for name in _CHECKS if name not in _OPTIONAL]

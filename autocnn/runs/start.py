@@ -1,21 +1,24 @@
 """What a run needs before its first step: its data, network, optimizer and initial values."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autocnn.checkpoint import load_weights
 from autocnn.data import load, patterns
 from autocnn.data.dataset import Dataset
 from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
 from autocnn.optim import Optimizer
 from autocnn.runs import recipes
-from autocnn.runs.config import RunConfig
+from autocnn.runs.config import RunConfig, WeightsFile
 from autocnn.runs.own_network import short_name
 from autocnn.training import TrainState
-from autocnn.trees import count
+from autocnn.trees import count, tree_map
 
-__all__ = ["initialize", "load_data"]
+__all__ = ["initialize", "load_data", "start_from", "weights_file"]
 
 MAX_PARAMETERS = 2_000_000_000  # of which the largest network here has 138 million
 
@@ -74,3 +77,37 @@ def _check_outputs(name: str, out: tuple[int, ...], classes: int) -> None:
             f"{name} has {got}, and the data {classes} classes; end the network with "
             "dense(classes), where build(classes) is given their number"
         )
+
+
+def weights_file(path: str) -> WeightsFile:
+    """Return the path and the sum of a file of weights, or of the best parameters of a run folder.
+
+    FileNotFoundError where there is none.
+    """
+    found = Path(path).expanduser().resolve()
+    if found.is_dir():
+        found = found / "best.safetensors"
+    if not found.is_file():
+        raise ValueError(f"there is no file or run {path} to take weights from")
+    return WeightsFile(str(found), hashlib.sha256(found.read_bytes()).hexdigest())
+
+
+def start_from(config: RunConfig, model: Any, start: TrainState) -> tuple[TrainState, str]:
+    """Put the weights of ``config.weights`` into the state before the first step.
+
+    What the file does not have stays random, such as a classifier of other classes. Returns the
+    state, and a sentence on what was taken. ValueError when nothing fits, or the file has changed.
+    """
+    assert config.weights is not None
+    path = config.weights.path
+    if weights_file(path) != config.weights:
+        raise ValueError(f"{path} has changed since the run began; put back the file as it was")
+    found = load_weights(
+        path, model, config.input_shape, strict=False, start=(start.params, start.state)
+    )
+    params, state = (
+        tree_map(lambda leaf: leaf.astype(config.dtype), tree)
+        for tree in (found.params, found.state)
+    )
+    opt_state = config.optimizer().init(params)
+    return start._replace(params=params, state=state, opt_state=opt_state), f"{path}: {found}"

@@ -1,66 +1,17 @@
-"""Weights under torchvision's names, from torch and back: AlexNet of one tower, VGG-16, ResNet-50,
-MobileNetV2 and DenseNet-121.
+"""Torchvision's names of a network's leaves: AlexNet of one tower, VGG-16, ResNet-50, MobileNetV2
+and DenseNet-121, whole or without their classifier; and weights written with them.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autocnn.checkpoint.format import open_tensors, write_tensors
+from autocnn.checkpoint.format import write_tensors
 from autocnn.inspection.walk import walk
-from autocnn.trees import Tree, leaves, unflatten
+from autocnn.trees import Tree, leaves
 
-__all__ = ["load_torch", "save_torch", "torch_names"]
-
-
-def load_torch(path: str | Path, model: Any, shape: tuple[int, int, int]) -> tuple[Tree, Tree]:
-    """Read a safetensors file with torchvision's names. Returns (params, state) of ``model``.
-
-    model: ``alexnet(towers=1)``, ``vgg16()``, ``resnet50()``, ``mobilenet_v2()`` or
-    ``densenet121()``, of any width and interpretation.
-    shape: (C, H, W) of one image, such as (3, 224, 224).
-
-    Dense weights, (out, in) in torch, become (in, out). ``num_batches_tracked`` is ignored. Tensors
-    keep their dtypes. Raises ValueError that lists the tensors that are missing, unexpected, of a
-    wrong shape, or not of floats.
-    """
-    _, params, state = model.init(None, tuple(shape))
-    trees, names = {"params": params, "state": state}, torch_names(model)
-    if any(leaf_path not in names for leaf_path, _ in leaves(trees)):
-        raise ValueError(_UNKNOWN)
-    need = {names[path]: _transpose_dense(leaf).shape for path, leaf in leaves(trees)}
-    with open_tensors(path) as file:
-        wrong = _mismatches(need, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118 (a method)
-        if wrong:
-            listed = "; ".join(wrong[:12]) + (
-                f"; and {len(wrong) - 12} more" if len(wrong) > 12 else ""
-            )
-            raise ValueError(
-                f"{path} does not fit this network for images {tuple(shape)}: {listed}"
-            )
-        tensors = [
-            np.ascontiguousarray(_transpose_dense(file.get_tensor(names[path])))
-            for path, _ in leaves(trees)
-        ]
-    loaded = unflatten(trees, tensors)
-    return loaded["params"], loaded["state"]
-
-
-def _mismatches(need: Mapping[str, tuple[int, ...]], found: Mapping[str, Any]) -> list[str]:
-    """Describe each wrong tensor. need: {name: shape}. found: {name: slice of the file}."""
-    wrong = [f"missing: {name} {shape}" for name, shape in need.items() if name not in found]
-    for name, tensor in found.items():
-        shape, dtype = tuple(tensor.get_shape()), tensor.get_dtype()
-        if name not in need:
-            if not name.endswith(".num_batches_tracked"):
-                wrong.append(f"unexpected: {name} {shape}")
-        elif shape != need[name]:
-            wrong.append(f"wrong shape: {name} {shape}, the network needs {need[name]}")
-        elif dtype not in ("F16", "F32", "F64"):
-            wrong.append(f"not of floats: {name} {dtype}")
-    return wrong
+__all__ = ["LEAVES", "UNKNOWN", "save_torch", "torch_names"]
 
 
 def _transpose_dense(leaf: np.ndarray) -> np.ndarray:
@@ -100,12 +51,13 @@ def torch_names(model: Any) -> dict[str, str]:
     "state.1.mean": ...}.
 
     Networks without residual blocks, such as AlexNet and VGG, have ``features.i`` up to the flatten
-    layer and ``classifier.i`` after it. Networks with ``concat`` have DenseNet's names, others with
-    ``relu6`` MobileNetV2's, others with ``residual`` ResNet's. ValueError for other networks.
+    layer and ``classifier.i`` after it; a trunk without dense layers has ``features.i`` alone.
+    Networks with ``concat`` have DenseNet's names, others with ``relu6`` MobileNetV2's, others with
+    ``residual`` ResNet's. ValueError for other networks.
     """
     words = {layer.name for _, layer in walk(model)}
     if words & {"table_conv", "subsample"}:  # torch has no such modules
-        raise ValueError(_UNKNOWN)
+        raise ValueError(UNKNOWN)
     prefix = _plain_prefix
     for word, rule in (
         ("concat", _densenet_prefix),
@@ -145,11 +97,13 @@ def _resnet_prefix(model: Any, path: tuple, layer: Any) -> str:
             return f"layer{stage - 3}.{block}.downsample.{i}"
         case (_,) if layer.name == "dense":
             return "fc"
-    raise ValueError(_UNKNOWN)
+    raise ValueError(UNKNOWN)
 
 
 def _mobilenet_prefix(model: Any, path: tuple, layer: Any) -> str:
-    last = len(model.parts) - 4  # the last convolution, before pooling, dropout and dense
+    words = [part.name for part in model.parts]
+    end = words.index("global_avg_pool") if "global_avg_pool" in words else len(words)
+    last = end - 1 if len(model.parts[end - 1].parts) == 3 else end  # the last convolution
     match path:
         case (i, j) if i in (0, last):
             return f"features.{i}.{j}"
@@ -165,7 +119,7 @@ def _mobilenet_prefix(model: Any, path: tuple, layer: Any) -> str:
             )
         case (_,) if layer.name == "dense":
             return "classifier.1"
-    raise ValueError(_UNKNOWN)
+    raise ValueError(UNKNOWN)
 
 
 def _densenet_prefix(model: Any, path: tuple, layer: Any) -> str:
@@ -181,18 +135,19 @@ def _densenet_prefix(model: Any, path: tuple, layer: Any) -> str:
             return "features.norm5"
         case (_,) if layer.name == "dense":
             return "classifier"
-    raise ValueError(_UNKNOWN)
+    raise ValueError(UNKNOWN)
 
 
 def _plain_prefix(model: Any, path: tuple, layer: Any) -> str:
     words = [part.name for part in model.parts]
-    if len(path) != 1 or "flatten" not in words:
-        raise ValueError(_UNKNOWN)
-    (i,), flat = path, words.index("flatten")
+    is_trunk = "dense" not in words and "conv" in words
+    if len(path) != 1 or not ("flatten" in words or is_trunk):
+        raise ValueError(UNKNOWN)
+    (i,), flat = path, words.index("flatten") if "flatten" in words else len(words)
     return f"features.{i}" if i < flat else f"classifier.{i - flat - 1}"
 
 
-_UNKNOWN = (
+UNKNOWN = (
     "torchvision's names are known for alexnet(towers=1), vgg16(), resnet50(), mobilenet_v2() "
     "and densenet121(), not for this network"
 )
