@@ -124,11 +124,11 @@ def load_weights(
             raise ValueError(_refusal(path, shape, wrong, prefix, len(taken), len(need), strict))
         arrays = {name: _array(entry, scheme) for name, entry in taken.items()}
     dtype = next(iter(arrays.values())).dtype if arrays else np.dtype("float32")
-    tensors = [
+    filled = [
         arrays[name] if name in arrays else np.array(leaf, dtype)
         for name, leaf in scheme.named(trees)
     ]
-    loaded = unflatten(trees, tensors)
+    loaded = unflatten(trees, filled)
     misfits = {
         name: (found[name].shape, size)
         for name, size in need.items()

@@ -262,8 +262,9 @@ def _what(error: BaseException, path: Path) -> str:
     else:
         first = next(iter(str(getattr(error, "msg", None) or error).splitlines()), "")
         text = type(error).__name__ + (f": {visible(first)}" if first else "")
-    is_own_syntax = isinstance(error, SyntaxError) and error.filename == str(path.resolve())
-    where = f"{path}, line {error.lineno}" if is_own_syntax else place(error)
+    where = place(error)
+    if isinstance(error, SyntaxError) and error.filename == str(path.resolve()):
+        where = f"{path}, line {error.lineno}"
     return f"{text} ({where})" if where else text
 
 

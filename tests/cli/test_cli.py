@@ -388,6 +388,8 @@ def test_examples_that_train_run(line, run_folder, tmp_path, monkeypatch):
     words = split(line)
     if "--ranks" in words:  # which test_launch.py starts
         del words[(at := words.index("--ranks")) : at + 2]
+    if "--weights" in words:  # which test_weights.py starts from
+        del words[(at := words.index("--weights")) : at + 2]
     if "--run" in words and words[1].startswith("--"):  # no network: it goes on with a run
         placed(words[words.index("--run") + 1], run_folder)
         words += ["--epochs", "1"] if "--epochs" in words else []
