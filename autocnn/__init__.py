@@ -36,7 +36,7 @@ _LAZY = {
         "plots",
         "runs",
     )
-} | {"images": "autocnn.runs.image_files"}
+} | {"images": "autocnn.images"}
 
 __all__ = [
     "augment",

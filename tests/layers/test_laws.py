@@ -14,8 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import autocnn as ac
 import reference
-from autocnn import autodiff, checkpoint, ops, optim
-from autocnn.runs import image_files as images
+from autocnn import autodiff, checkpoint, images, ops, optim
 from autocnn.trees import leaves, tree_map
 from tests.helpers import same_bits
 
@@ -396,7 +395,11 @@ def test_what_is_saved_comes_back_bit_for_bit(params, state, metadata):
 )
 def test_any_picture_becomes_an_image(size, shape, colour, invert, dark, box, seed):
     picture = np.random.default_rng(seed).random((*size, 3) if colour else size, np.float32)
-    x, steps = images.fit(picture, shape, invert, dark, box)
+    try:
+        x, steps = images.fit(picture, shape, invert, dark, box)
+    except images.NoInk:
+        assert box is not None
+        return
     assert x.shape == shape and x.dtype == np.float32 and x.flags.c_contiguous
     assert x.min() >= 0 and x.max() <= 1 and all(steps)
     assert ("x" in "".join(steps[-1:])) or size == shape[1:]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autocnn.runs import image_files as images
+from autocnn import images
+from autocnn.images import reading
 
 GREY = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 COLOUR = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]]], np.uint8)
@@ -48,6 +49,17 @@ def test_sixteen_bits_and_one(tmp_path):
     np.testing.assert_array_equal(images.read(saved(tmp_path, GREY // 255 * 255, "1")), GREY // 255)
 
 
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 16])
+def test_deep_values_are_read_by_the_range_that_they_use(bits, tmp_path):
+    most = 2**bits - 1
+    paper = np.full((6, 8), round(0.93 * most), np.uint16)
+    paper[2:4, 2:6] = round(0.12 * most)
+    image, steps = reading.read_with_steps(saved(tmp_path, paper))
+    np.testing.assert_allclose(image, paper / most, rtol=1e-6)
+    assert image.max() == pytest.approx(0.93, abs=0.003)  # white paper stays white
+    assert steps == (() if bits in (8, 16) else (f"values read as {bits} bits",))
+
+
 @pytest.mark.parametrize("ink, ground", [(0, 1), (255, 0)])
 def test_what_is_transparent_stands_out_from_the_ink(ink, ground, tmp_path):
     rgba = np.zeros((2, 2, 4), np.uint8)
@@ -83,7 +95,7 @@ def test_files_that_are_not_images(tmp_path, monkeypatch):
             match=f"{re.escape(str(tmp_path / name))} .*{words}|{words} .*{re.escape(name)}",
         ):
             images.read(tmp_path / name)
-    monkeypatch.setattr(images, "MAX_PIXELS", 2499)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 2499)
     with pytest.raises(ValueError, match="50x50 pixels, more than 2,499"):
         images.read(tmp_path / "a.png")
 
@@ -159,15 +171,9 @@ def test_ink_is_cut_out_stretched_and_centred(corner):
     np.testing.assert_allclose(middle, 13.5, atol=0.51)
 
 
-def test_an_empty_sheet_has_no_ink():
-    x, steps = images.fit(np.full((50, 60), 0.95, "f"), (1, 28, 28), None, True, 20 / 28)
-    assert steps == ("bright and dark swapped", "60x50 to 28x28 pixels")
-    np.testing.assert_allclose(x, 0.05, atol=1e-6)
-
-
 def test_old_names_work_and_warn(generator):
     image = generator.random((9, 9)).astype("f")
-    with pytest.warns(DeprecationWarning, match=r"image_files\.fit"):
+    with pytest.warns(DeprecationWarning, match=r"images\.fit"):
         fitted = images.fitted
     with pytest.warns(DeprecationWarning, match="dark_background="):
         x, steps = fitted(image, (1, 8, 8), dark=True)
