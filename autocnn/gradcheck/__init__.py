@@ -13,16 +13,12 @@ checked code are reported, and what it changes of the process (working directory
 warning filters, NumPy's settings, random generators) is put back.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from autocnn.gradcheck.kernels import KernelLeaf, KernelReport, check_kernel
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.protection import CheckTimeout, protected
-from autocnn.gradcheck.pytrees import flat_function
 from autocnn.gradcheck.report import CODES, Cause, Entry, Leaf, Report
 from autocnn.gradcheck.stressing import StressReport, stress
 
@@ -66,6 +62,7 @@ def check(
     quick: bool = False,
     order: int = 1,
     mode: str = "reverse",
+    batched: bool = False,
     **arrays: Any,
 ) -> Report:
     """Check f(**arrays) -> (y, backward), where backward(dy) -> {name: gradient} (or a tuple, or
@@ -77,83 +74,20 @@ def check(
     float32 arrays are checked in float64 first, then in float32. A function of torch tensors or
     jax arrays that returns y alone is checked against the library's own gradient, as is a
     torch.autograd.Function; these also take complex arguments, order=2 (the derivative of the
-    gradient) and mode="forward" or "both" (the rules of forward mode). Raises ValueError (a
-    CallError) when f cannot be called or returns nothing that has a gradient; what is wrong with
-    backward is in the report.
+    gradient) and mode="forward" or "both" (the rules of forward mode).
+
+    batched=True says that backward also takes a batch of cotangents, and compares the gradients of
+    a batch with the stack of the single ones: dy with an extra leading axis in NumPy; in torch
+    is_grads_batched and torch.func.vmap, in jax jax.vmap, over cotangents and over arguments.
+
+    Raises ValueError (a CallError) when f cannot be called or returns nothing that has a gradient;
+    what is wrong with backward is in the report.
     """
-    from autocnn.gradcheck import adapters
-    from autocnn.gradcheck.devices import dtypes_named
-    from autocnn.gradcheck.examine import examine
-    from autocnn.gradcheck.frameworks import framework_problem
-    from autocnn.gradcheck.modules.functions import check_function
-    from autocnn.gradcheck.modules.torch_module import check_module, is_module
+    from autocnn.gradcheck.dispatch import check_any, need_names
 
-    _need_names(f, positional, arrays)
-    if is_module(f):
-        if order != 1 or mode != "reverse":
-            raise ValueError(
-                "a module is checked at order 1, in reverse mode; for others pass a function: "
-                "check(lambda x: module(x), x=x, order=2)"
-            )
-        with protected(timeout):
-            return check_module(f, arrays, wrt, seed, surrogate, quick)
-    whole = f
-    f, arrays = flat_function(f, arrays)
-    nested = f is not whole
-    complex_names = [n for n, a in arrays.items() if "complex" in str(getattr(a, "dtype", ""))]
-    in_framework = any(not isinstance(arrays[n], np.ndarray) for n in complex_names)
-    if order != 1 or mode != "reverse" or in_framework:
-        from autocnn.gradcheck.orders import check_orders
-
-        with protected(timeout):
-            return check_orders(f, arrays, order, mode, wrt, seed)
+    need_names(f, positional, arrays)
     with protected(timeout):
-        problem = framework_problem(f, arrays, wrt)
-        if problem is not None:
-            with dtypes_named(arrays):
-                return check_function(f, problem, seed, surrogate, quick, nested)
-        if inspect.ismethod(f) and not isinstance(f.__self__, type):
-            problem = _method_problem(f, arrays, wrt)
-        return examine(problem or adapters.closure(f, arrays, wrt), seed, surrogate, quick)
-
-
-def _method_problem(f: Callable, arrays: dict[str, Any], wrt: Names) -> Problem | None:
-    """net.loss of an object with parameters: the object is checked, by this method."""
-    from autocnn.gradcheck import adapters
-    from autocnn.gradcheck.adapters.parameters import float_spots
-
-    if not float_spots(f.__self__):
-        return None
-    first, *rest = arrays
-    return adapters.instance(
-        f.__self__, (), {first: arrays[first], **{n: arrays[n] for n in rest}}, wrt, f.__name__
-    )
-
-
-def _need_names(f: Any, positional: tuple, arrays: dict[str, Any]) -> None:
-    """Raise ValueError with the call that works, for arrays by position and for other entry
-    points."""
-    name = getattr(f, "__name__", type(f).__name__)
-    if positional and callable(positional[0]) and callable(f):
-        given = ", ".join(f"{n}={n}" for n in arrays) or "x=x"
-        other = getattr(positional[0], "__name__", "backward")
-        raise ValueError(
-            f"check takes one function; a pair is checked by check_pair({name}, {other}, {given})"
-        )
-    if not callable(f) and hasattr(f, "forward") and hasattr(f, "backward"):
-        raise ValueError(f"{name} is an object: check_object({name}(...), x) checks it")
-    if hasattr(f, "forward") and hasattr(f, "backward") and not isinstance(f, type):
-        raise ValueError(f"{name} is an object: check_object({name}(...), x) checks it")
-    if positional:
-        try:
-            names = list(inspect.signature(getattr(f, "forward", f)).parameters)
-        except (TypeError, ValueError):
-            names = []
-        names += [f"x{k}" for k in range(len(names), len(positional))]
-        call = ", ".join(f"{n}=..." for n in [*names[: len(positional)], *arrays])
-        raise ValueError(
-            f"check takes arrays by name: check({name}, {call}), so that the report can name them"
-        )
+        return check_any(f, arrays, seed, wrt, surrogate, quick, order, mode, batched)
 
 
 def check_pair(
@@ -166,22 +100,25 @@ def check_pair(
     surrogate: bool = False,
     timeout: float | None = None,
     quick: bool = False,
+    batched: bool = False,
     **arrays: Any,
 ) -> Report:
     """Check forward(**arrays) -> (y, cache) with backward(dy, cache) -> gradients (tuple in
     order, or dict).
 
     Also forward -> (h, c, cache) with backward(dh, dc, cache), backward(cache, dy), and forward ->
-    y with backward(dy, **arrays) or, for a scalar loss, backward(**arrays).
+    y with backward(dy, **arrays) or, for a scalar loss, backward(**arrays). `batched` is that of
+    `check`.
     """
     from autocnn.gradcheck import adapters
-    from autocnn.gradcheck.examine import examine
+    from autocnn.gradcheck.batching.check import examine_batched
 
     if positional:
         call = "check_pair(forward, backward, x=..., w=...)"
         raise ValueError(f"check_pair takes arrays by name: {call}")
     with protected(timeout):
-        return examine(adapters.pair(forward, backward, arrays, wrt), seed, surrogate, quick)
+        problem = adapters.pair(forward, backward, arrays, wrt)
+        return examine_batched(problem, seed, surrogate, quick, batched)
 
 
 def check_vjp(
@@ -194,16 +131,19 @@ def check_vjp(
     surrogate: bool = False,
     timeout: float | None = None,
     quick: bool = False,
+    batched: bool = False,
 ) -> Report:
     """Check fun(*args) -> y with vjp(dy, *args) -> gradients of the float arguments, in order.
 
     For a scalar loss also loss(w) with gradient(w), as scipy.optimize.check_grad takes them.
+    `batched` is that of `check`.
     """
     from autocnn.gradcheck import adapters
-    from autocnn.gradcheck.examine import examine
+    from autocnn.gradcheck.batching.check import examine_batched
 
     with protected(timeout):
-        return examine(adapters.vjp(fun, vjp, args, wrt), seed, surrogate, quick)
+        problem = adapters.vjp(fun, vjp, args, wrt)
+        return examine_batched(problem, seed, surrogate, quick, batched)
 
 
 def check_object(

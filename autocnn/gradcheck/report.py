@@ -49,6 +49,7 @@ CODES = {
     "raises": "backward raises an exception",
     "uncompared": "a float array was found that no gradient was compared for",
     "conjugate": "a conj() is missing, or one too many",
+    "batched": "right for one cotangent, wrong for a batch of them",
     "layout": "another memory layout of dy or an input gives another gradient",
     "precision": "digits are lost: a narrow accumulator, or cancellation",
     "forward": "the forward passes of target and reference differ",

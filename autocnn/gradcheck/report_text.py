@@ -22,6 +22,7 @@ _DOES = {
     "dtype": "a gradient has another dtype",
     "not-linear": "backward is not linear in dy",
     "raises": "it raises an exception",
+    "batched": "wrong for a batch of cotangents",
     "nonfinite": "it holds inf or nan",
     "uncompared": "a parameter was not compared",
 }
