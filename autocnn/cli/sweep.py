@@ -15,7 +15,7 @@ from autocnn.data import load
 from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.models.networks import NETWORKS
 from autocnn.models.networks import network as find_network
-from autocnn.sweeps import Sweep, pool
+from autocnn.sweeps import Sweep, cluster
 from autocnn.sweeps import sweep as run_sweep
 from autocnn.text import paragraphs, strict_json, visible
 
@@ -79,7 +79,9 @@ def sweep(
     build.__name__ = network  # for messages
     folder = Path(out or f"sweeps/{'-'.join((network, *points))}")
     try:
-        with pool.dask(scheduler, workers) if scheduler else contextlib.nullcontext() as executor:
+        with (
+            cluster.dask(scheduler, workers) if scheduler else contextlib.nullcontext() as executor
+        ):
             results = run_sweep(
                 build,
                 points,
@@ -96,6 +98,10 @@ def sweep(
     except KeyboardInterrupt as error:
         rest = f"the finished trials are in {folder}, and the same command continues"
         raise interrupt.stop(error, f"{rest}: {interrupt.command_line()}") from None
+    except cluster.SchedulerLostError as error:
+        rest = f"the finished trials are in {folder}, and the same command continues"
+        output.error(f"{error}; {rest}: {interrupt.command_line()}")
+        raise typer.Exit(1) from None
     except OSError as error:
         path, why = error.filename or folder / "trials.jsonl", error.strerror or error
         output.error(f"cannot write to {path}: {why}")

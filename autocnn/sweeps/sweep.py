@@ -12,6 +12,7 @@ from tqdm import tqdm
 from autocnn import optim
 from autocnn.data import Dataset, load
 from autocnn.ops.arguments import integer
+from autocnn.sweeps.cluster import DaskExecutor, is_dask
 from autocnn.sweeps.grid import check_seeds, grid_points
 from autocnn.sweeps.identity import NeedsName, data_name, function_name
 from autocnn.sweeps.pool import run_all
@@ -119,6 +120,8 @@ def sweep(
     points, names = grid_points(build, grid), tuple(grid)
     seeds = check_seeds(seeds)
     trials = [{**point, "seed": seed} for point in points for seed in seeds]
+    if is_dask(executor):
+        executor = DaskExecutor(executor)
     if executor is not None and not isinstance(executor, Executor):
         raise ValueError(
             "executor must be a concurrent.futures.Executor, such as ProcessPoolExecutor(4); "
