@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from autocnn.sweeps.pool import MAX_DEATHS, DisconnectedError, LostTrialError, cores
+from autocnn.sweeps.pool import (
+    MAX_DEATHS,
+    DisconnectedError,
+    LostTrialError,
+    SchedulerLostError,
+    cores,
+)
 
-__all__ = ["DaskExecutor", "SchedulerLostError", "dask", "is_dask"]
+__all__ = ["DaskExecutor", "dask", "is_dask"]
 
 RECONNECT = 20.0  # seconds
-
-
-class SchedulerLostError(ConnectionError):
-    """The scheduler does not answer any more."""
 
 
 def is_dask(executor: Any) -> bool:

@@ -29,7 +29,14 @@ from tqdm import tqdm
 from autocnn.ops.arguments import integer
 from autocnn.processes import end_with_parent, stop_signals_blocked
 
-__all__ = ["MAX_DEATHS", "DisconnectedError", "LostTrialError", "cores", "run_all"]
+__all__ = [
+    "MAX_DEATHS",
+    "DisconnectedError",
+    "LostTrialError",
+    "SchedulerLostError",
+    "cores",
+    "run_all",
+]
 
 Result = tuple[int, Any]
 Submit = Callable[..., Future]
@@ -42,6 +49,10 @@ ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+
+
+class SchedulerLostError(ConnectionError):
+    """What runs the trials does not answer any more, or refuses them."""
 
 
 class LostTrialError(Exception):
@@ -107,7 +118,8 @@ def run_all(
     deaths: Counter[int] = Counter()
     if executor is not None:
         try:
-            yield from _run_on(executor.submit, function, left, list(left), set(), len(left))
+            at_once = getattr(executor, "at_once", None) or len(left)
+            yield from _run_on(executor.submit, function, left, list(left), set(), at_once)
         except BrokenExecutor as error:
             logging.getLogger(__name__).warning(
                 "%s broke with %d of %d trials to do (%s); processes of this machine do them",

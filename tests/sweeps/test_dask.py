@@ -116,7 +116,7 @@ def test_the_data_are_sent_once_and_again_when_they_are_lost():
 def test_a_scheduler_that_is_gone_ends_the_sweep(tmp_path):
     client = Client(statuses=[*["running"] * 2, "connecting", "closed"])
     seen = []
-    with pytest.raises(cluster.SchedulerLostError, match="scheduler at tcp://here:1 is gone"):
+    with pytest.raises(pool.SchedulerLostError, match="scheduler at tcp://here:1 is gone"):
         seen.extend(pool.run_all(abs, range(9), cluster.DaskExecutor(client)))
     assert seen == []
 
@@ -180,7 +180,11 @@ class Processes:
         self.scheduler = self.start("scheduler", "--port", "0", "--scheduler-file", file)
         wait_until(lambda: file.exists() and file.stat().st_size)
         self.address = json.loads(file.read_text())["address"]
-        self.worker = self.start("worker", self.address, "--nthreads", "1", "--no-nanny")
+        self.worker = self.start_worker()
+
+    def start_worker(self):
+        """With threads enough for all trials: those that wait do not keep others from running."""
+        return self.start("worker", self.address, "--nthreads", "8", "--no-nanny")
 
     def start(self, kind, *arguments):
         program = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--no-dashboard"]
@@ -225,8 +229,9 @@ def test_a_killed_scheduler_is_one_line_and_the_next_call_goes_on(
         threading.Thread(target=kill).start()
         code, stdout, err = command(*asked, "--scheduler", processes.address)
     assert (code, stdout) == (1, "")
-    (line,) = err.splitlines()
+    *notes, line = err.splitlines()
     assert line.startswith(f"autocnn: the Dask scheduler at {processes.address} is gone; ")
+    assert len(notes) < 2 and all("has no workers yet" in note for note in notes)
     assert "the same command continues: autocnn sweep" in line
     assert stored(out) == [1, 2]
     (tmp_path / "go").touch()
@@ -244,7 +249,7 @@ def test_a_worker_that_is_replaced(tmp_path):
             processes.worker.kill()
             processes.worker.wait()
             (tmp_path / "go").touch()
-            processes.worker = processes.start("worker", processes.address, "--no-nanny")
+            processes.worker = processes.start_worker()
 
         threading.Thread(target=replace).start()
         with cluster.dask(processes.address) as executor:
