@@ -1,5 +1,6 @@
 """``autocnn train``: train a network into a run folder, or go on with the run in one."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ from autocnn import runs
 from autocnn.cli import launch, output, session, settings
 from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
+from autocnn.data.dataset import Dataset
+from autocnn.data.identity import content_difference
 from autocnn.models import NETWORKS
 from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.ops.arguments import integer
@@ -18,7 +21,10 @@ from autocnn.training import TrainState, mpi
 
 __all__ = ["train"]
 
-DATA = "digits, mnist, fashion-mnist, patterns, or a folder of IDX files"
+DATA = (
+    "digits, mnist, fashion-mnist, patterns, or a path: image files in a folder for each class, "
+    "IDX files, .npz, .csv, CIFAR's binary version"
+)
 
 
 @on_all_ranks
@@ -95,6 +101,14 @@ def train(
     limit: Annotated[
         int | None, typer.Option(help="Use only this many training and validation images")
     ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(help="Share of the training images to hold out; default: the data's own"),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Scale image files to this size and cut what stands over: 64 or 48x64"),
+    ] = None,
     out: Annotated[
         str, typer.Option(help="New run folder; default: runs/NETWORK-DATA", metavar="FOLDER")
     ] = "",
@@ -137,12 +151,13 @@ def train(
     --run FOLDER goes on with the run in that folder, and gives the same bits as if
     it had never been stopped; where there is none, it begins one. Other options
     must be those of that run; only --epochs may be more, with the constant
-    schedule.
+    schedule, and --data may name another place of the same images.
 
     \b
     Examples:
       autocnn train lenet5 --data fashion-mnist
       autocnn train tiny-cnn --data digits --seed 1
+      autocnn train lenet5 --data pets/
       autocnn train lenet5 --original --data mnist --out runs/1998
       autocnn train --run runs/1998
       autocnn train net.py:build --data mnist --build filters=16
@@ -151,6 +166,7 @@ def train(
       autocnn train lenet5 --data mnist --ranks 4
       autocnn train tiny-cnn --data patterns --json | tail -1 | jq .val_acc
     """
+    run, out = os.path.expanduser(run), os.path.expanduser(out)
     if run and out:
         raise ValueError(f"--run {run} and --out {out} both name the run folder; use one of them")
     # Only the options on the command line must agree with a run in the folder, not the defaults.
@@ -208,14 +224,7 @@ def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bo
         saved = runs.read_config(folder) if found is None else found.config
         config = settings.check_options(saved, options, folder, runs.free_folder(folder))
         _check_until(until, config)
-        data = runs.load_data(config.data, config.limit)
-        now = config.replace(
-            shape=data.x_train.shape[1:],
-            classes=tuple(data.classes),
-            steps_per_epoch=-(-len(data.x_train) // config.recipe.batch_size),
-        )
-        if now != config:
-            raise ValueError(f"{config.data} is not what it was when {folder} was begun: {data!r}")
+        data = _same_data(config, saved, folder)
         _check_memory(config, as_json)
         model, optimizer, start = runs.initialize(config)
         start = _with_weights(config, model, start, as_json) if found is None else found.train_state
@@ -250,6 +259,34 @@ def _check_memory(config: RunConfig, as_json: bool) -> None:
         return  # ``initialize`` says it better
     if told and mpi.rank() == 0:
         output.echo(told, err=as_json)
+
+
+def _same_data(config: RunConfig, saved: RunConfig, folder: Path) -> Dataset:
+    """Return the data of a run, from a new place perhaps; ValueError when they are others."""
+    if config.data == saved.data:
+        data = runs.run_data(config)
+    else:
+        data = runs.load_data(config.data, config.limit, config.validation, config.size)
+    different = content_difference(data, config.shape, config.classes, config.content)
+    steps = -(-len(data.x_train) // config.recipe.batch_size)
+    if not different and steps != config.steps_per_epoch:
+        different = f"its {len(data.x_train):,} training images are more or fewer"
+    if different and config.data != saved.data:
+        raise ValueError(
+            f"{folder} holds a run with --data {saved.data}, not --data {config.data}: {different}"
+            "; leave that away to go on with it, or name another folder to begin another run: "
+            f"--run {runs.free_folder(folder)}"
+        )
+    if different:
+        raise ValueError(
+            f"{config.data} is not what it was when {folder} was begun: {different}; {data!r}"
+        )
+    if config.data != saved.data and config.content is None:
+        output.error(
+            f"{folder} keeps no sum of its data: that {config.data} holds the same images is not "
+            "checked beyond their shape, classes and number"
+        )
+    return data
 
 
 def _recover(folder: Path) -> runs.SavedRun | None:

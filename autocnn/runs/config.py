@@ -47,8 +47,11 @@ class RunConfig:
     weights: the file that the first parameters were taken from; None for random ones.
     engine: "autograd", "reference" or "fast": the interpretation that computes gradients.
     dtype: "float32" or "float64", of parameters and images.
-    data: the name of a data set, or a folder of IDX files. limit: train and validate on the first
-        so many images of it only; None for all.
+    data: the name of a data set, or the absolute path of a file or folder that ``data.load`` reads.
+    limit: train and validate on so many images of it only; None for all. validation: the share of
+        its training images that is held out; None for its own. size: of images that are scaled,
+        "64x48" (height x width); None for theirs. content: its ``content_sum``; None where that is
+        not known.
     classes: their names, in the order of the labels. shape: (C, H, W) of one image, before
         ``inputs`` are applied.
     seed: of the initial weights, shuffling, augmentation and dropout.
@@ -66,6 +69,9 @@ class RunConfig:
     dtype: str = "float32"
     data: str
     limit: int | None = None
+    validation: float | None = None
+    size: str | None = None
+    content: str | None = None
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     inputs: Inputs = NO_CHANGE
@@ -117,6 +123,9 @@ class RunConfig:
             known[name] = part and part._asdict()
         if not values["build_options"]:
             del values["build_options"]
+        for name in ("validation", "size", "content"):
+            if values[name] is None:
+                del values[name]
         return {name: value for name, value in known.items() if value is not None} | values
 
     def differences(self, other: Self) -> list[str]:
@@ -226,6 +235,14 @@ def _is_sum(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch("([0-9a-f]{64})?", value))
 
 
+def _is_size(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", value))
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) is float and 0 < value < 1
+
+
 def _is_shape(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(map(_is_count, value))
 
@@ -282,6 +299,9 @@ _CHECKS = {
     "dtype": _is_text,
     "data": _is_data,
     "limit": _optional(_is_count),
+    "validation": _optional(_is_share),
+    "size": _optional(_is_size),
+    "content": _optional(_is_sum),
     "classes": _is_names,
     "shape": _is_shape,
     "inputs": _object(_INPUTS),
@@ -289,5 +309,6 @@ _CHECKS = {
     "recipe": _object(_RECIPE, required=("epochs", "batch_size")),
     "steps_per_epoch": _is_count,
 }
-_OPTIONAL = ("autocnn", "build_options", "dtype", "run", "source", "weights")
+_OPTIONAL = {"autocnn", "build_options", "content", "dtype", "run", "size", "source", "validation"}
+_OPTIONAL |= {"weights"}
 _REQUIRED = [name for name in _CHECKS if name not in _OPTIONAL]
