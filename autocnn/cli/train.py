@@ -7,17 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from autocnn import runs
-from autocnn.cli import launch, output, session, settings
+from autocnn.cli import before_training, launch, session, settings
 from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
-from autocnn.data.dataset import Dataset
-from autocnn.data.identity import content_difference
 from autocnn.models import NETWORKS
-from autocnn.models.interpretations import INTERPRETATIONS, interpretation
+from autocnn.models.interpretations import INTERPRETATIONS
 from autocnn.ops.arguments import integer
-from autocnn.runs import RunConfig, memory, own_network
-from autocnn.text import visible
-from autocnn.training import TrainState, mpi
+from autocnn.runs import RunConfig
+from autocnn.training import mpi
 
 __all__ = ["train"]
 
@@ -204,10 +201,10 @@ def _begin(
     """Begin a run in a folder; in a new one for ""."""
     config, data = settings.new_config(network, options)
     config = runs.with_identity(config)
-    _check_memory(config, as_json)
+    before_training.check_memory(config, as_json)
     # Finds bad options before anything is written.
     model, optimizer, start = runs.initialize(config)
-    start = _with_weights(config, model, start, as_json)
+    start = before_training.with_weights(config, model, start, as_json)
     _check_until(until, config)
     folder = Path(folder or runs.free_folder(settings.default_folder(network, config.data)))
     with session.lock_run(folder):
@@ -224,69 +221,17 @@ def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bo
         saved = runs.read_config(folder) if found is None else found.config
         config = settings.check_options(saved, options, folder, runs.free_folder(folder))
         _check_until(until, config)
-        data = _same_data(config, saved, folder)
-        _check_memory(config, as_json)
+        data = before_training.same_data(config, saved, folder)
+        before_training.check_memory(config, as_json)
         model, optimizer, start = runs.initialize(config)
-        start = _with_weights(config, model, start, as_json) if found is None else found.train_state
+        start = (
+            before_training.with_weights(config, model, start, as_json)
+            if found is None
+            else found.train_state
+        )
         if config != saved:
             session.write_or_exit(runs.write_config, folder, config)
         session.train_run(folder, config, data, model, optimizer, start, until, as_json)
-
-
-def _with_weights(config: RunConfig, model: Any, start: TrainState, as_json: bool) -> TrainState:
-    """The state before the first step with the weights of ``--weights``, if it was given."""
-    if config.weights is None:
-        return start
-    start, told = runs.start_from(config, model, start)
-    if mpi.rank() == 0:
-        output.echo(visible(told), err=as_json)
-    return start
-
-
-def _check_memory(config: RunConfig, as_json: bool) -> None:
-    """Say what a large network takes, before anything is allocated; MemoryError if too much."""
-    try:
-        model = config.build(interpretation("autograd"))
-        told = memory.check(
-            own_network.short_name(config.network),
-            model,
-            config.input_shape,
-            config.recipe.batch_size,
-            config.dtype,
-            config.recipe.optimizer,
-        )
-    except (TypeError, ValueError):
-        return  # ``initialize`` says it better
-    if told and mpi.rank() == 0:
-        output.echo(told, err=as_json)
-
-
-def _same_data(config: RunConfig, saved: RunConfig, folder: Path) -> Dataset:
-    """Return the data of a run, from a new place perhaps; ValueError when they are others."""
-    if config.data == saved.data:
-        data = runs.run_data(config)
-    else:
-        data = runs.load_data(config.data, config.limit, config.validation, config.size)
-    different = content_difference(data, config.shape, config.classes, config.content)
-    steps = -(-len(data.x_train) // config.recipe.batch_size)
-    if not different and steps != config.steps_per_epoch:
-        different = f"its {len(data.x_train):,} training images are more or fewer"
-    if different and config.data != saved.data:
-        raise ValueError(
-            f"{folder} holds a run with --data {saved.data}, not --data {config.data}: {different}"
-            "; leave that away to go on with it, or name another folder to begin another run: "
-            f"--run {runs.free_folder(folder)}"
-        )
-    if different:
-        raise ValueError(
-            f"{config.data} is not what it was when {folder} was begun: {different}; {data!r}"
-        )
-    if config.data != saved.data and config.content is None:
-        output.error(
-            f"{folder} keeps no sum of its data: that {config.data} holds the same images is not "
-            "checked beyond their shape, classes and number"
-        )
-    return data
 
 
 def _recover(folder: Path) -> runs.SavedRun | None:
