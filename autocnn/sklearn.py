@@ -7,11 +7,13 @@
 Needs scikit-learn: ``pip install 'autocnn[sklearn]'``.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -27,10 +29,12 @@ from autocnn._sklearn_parts import (
     split_validation,
 )
 from autocnn.data.dataset import Dataset
+from autocnn.data.scale import UnscaledImages
 from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
 from autocnn.runs.recipes import named_optimizer
 from autocnn.text import shape_text
+from autocnn.training.evaluation import probabilities
 from autocnn.training.sample_weight import example_weights
 from autocnn.training.step import train_one_pass
 from autocnn.trees import leaves
@@ -134,7 +138,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         if self.early_stopping:
             patience = integer(self.n_iter_no_change, "n_iter_no_change")
             stopping = {"patience": patience, "restore": "best"}
-        run = training.train(
+        run = _train(
             params,
             Dataset(x[kept], y[kept], x[held_out], y[held_out], self.classes_),
             model,
@@ -195,7 +199,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         """Return the probability of each of ``classes_`` for each image, (N, K)."""
         check_is_fitted(self, "params_")
         (x,) = self._validate_again(X)
-        return training.predict(self._make_model(), self.params_, self.state_, x)
+        return probabilities(self._make_model(), self.params_, self.state_, x)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each image, (N,)."""
@@ -302,3 +306,14 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             )
         rate = self.rate if steps is None else optim.cosine(self.rate, steps, warmup=steps // 20)
         return named_optimizer(self.optimizer, rate, self.weight_decay)
+
+
+def _train(*args: Any, **options: Any) -> training.Run:
+    """``ac.train`` with scikit-learn's ConvergenceWarning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", training.ConvergenceWarning)
+        warnings.simplefilter("ignore", UnscaledImages)  # they are scaled by mean and deviation
+        run = training.train(*args, **options)
+    if run.diagnosis is not None:
+        warnings.warn(run.diagnosis.text(option="rate="), ConvergenceWarning, stacklevel=3)
+    return run

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,7 +87,8 @@ def train_run(
 
     Saves the run after every epoch. Prints a table, or with ``as_json`` a line of JSON an epoch and
     one at the end, and everything else on stderr. A signal that stops the command saves, as does an
-    OSError, such as of a terminal that is closed. Exits with 1 when the run diverges.
+    OSError, such as of a terminal that is closed. Exits with 1 when the run diverges, or has come
+    to its end without having learned anything.
     """
     width = shutil.get_terminal_size((100, 24)).columns
     steps, last = config.steps_per_epoch, config.recipe.epochs if until is None else until
@@ -101,7 +103,7 @@ def train_run(
                 x_val=prepare(data.x_val, config.inputs),
             )
             session.introduce(data)
-            session.train(data, model, optimizer, last)
+            found = session.train(data, model, optimizer, last)
     except (KeyboardInterrupt, OSError) as error:
         write_or_exit(runs.save, folder, session.latest, "last", config)
         if isinstance(error, OSError):
@@ -114,10 +116,13 @@ def train_run(
     if mpi.rank():
         return
     try:
-        _finish(folder, config, data, model, session.latest, width, as_json)
+        stopped = _finish(folder, config, data, model, session.latest, width, as_json)
     except KeyboardInterrupt as error:
         rest = f"all of it is saved but for the figures; draw them with: {_command(folder)}"
         raise interrupt.stop(error, rest) from None
+    if found is not None and stopped != "until":
+        output.error(found.text(_usual_rate(config), "--rate"))
+        raise typer.Exit(1)
 
 
 def progress_bar(steps: int, done: int) -> tqdm:
@@ -153,8 +158,13 @@ class _Session:
         if not self.as_json:
             output.echo(f"\n{progress.head(self.width)}")
 
-    def train(self, data: Dataset, model: Any, optimizer: Optimizer, epochs: int) -> None:
-        """Train up to epoch ``epochs``; KeyboardInterrupt after a signal."""
+    def train(
+        self, data: Dataset, model: Any, optimizer: Optimizer, epochs: int
+    ) -> training.Diagnosis | None:
+        """Train up to epoch ``epochs``; KeyboardInterrupt after a signal.
+
+        Returns why nothing was learned, or None.
+        """
         from autocnn.fast import compiling  # which no other command has to wait for
 
         recipe, start = self.config.recipe, self.latest
@@ -164,7 +174,9 @@ class _Session:
             )
             # Numbers that are not finite end the run with one line, without numpy's warnings.
             stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
-            training.train(
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore", training.ConvergenceWarning)
+            run = training.train(
                 start.params,
                 data,
                 mpi.shard(model),
@@ -183,6 +195,7 @@ class _Session:
                 start=start if start.history else None,
                 loss=recipes.loss(recipe),
             )
+        return run.diagnosis
 
     def on_step(self, now: TrainState) -> None:
         """Move the bar."""
@@ -225,6 +238,13 @@ def check_progress(losses: list[float], is_last: bool) -> None:
         )
 
 
+def _usual_rate(config: RunConfig) -> tuple[float, str] | None:
+    """The recipe's rate, to compare with; None where it is of another optimizer."""
+    known = recipes.recipe(config.network, config.data)
+    same = known.optimizer == config.recipe.optimizer
+    return (known.rate, "in the recipe") if same else None
+
+
 def _command(folder: Path) -> str:
     return f"autocnn train --run {shlex.quote(str(folder))}"
 
@@ -241,8 +261,8 @@ def _finish(
     end: TrainState,
     width: int,
     as_json: bool,
-) -> None:
-    """Draw the figures and print the outcome."""
+) -> str | None:
+    """Draw the figures, print the outcome, and return why the run stopped before its last epoch."""
     from autocnn.plots import training as plots  # matplotlib takes a second to import
 
     probs = training.predict(model, end.params, end.state, data.x_val)
@@ -263,3 +283,4 @@ def _finish(
         output.echo(strict_json(outcome))
     else:
         output.echo(f"\n{progress.remarks(outcome, _how_to_go_on(folder), width)}")
+    return outcome["stopped"]

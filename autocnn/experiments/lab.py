@@ -1,6 +1,7 @@
 """The lab: runs of the chapter's networks and other measurements, each made once and kept."""
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from types import ModuleType
@@ -14,7 +15,7 @@ from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
 from autocnn.sweeps.pool import cores, run_all
 from autocnn.sweeps.trial import single_threaded
-from autocnn.training import train
+from autocnn.training import ConvergenceWarning, train
 from autocnn.trees import count, max_relative_difference
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "Outcome",
     "cnn",
     "cost",
-    "fit",
     "images",
     "mlp",
 ]
@@ -126,12 +126,6 @@ def train_network(network: Network, trial: int | None, engine: str, epochs: int 
     so they can be compared in pairs. engine: "both" compares autograd's gradients with those by
     hand.
     """
-    data = images(trial, dict(network.options)["classes"])
-    return fit(network, trial, engine, epochs, data)
-
-
-def fit(network: Network, trial: int | None, engine: str, epochs: int, data: Dataset) -> Outcome:
-    """Train a network on ``data``, with the weights and the order of a repetition."""
     init_key, seed = SEEDS[network.builder]
     if trial is not None:
         init_key, seed = (init_key, trial), (seed, trial)
@@ -139,7 +133,10 @@ def fit(network: Network, trial: int | None, engine: str, epochs: int, data: Dat
     built = [network.build(interpretation(name)) for name in names]
     model = Compared(*built) if len(built) > 1 else built[0]
     _, params, state = model.init(init_key, SHAPE)
-    with single_threaded():
+    data = images(trial, dict(network.options)["classes"])
+    with single_threaded(), warnings.catch_warnings():
+        # Of many repetitions a few may be dead from the start: the accuracies tell.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         run = train(params, data, model=model, state=state, epochs=epochs, seed=seed)
     compared = (model.gradients, model.largest) if len(built) > 1 else ()
     return Outcome(run.params, run.state, run.history, run.snapshots, *compared)
@@ -147,12 +144,10 @@ def fit(network: Network, trial: int | None, engine: str, epochs: int, data: Dat
 
 def cost(job: Job) -> float:
     """How long a job takes, about, beside the run of a TinyMLP by one engine."""
-    network, *rest = job.arguments
-    if not isinstance(network, Network):
+    if job.function is not train_network:
         return 5.0
-    _, engine, epochs = rest
-    both = 4.0 if engine == "both" else 1.0
-    return (2.0 if network.builder == "tiny_cnn" else 1.0) * both * epochs / 80
+    network, _, engine, _ = job.arguments
+    return (2.0 if network.builder == "tiny_cnn" else 1.0) * (4.0 if engine == "both" else 1.0)
 
 
 def _call(job):

@@ -1,9 +1,10 @@
-"""Where a network's numbers first stop being finite: in which layer, parameter or gradient.
+"""Where a network's numbers first stop being finite: in which layer, parameter or gradient; and
+which of its units are dead.
 
 Nothing here runs while training goes well: a network that has failed is run again, layer by layer.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,13 +12,18 @@ from autocnn.inspection.walk import Tap, run_with_taps
 from autocnn.trees import leaves
 
 __all__ = [
+    "DeadUnits",
     "Diverged",
+    "dead_units",
     "explain_evaluation",
     "explain_loss",
     "explain_update",
     "first_nonfinite_layer",
     "first_nonfinite_leaf",
 ]
+
+
+RELUS = ("relu", "relu6")
 
 
 class Diverged(ValueError):
@@ -45,9 +51,7 @@ def first_nonfinite_layer(
         y, _ = run_with_taps(model, params, state, x, note, train, key)
     if not nonfinite:
         return None, y
-    path, layer = nonfinite[0].path, nonfinite[0].layer
-    place = f"layer {'.'.join(map(str, path))}" if path else "the network"
-    return f"{place} ({layer.name})", y
+    return _place(nonfinite[0]), y
 
 
 def first_nonfinite_leaf(tree: Any, last: bool = False) -> tuple[str, float] | None:
@@ -110,6 +114,53 @@ def explain_update(params: Any, state: Any, grads: Any) -> str | None:
     if bad := first_nonfinite_leaf(state):
         return f"state leaf '{bad[0]}' became {bad[1]}"
     return None
+
+
+class DeadUnits(NamedTuple):
+    """Units of one layer that are 0 for every image.
+
+    layer: such as "layer 1 (relu)". dead: their indices, which for images are channels. units: how
+    many the layer has.
+    """
+
+    layer: str
+    dead: tuple[int, ...]
+    units: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {len(self.dead)} of {self.units} units are 0 for every image"
+
+
+def dead_units(
+    model: Any, params: Any, state: Any, x: np.ndarray, batch_size: int = 512
+) -> list[DeadUnits]:
+    """Return the dead units of the layers ``relu`` and ``relu6``, one entry a layer that has any.
+
+    A unit (a channel, for images) is dead that is 0 for each of the images x (N, C, H, W): its
+    slope is 0 as well, so that no step moves the weights that lead to it. Units can be dead before
+    training begins. An empty list for a network that is not made of layers.
+    """
+    alive: dict[str, np.ndarray] = {}
+
+    def note(tap: Tap) -> None:
+        if tap.layer.name in RELUS and tap.y.ndim > 1:
+            lit = np.any(tap.y != 0, axis=tuple(a for a in range(tap.y.ndim) if a != 1))
+            name = _place(tap)
+            alive[name] = alive.get(name, False) | lit
+
+    if hasattr(model, "children"):
+        for start in range(0, len(x), batch_size):
+            run_with_taps(model, params, state, x[start : start + batch_size], note)
+    return [
+        DeadUnits(name, tuple(map(int, np.flatnonzero(~lit))), len(lit))
+        for name, lit in alive.items()
+        if not lit.all()
+    ]
+
+
+def _place(tap: Tap) -> str:
+    place = f"layer {'.'.join(map(str, tap.path))}" if tap.path else "the network"
+    return f"{place} ({tap.layer.name})"
 
 
 def _layer_text(layer: str) -> str:

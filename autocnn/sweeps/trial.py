@@ -1,6 +1,7 @@
 """One trial of a sweep: draw data and weights from the seed, train, return the final metrics."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from autocnn import optim
 from autocnn.data import Dataset, load, patterns
 from autocnn.data.patterns import CLASSES
-from autocnn.training import train
+from autocnn.training import ConvergenceWarning, train
 from autocnn.trees import count
 
 __all__ = ["METRICS", "TRAINING", "run_trial", "single_threaded"]
@@ -47,7 +48,12 @@ def run_trial(
     seed = options.pop("seed")
     training = {name: options.pop(name, fixed[name]) for name in TRAINING}
     # A rate that is too high overflows before training diverges. The trial's error reports that.
-    with single_threaded(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with (
+        single_threaded(),
+        np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the trial's accuracy tells
         model = build(**options)
         dataset = _dataset(data, seed, model)
         _, params, state = model.init((3, seed), dataset.x_train.shape[1:])

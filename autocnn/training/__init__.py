@@ -5,11 +5,22 @@ Pure functions: nothing that is passed in is changed.
 
 from autocnn.deprecation import renamed_names
 from autocnn.inspection.diagnose import Diverged
+from autocnn.training.convergence import ConvergenceWarning, Diagnosis
 from autocnn.training.evaluation import evaluate, predict
 from autocnn.training.loop import train
 from autocnn.training.state import Run, TrainState, epochs_since_best
 
-__all__ = ["Diverged", "Run", "TrainState", "epochs_since_best", "evaluate", "predict", "train"]
+__all__ = [
+    "ConvergenceWarning",
+    "Diagnosis",
+    "Diverged",
+    "Run",
+    "TrainState",
+    "epochs_since_best",
+    "evaluate",
+    "predict",
+    "train",
+]
 
 __getattr__ = renamed_names(
     __name__,

@@ -10,7 +10,7 @@ from autocnn.losses import Loss, cross_entropy
 from autocnn.ops import softmax
 from autocnn.ops.arguments import integer
 
-__all__ = ["evaluate", "measure", "predict"]
+__all__ = ["evaluate", "measure", "predict", "probabilities"]
 
 MOST_NUMBERS = 1 << 22  # in a batch of images
 
@@ -75,6 +75,13 @@ def predict(
     Raises ValueError for trees or images that do not fit the network.
     """
     warn_unscaled(x, "x")
+    return probabilities(model, params, state, x, batch_size)
+
+
+def probabilities(
+    model: Any, params: Any, state: Any, x: np.ndarray, batch_size: int | None = None
+) -> np.ndarray:
+    """Return what ``predict`` does, without a look at the images' scale."""
     batch_size = _batch_size(x, batch_size)
     starts = range(0, max(len(x), 1), batch_size)
     return np.concatenate(

@@ -1,5 +1,6 @@
 """The training loop: epochs of steps, with metrics, early stopping and resumption."""
 
+import warnings
 from collections.abc import Callable, Container, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from autocnn.keys import as_key, child, rng
 from autocnn.losses import Loss, cross_entropy
 from autocnn.ops.arguments import integer
 from autocnn.training import arguments
+from autocnn.training.convergence import ConvergenceWarning, diagnose_run
 from autocnn.training.data import training_data
 from autocnn.training.evaluation import measure
 from autocnn.training.mpi import Sharded
@@ -112,7 +114,8 @@ def train(
 
     Raises ValueError for data, trees or numbers that do not fit, and ``Diverged``, a ValueError,
     when the loss, the parameters or the state become infinite or NaN; it names the epoch, the step
-    (the first is 1), and the layer or leaf in which that began.
+    (the first is 1), and the layer or leaf in which that began. Warns by ``ConvergenceWarning``
+    where the run has learned nothing, and says why in ``Run.diagnosis``.
     """
     epochs, batch_size = integer(epochs, "epochs"), integer(batch_size, "batch_size")
     patience = None if patience is None else integer(patience, "patience")
@@ -184,7 +187,14 @@ def train(
             now = end_epoch(train_batches(model, optimizer, now, batches, on_step, loss), epoch)
     at = now if restore == "last" else now.best
     epoch = at.history["epoch"][-1]
-    return Run(at.params, at.state, now.history, snapshot, at.opt_state, model, epoch, now)
+    judged = at if epoch else now  # no epoch was better than none at all: judge the last
+    part = None if weights is None else weights[subset]
+    found = diagnose_run(
+        model, judged, (x[subset], y[subset], part), (x_val, y_val), now.history, loss, optimizer
+    )
+    if found is not None and (not isinstance(model, Sharded) or model.world.rank == 0):
+        warnings.warn(str(found), ConvergenceWarning, stacklevel=3)
+    return Run(at.params, at.state, now.history, snapshot, at.opt_state, model, epoch, now, found)
 
 
 def _before_training(

@@ -46,6 +46,7 @@ class Run(NamedTuple):
     epoch: the one whose params, state and opt_state these are.
     train_state: the ``TrainState`` after the last epoch; ``train(..., start=run.train_state)``
         goes on from there.
+    diagnosis: a ``Diagnosis`` of why the run has learned nothing; None for one that has.
     """
 
     params: Any
@@ -56,6 +57,7 @@ class Run(NamedTuple):
     model: Any
     epoch: int | None = None
     train_state: TrainState | None = None
+    diagnosis: Any = None
 
     def __repr__(self) -> str:
         is_last = self.epoch is None or self.history["epoch"][-1:] == [self.epoch]

@@ -213,6 +213,20 @@ def test_a_loss_that_diverges_is_exit_1(images, tmp_path):
     )  # the last good parameters are there
 
 
+def test_a_run_that_learned_nothing_is_saved_and_is_exit_1(images, tmp_path):
+    high = ("--optimizer", "adam", "--rate", 1)
+    result = autocnn(*short(images, tmp_path / "a", *high))
+    assert result.exit_code == 1 and "validation accuracy" in result.stdout
+    assert "no better than guessing after 3 epochs" in result.stderr
+    assert "lower the rate (--rate), which is 1 here and 0.001 in the recipe" in result.stderr
+    assert "3 of 3 in layer 1 (relu)" in result.stderr
+    assert (tmp_path / "a" / "curves.png").exists()
+    again = autocnn("train", "--run", tmp_path / "a")  # there is nothing left to train
+    assert again.exit_code == 1 and "no better than guessing" in again.stderr
+    stopped = autocnn(*short(images, tmp_path / "b", *high, "--until", 1))
+    assert stopped.exit_code == 0 and not stopped.stderr
+
+
 def test_a_loss_that_stays_finite_can_diverge_too():
     check = session.check_progress
     check([2.0, 3.0, 1.9], is_last=True)
@@ -388,8 +402,7 @@ def test_a_signal_stops_the_run_after_its_step(trained, images, tmp_path, monkey
 def test_evaluate(trained, images):
     history = runs.load(trained[0], "last").train_state.history
     assert autocnn("evaluate", trained[0], "--last").stdout == (
-        f"30 validation images: loss {history['val_loss'][-1]:.4f}, "
-        f"accuracy {history['val_acc'][-1]:.2%}\n"
+        f"30 images: loss {history['val_loss'][-1]:.4f}, accuracy {history['val_acc'][-1]:.2%}\n"
     )
     assert (
         f"accuracy {max(history['val_acc']):.2%}"
@@ -405,7 +418,6 @@ def test_evaluate_as_json(trained, images):
     assert last == {
         "run": str(folder),
         "data": str(images),
-        "set": "validation",
         "epoch": 3,
         "images": 30,
         "loss": pytest.approx(history["val_loss"][-1], rel=1e-6),

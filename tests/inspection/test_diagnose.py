@@ -250,6 +250,7 @@ def test_gradients_that_are_not_finite(tiny, patterns, clipped):
     )
 
 
+@pytest.mark.filterwarnings("ignore::autocnn.data.scale.UnscaledImages")
 def test_state_that_overflows(patterns, nn):
     model = nn.serial(nn.batch_norm(), nn.flatten(), nn.dense(3))
     _, params, state = model.init(3, (1, 8, 8), "float32")

@@ -10,6 +10,9 @@ from autocnn import optim
 from autocnn.training import Diverged, TrainState, predict
 from autocnn.trees import leaves
 
+# These runs take high rates and labels that say nothing, so that every step moves much.
+pytestmark = pytest.mark.filterwarnings("ignore::autocnn.training.ConvergenceWarning")
+
 
 @pytest.fixture
 def setting(patterns):
