@@ -29,6 +29,7 @@ _LAZY = {
     for name in (
         "checkpoint",
         "experiments",
+        "explanations",
         "export",
         "fast",
         "gradcheck",
@@ -44,6 +45,8 @@ __all__ = [
     "data",
     "evaluate",
     "experiments",
+    "explain",
+    "explanations",
     "export",
     "fast",
     "gradcheck",
@@ -70,6 +73,8 @@ __version__ = "0.2.0"  # the one place; pyproject.toml reads it
 
 def __getattr__(name: str) -> Any:
     """Import ``ac.plots``, ``ac.gradcheck`` and other heavy modules when first used."""
+    if name == "explain":
+        return importlib.import_module("autocnn.explanations").explain
     if name == "sweep":
         return importlib.import_module("autocnn.sweeps").sweep
     if name in _LAZY:

@@ -15,6 +15,7 @@ from autocnn.cli import (
     errors,
     evaluate,
     exercise,
+    explain,
     export,
     filters,
     interrupt,
@@ -45,6 +46,7 @@ app.command()(interrupt.stoppable(verify.verify))
 app.command()(interrupt.stoppable(sweep.sweep))
 app.command()(interrupt.stoppable(predict.predict))
 app.command()(interrupt.stoppable(trace.trace))
+app.command()(interrupt.stoppable(explain.explain))
 app.command()(interrupt.stoppable(filters.filters))
 app.command()(interrupt.stoppable(summary.summary))
 app.command()(interrupt.stoppable(export.export))

@@ -29,6 +29,7 @@ __all__ = [
     "absolute_name",
     "build_own",
     "check_source",
+    "interpreted",
     "is_own",
     "place",
     "save_source",
@@ -122,7 +123,7 @@ def build_own(network: str, classes: int, options: dict[str, Any], nn: ModuleTyp
             f"{path}:{name} {returned} {_kind(made)}; it must return a network, such as "
             "autocnn.layers.serial(...)"
         )
-    return _interpreted(made, nn)
+    return interpreted(made, nn)
 
 
 def _called(path, name, module, classes, options, nn):
@@ -176,7 +177,7 @@ def _arguments(
     return arguments
 
 
-def _interpreted(model: Layer, nn: ModuleType) -> Layer:
+def interpreted(model: Layer, nn: ModuleType) -> Layer:
     """Build the network in ``nn``; layers of one's own stay as they are."""
     word = getattr(nn, model.name, None) if _is_word(model) else None
     if word is None and nn.__name__ == "reference" and not model.is_by_hand:
@@ -191,7 +192,7 @@ def _interpreted(model: Layer, nn: ModuleType) -> Layer:
                 "it an autocnn.layers.Layer"
             )
         return model
-    return word(*(_interpreted(part, nn) for part in model.parts), **model.options)
+    return word(*(interpreted(part, nn) for part in model.parts), **model.options)
 
 
 def _is_word(model: Layer) -> bool:
