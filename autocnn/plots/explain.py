@@ -29,7 +29,7 @@ def explanation(found: "Explanation") -> Any:
     left.set_title(f"{label(found.name)}, {found.probability:.2%}", fontsize=11)
     grey = shown.mean(axis=2) if shown.ndim == 3 else shown
     low, high = float(grey.min()), float(grey.max())
-    # The image stays pale under signs, whose zero is white, and dark under heat, whose zero is black.
+    # Pale under a map with signs, whose zero is white; dark under heat, whose zero is black.
     is_signed = found.method not in UNSIGNED
     spread = high - low + 1e-9
     limits = (low - 3 * spread, high) if is_signed else (low - 0.6 * spread, high + 0.6 * spread)
