@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "cell_text",
     "did_you_mean",
     "html_text",
     "inert",
@@ -158,7 +159,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], width: int | No
 
     width: None for the terminal's.
     """
-    rows = [[_cell_text(cell) for cell in row] for row in rows]
+    rows = [[cell_text(cell) for cell in row] for row in rows]
     columns = list(zip(headers, *rows, strict=True))
     numeric = [bool(cells) and all(map(_is_number, cells)) for _, *cells in columns]
     width = width or shutil.get_terminal_size((100, 24)).columns
@@ -235,7 +236,8 @@ def _wrap(cell: str, width: int) -> list[str]:
     return [line for part in cell.split("\n") for line in textwrap.wrap(part, width) or [""]]
 
 
-def _cell_text(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
+    """Return a cell as ``table`` shows it."""
     if cell is None:
         return ""
     if isinstance(cell, bool):

@@ -1,5 +1,6 @@
 """The command line: one file for each command."""
 
+import os
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -102,6 +103,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
+        sys.argv[1:] = map(_with_home, sys.argv[1:])
         _check_options(sys.argv[1:])
         app(prog_name="autocnn")
     except SystemExit as end:
@@ -129,6 +131,15 @@ def _run() -> None:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         output.error(f"your network failed: {what} ({place})")
         sys.exit(2)
+
+
+def _with_home(argument: str) -> str:
+    """Return --option=~/path with the home folder written out, as shells do for words that begin
+    with ~, but not behind =.
+    """
+    name, equals, value = argument.partition("=")
+    is_home = name.startswith("-") and value.split("/")[0] == "~"
+    return f"{name}{equals}{os.path.expanduser(value)}" if is_home else argument
 
 
 def _check_options(arguments: list[str]) -> None:

@@ -27,7 +27,7 @@ def chapter(
         ),
     ] = "",
     sections: Annotated[
-        str, typer.Option(help="Sections such as 25.1,25.4; default: all", metavar="LIST")
+        str, typer.Option(help="Sections such as 25.1,25.4, or noise; default: all", metavar="LIST")
     ] = "",
     seeds: Annotated[
         int | None,
@@ -44,6 +44,9 @@ def chapter(
     ] = False,
 ):
     """Reproduce the chapter's experiments and compare them with what it reports.
+
+    The section "noise" is not the chapter's: harder images, on which the networks
+    can be told apart. Its results are in the report.
 
     Prints one table (published value, this run, agreement) and writes a folder
     with every figure, results.json and report.html, which needs no other file:

@@ -1,32 +1,45 @@
 """``autocnn data``: which data sets are on this machine, and how to get the others."""
 
+import shlex
 import shutil
 import textwrap
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
 from autocnn.cli import interrupt, output
-from autocnn.data import digits, find, idx, known
+from autocnn.data import describe, digits, find, idx, known
 from autocnn.data.fetch import FetchError
 from autocnn.data.fetch import fetch as fetch_files
 from autocnn.text import shape_text, strict_json, visible
 
 __all__ = ["app"]
 
-app = typer.Typer()
+
+class _Commands(TyperGroup):
+    """The commands, and a path in the place of one, which is shown."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Take a word that is no command for the path of ``show``."""
+        is_command = not args or args[0] in self.commands or args[0].startswith("-")
+        return super().resolve_command(ctx, args if is_command else ["show", *args])
+
+
+app = typer.Typer(cls=_Commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
 
 
 @app.callback(invoke_without_command=True)
 def data(context: typer.Context, as_json: Json = False) -> None:
-    """List the data sets on this machine, or download one.
+    """List the data sets on this machine, download one, or say what a file or folder holds.
 
     \b
     Examples:
       autocnn data
+      autocnn data pets/
       autocnn data --json
       autocnn data fetch fashion-mnist
     """
@@ -56,6 +69,36 @@ def listing(as_json: Json = False) -> None:
     own = find.own_folder()
     searched = {"AUTOCNN_DATA": own and str(own), "cache": str(find.cache_folder())}
     output.echo(strict_json({"data": [row._asdict() for row in entries()], "searched": searched}))
+
+
+@app.command()
+@interrupt.stoppable
+def show(
+    path: Annotated[str, typer.Argument(help="File or folder", metavar="PATH")],
+    as_json: Json = False,
+) -> None:
+    """Say what data a file or folder holds, and how to train on it.
+
+    The same as autocnn data PATH.
+
+    \b
+    Examples:
+      autocnn data pets/
+      autocnn data show train.csv --json
+    """
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise ValueError(
+            f"there is no file, folder or command {path!r}; commands are list, show and fetch"
+        )
+    found = describe.described(place)
+    if as_json:
+        output.echo(strict_json({"path": str(place), **found}))
+        return
+    output.echo(f"{visible(place)} holds {visible(describe.sentence(found))}")
+    for note in found["notes"]:
+        output.echo(f"  {visible(note)}")
+    output.echo(f"autocnn train {found['network']} --data {visible(shlex.quote(str(place)))}")
 
 
 @app.command()
@@ -136,9 +179,10 @@ def _folder_entry(name: str, folder: Path, classes: int | None = None) -> Entry:
     try:
         paths = find.idx_files(folder)
         (train, *size), (val, *_) = idx.shape(paths[0], "images"), idx.shape(paths[2], "images")
+        channels = [1] if len(size) == 2 else []
     except (ValueError, OSError) as error:
         return Entry(name, False, classes=classes, folder=str(folder), notes=(f"damaged: {error}",))
-    return Entry(name, True, train, val, (1, *size), classes, str(folder))
+    return Entry(name, True, train, val, (*channels, *size), classes, str(folder))
 
 
 def table(width: int = 80) -> str:
@@ -153,7 +197,8 @@ def table(width: int = 80) -> str:
             first = indent
     own = visible(find.own_folder() or "not set")
     note = (
-        f"Any folder of IDX files loads by its path. Searched: $AUTOCNN_DATA ({own}), "
+        "Other files and folders load by their path; autocnn data PATH says what one holds. "
+        f"Searched: $AUTOCNN_DATA ({own}), "
         f"{visible(find.cache_folder())}, Debian's dataset packages."
     )
     return "\n".join([*lines, "", _wrap(note, width)])

@@ -7,7 +7,7 @@ import typer
 from autocnn import runs, training
 from autocnn.cli import output
 from autocnn.runs.preprocessing import prepare
-from autocnn.text import strict_json
+from autocnn.text import shape_text, strict_json
 
 __all__ = ["evaluate"]
 
@@ -20,7 +20,8 @@ def evaluate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line")] = False,
 ) -> None:
-    """Print a run's loss and accuracy on the validation images of a data set.
+    """Print a run's loss and accuracy on the test images of a data set, or on its
+    validation images if it has no others.
 
     \b
     Examples:
@@ -29,16 +30,26 @@ def evaluate(
       autocnn evaluate runs/lenet5-mnist --json | jq .accuracy
     """
     config, model, now = runs.load(run, "last" if last else "best")
-    dataset = runs.load_data(data or config.data, None if data else config.limit)
+    dataset = runs.run_data(config, data)
     if len(dataset.classes) != len(config.classes):
         raise ValueError(
             f"{run} knows {len(config.classes)} classes, the data have {len(dataset.classes)}"
         )
-    x = prepare(dataset.x_val, config.inputs)
-    loss, accuracy = training.evaluate(model, now.params, now.state, x, dataset.y_val)
+    which = "validation" if dataset.x_test is None else "test"
+    x, y = dataset.x_val, dataset.y_val
+    if which == "test":
+        x, y = dataset.x_test, dataset.y_test
+    if x.shape[1:] != config.shape:
+        raise ValueError(
+            f"{run} was trained on images of {shape_text(config.shape, 'x')}, the data have "
+            f"{shape_text(x.shape[1:], 'x')}"
+        )
+    x = prepare(x, config.inputs)
+    loss, accuracy = training.evaluate(model, now.params, now.state, x, y)
     result = {
         "run": run,
         "data": data or config.data,
+        "set": which,
         "epoch": now.history["epoch"][-1],
         "images": len(x),
         "loss": loss,
@@ -47,4 +58,4 @@ def evaluate(
     if as_json:
         output.echo(strict_json(result))
     else:
-        output.echo(f"{len(x):,} images: loss {loss:.4f}, accuracy {accuracy:.2%}")
+        output.echo(f"{len(x):,} {which} images: loss {loss:.4f}, accuracy {accuracy:.2%}")

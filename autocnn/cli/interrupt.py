@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.machinery import ExtensionFileLoader
 from types import FrameType
 from typing import Any
 
@@ -28,6 +29,10 @@ from autocnn.text import visible
 
 __all__ = ["Stopped", "deferred_interrupt", "handle_signals", "start_again", "stop", "stoppable"]
 
+LOADING = (  # code that runs while an extension module is loaded
+    ExtensionFileLoader.create_module.__code__,
+    ExtensionFileLoader.exec_module.__code__,
+)
 AT_ONCE = "\nautocnn: ended at once; files that were being written are as they were before\n"
 
 
@@ -41,10 +46,13 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Received:
-    """The first signal of this process (0: none yet), and how many blocks defer it."""
+    """The first signal of this process (0: none yet), how many blocks defer it, and how many were
+    sent again that are still to arrive.
+    """
 
     number = 0
     deferred = 0
+    again = 0
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
@@ -52,11 +60,30 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             _end_at_once(number)
         return
+    if _in_extension(frame) and not _Received.deferred:
+        _send_again(number)
+        return
     _Received.number = number
     if number == getattr(signal, "SIGHUP", None):
         output.leave_closed_terminal()
     if not _Received.deferred:
         raise Stopped(number)
+
+
+def _in_extension(frame: FrameType | None) -> bool:
+    """Whether Python is loading an extension module. Its C code would turn an exception into
+    another one, and leave a half-made module that aborts the process at its end.
+    """
+    while frame is not None:
+        if frame.f_code in LOADING:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(number: int) -> None:
+    _Received.again += 1
+    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
 
 def _end_at_once(number: int) -> None:
@@ -79,7 +106,7 @@ def handle_signals() -> Iterator[None]:
     os.set_blocking(writes, False)
     before = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
     hook = sys.unraisablehook
-    sys.unraisablehook = functools.partial(_send_again, hook)
+    sys.unraisablehook = functools.partial(_on_lost, hook)
     threading.Thread(target=_watch, args=(reads,), daemon=True).start()
     try:
         yield
@@ -89,7 +116,7 @@ def handle_signals() -> Iterator[None]:
         sys.unraisablehook = hook
         signal.set_wakeup_fd(before)
         os.close(writes)  # ends the thread
-        _Received.number = 0
+        _Received.number = _Received.again = 0
 
 
 @contextlib.contextmanager
@@ -147,12 +174,15 @@ def _watch(reads: int) -> None:
     is_first = True
     with open(reads, "rb", buffering=0) as file:
         while number := file.read(1):
+            if _Received.again:
+                _Received.again -= 1
+                continue
             if number[0] == signal.SIGINT and not is_first:
                 _end_at_once(signal.SIGINT)
             is_first = is_first and number[0] not in STOP_SIGNALS
 
 
-def _send_again(hook: Callable[[Any], Any], lost: Any) -> None:
+def _on_lost(hook: Callable[[Any], Any], lost: Any) -> None:
     """Send a signal again whose exception was raised where Python cannot pass it on, such as in a
     function called from C.
     """
@@ -160,8 +190,7 @@ def _send_again(hook: Callable[[Any], Any], lost: Any) -> None:
         hook(lost)
         return
     _Received.number = 0
-    number = lost.exc_value.number
-    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+    _send_again(lost.exc_value.number)
 
 
 def stop(interrupt: KeyboardInterrupt, saved: str, after: str = "") -> typer.Exit:

@@ -36,11 +36,13 @@ def introduction(
     schedule += f", gradients no longer than {recipe.clip:g}" if recipe.clip else ""
     changes = [f"shifts of up to {recipe.shift}"] if recipe.shift else []
     changes += ["mirror images"] if recipe.flip else []
+    test = "" if data.x_test is None else f"; {len(data.x_test):,} test images, for evaluate"
     lines = [
         f"{visible(config.network)}, {count(params):,} parameters, gradients by {config.engine}, "
         f"seed {config.seed}",
         f"{visible(config.data)}: {len(data.x_train):,} training and {len(data.x_val):,} "
-        f"validation images of {size}",
+        f"validation images of {size}{test}",
+        *map(visible, data.notes),
         f"{schedule}; batches of {recipe.batch_size}; "
         f"{' and '.join(changes) or 'images as they are'}",
     ]

@@ -13,6 +13,8 @@ import typer
 import autocnn
 from autocnn import runs
 from autocnn.data.dataset import Dataset
+from autocnn.data.identity import content_sum
+from autocnn.data.loaders import LOADERS
 from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
 from autocnn.runs import RunConfig, own_network, recipes
@@ -23,16 +25,19 @@ __all__ = [
     "check_options",
     "command",
     "data_name",
+    "data_place",
     "default_folder",
     "given_options",
     "network_name",
     "new_config",
     "parse_build",
+    "parse_size",
 ]
 
 # The options that a recipe does not set. All others that are in neither say where to train and how
 # to print, which is not part of a run's config.
 DEFAULTS = {"width": 1.0, "seed": 0, "engine": "fast", "dtype": "float32", "limit": None}
+DEFAULTS |= {"validation": None, "size": None}
 CONFIG_OPTIONS = {"network", "data", "build", "weights", *DEFAULTS, *recipes.Recipe._fields}
 SCHEDULES = ("cosine", "constant")
 
@@ -45,9 +50,28 @@ def given_options(context: typer.Context) -> dict[str, Any]:
         for name, value in context.params.items()
         if name in CONFIG_OPTIONS and source(name).name == "COMMANDLINE"
     }
+    if "data" in given:
+        given["data"] = data_place(given["data"])
+    if "size" in given:
+        given["size"] = parse_size(given["size"])
     if "build" in given:
         given["build"] = parse_build(given["build"])
     return given
+
+
+def data_place(name: str) -> str:
+    """Return the absolute path of a file or folder of data, and a name of a data set as it is."""
+    path = os.path.expanduser(name)
+    is_name = name == "patterns" or name in LOADERS
+    return name if is_name or "\0" in path or not os.path.exists(path) else os.path.abspath(path)
+
+
+def parse_size(text: str) -> str:
+    """Return "64" or "64x48" of ``--size`` as "64x64" or "64x48", height x width."""
+    found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
+    if not found:
+        raise ValueError(f"--size is a number of pixels, or HEIGHTxWIDTH such as 64x48; got {text}")
+    return f"{found[1]}x{found[2] or found[1]}"
 
 
 def parse_build(options: list[str]) -> dict[str, Any]:
@@ -88,7 +112,7 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
     name = data_name(network, options)
     general = {option: options.get(option, default) for option, default in DEFAULTS.items()}
     try:
-        data = runs.load_data(name, general["limit"])
+        data = runs.load_data(name, general["limit"], general["validation"], general["size"])
     except ImportError as error:
         raise ImportError(
             f"{error}; or train without it: autocnn train {network} --data patterns"
@@ -104,6 +128,7 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
         version=autocnn.__version__,
         network=network,
         data=name,
+        content=content_sum(data),
         classes=tuple(data.classes),
         shape=shape,
         inputs=recipes.inputs(network, shape),
@@ -169,7 +194,8 @@ def check_options(
             f"would have been another. Train all {epochs} anew: {anew} (in parts by --until "
             f"{recipe.epochs}); or a run that can grow later: {growing}"
         )
-    return config.replace(recipe=recipe._replace(epochs=epochs))
+    data = options.get("data", config.data)
+    return config.replace(recipe=recipe._replace(epochs=epochs), data=data)
 
 
 def command(config: RunConfig, **changes: Any) -> str:
@@ -216,12 +242,10 @@ def _option_values(config: RunConfig) -> dict[str, Any]:
 
 
 def _is_same(name: str, value: Any, other: Any) -> bool:
-    """Whether two values of an option mean the same; a path may be written in several ways."""
-    if name == "data" and os.sep in value + other:
-        return Path(value).resolve() == Path(other).resolve()
+    """Whether two values of an option may mean the same: data at two places may be the same."""
     if name == "weights":
         return runs.weights_file(value).path == other
-    return value == other
+    return value == other or (name == "data" and os.sep in value + other)
 
 
 def _option(name: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,9 @@ from autocnn.data import load
 from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.models.networks import NETWORKS
 from autocnn.models.networks import network as find_network
-from autocnn.sweeps import Sweep, pool
+from autocnn.sweeps import Sweep, cluster, slurm
 from autocnn.sweeps import sweep as run_sweep
+from autocnn.sweeps.pool import SchedulerLostError
 from autocnn.text import paragraphs, strict_json, visible
 
 __all__ = ["sweep"]
@@ -55,6 +57,9 @@ def sweep(
     scheduler: Annotated[
         str, typer.Option(help="Address of a Dask scheduler; local starts a cluster here")
     ] = "",
+    executor: Annotated[
+        str, typer.Option(help=f"{' or '.join(slurm.EXECUTORS)}: jobs by submitit", metavar="NAME")
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the results as JSON instead of a table")
     ] = False,
@@ -71,6 +76,7 @@ def sweep(
       autocnn sweep tiny-cnn --grid filters=1:8 --seeds 20
       autocnn sweep tiny-cnn --grid kernel=2,3,5 --grid classes=3:5
       autocnn sweep tiny-mlp --grid hidden=1:64 --scheduler tcp://10.0.0.1:8786
+      SBATCH_PARTITION=cpu autocnn sweep tiny-mlp --grid hidden=1:64 --executor slurm
     """
     build = _builder(network, engine)
     points = _parse_grid(grid)
@@ -79,12 +85,12 @@ def sweep(
     build.__name__ = network  # for messages
     folder = Path(out or f"sweeps/{'-'.join((network, *points))}")
     try:
-        with pool.dask(scheduler, workers) if scheduler else contextlib.nullcontext() as executor:
+        with _executor(scheduler, executor, folder, workers) as workplace:
             results = run_sweep(
                 build,
                 points,
                 seeds,
-                executor,
+                workplace,
                 data=data,
                 epochs=epochs,
                 batch_size=batch_size,
@@ -96,6 +102,10 @@ def sweep(
     except KeyboardInterrupt as error:
         rest = f"the finished trials are in {folder}, and the same command continues"
         raise interrupt.stop(error, f"{rest}: {interrupt.command_line()}") from None
+    except SchedulerLostError as error:
+        rest = f"the finished trials are in {folder}, and the same command continues"
+        output.error(f"{error}; {rest}: {interrupt.command_line()}")
+        raise typer.Exit(1) from None
     except OSError as error:
         path, why = error.filename or folder / "trials.jsonl", error.strerror or error
         output.error(f"cannot write to {path}: {why}")
@@ -106,6 +116,18 @@ def sweep(
         output.error(f"the trial with {where} failed: {trial['error']}")
     if results.failed:
         raise typer.Exit(1)
+
+
+def _executor(
+    scheduler: str, executor: str, folder: Path, workers: int | None
+) -> AbstractContextManager[Any]:
+    if scheduler and executor:
+        raise ValueError("give --scheduler for Dask or --executor for Slurm, not both")
+    if scheduler:
+        return cluster.dask(scheduler, workers)
+    if executor:
+        return slurm.submitit_executor(executor, folder / "jobs", workers)
+    return contextlib.nullcontext()
 
 
 def _builder(network: str, engine: str) -> functools.partial:

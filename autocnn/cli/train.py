@@ -1,24 +1,27 @@
 """``autocnn train``: train a network into a run folder, or go on with the run in one."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from autocnn import runs
-from autocnn.cli import launch, output, session, settings
+from autocnn.cli import before_training, launch, session, settings
 from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
 from autocnn.models import NETWORKS
-from autocnn.models.interpretations import INTERPRETATIONS, interpretation
+from autocnn.models.interpretations import INTERPRETATIONS
 from autocnn.ops.arguments import integer
-from autocnn.runs import RunConfig, memory, own_network
-from autocnn.text import visible
-from autocnn.training import TrainState, mpi
+from autocnn.runs import RunConfig
+from autocnn.training import mpi
 
 __all__ = ["train"]
 
-DATA = "digits, mnist, fashion-mnist, patterns, or a folder of IDX files"
+DATA = (
+    "digits, mnist, fashion-mnist, patterns, or a path: image files in a folder for each class, "
+    "IDX files, .npz, .csv, CIFAR's binary version"
+)
 
 
 @on_all_ranks
@@ -95,6 +98,14 @@ def train(
     limit: Annotated[
         int | None, typer.Option(help="Use only this many training and validation images")
     ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(help="Share of the training images to hold out; default: the data's own"),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Scale image files to this size and cut what stands over: 64 or 48x64"),
+    ] = None,
     out: Annotated[
         str, typer.Option(help="New run folder; default: runs/NETWORK-DATA", metavar="FOLDER")
     ] = "",
@@ -137,12 +148,13 @@ def train(
     --run FOLDER goes on with the run in that folder, and gives the same bits as if
     it had never been stopped; where there is none, it begins one. Other options
     must be those of that run; only --epochs may be more, with the constant
-    schedule.
+    schedule, and --data may name another place of the same images.
 
     \b
     Examples:
       autocnn train lenet5 --data fashion-mnist
       autocnn train tiny-cnn --data digits --seed 1
+      autocnn train lenet5 --data pets/
       autocnn train lenet5 --original --data mnist --out runs/1998
       autocnn train --run runs/1998
       autocnn train net.py:build --data mnist --build filters=16
@@ -151,6 +163,7 @@ def train(
       autocnn train lenet5 --data mnist --ranks 4
       autocnn train tiny-cnn --data patterns --json | tail -1 | jq .val_acc
     """
+    run, out = os.path.expanduser(run), os.path.expanduser(out)
     if run and out:
         raise ValueError(f"--run {run} and --out {out} both name the run folder; use one of them")
     # Only the options on the command line must agree with a run in the folder, not the defaults.
@@ -188,10 +201,10 @@ def _begin(
     """Begin a run in a folder; in a new one for ""."""
     config, data = settings.new_config(network, options)
     config = runs.with_identity(config)
-    _check_memory(config, as_json)
+    before_training.check_memory(config, as_json)
     # Finds bad options before anything is written.
     model, optimizer, start = runs.initialize(config)
-    start = _with_weights(config, model, start, as_json)
+    start = before_training.with_weights(config, model, start, as_json)
     _check_until(until, config)
     folder = Path(folder or runs.free_folder(settings.default_folder(network, config.data)))
     with session.lock_run(folder):
@@ -208,48 +221,17 @@ def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bo
         saved = runs.read_config(folder) if found is None else found.config
         config = settings.check_options(saved, options, folder, runs.free_folder(folder))
         _check_until(until, config)
-        data = runs.load_data(config.data, config.limit)
-        now = config.replace(
-            shape=data.x_train.shape[1:],
-            classes=tuple(data.classes),
-            steps_per_epoch=-(-len(data.x_train) // config.recipe.batch_size),
-        )
-        if now != config:
-            raise ValueError(f"{config.data} is not what it was when {folder} was begun: {data!r}")
-        _check_memory(config, as_json)
+        data = before_training.same_data(config, saved, folder)
+        before_training.check_memory(config, as_json)
         model, optimizer, start = runs.initialize(config)
-        start = _with_weights(config, model, start, as_json) if found is None else found.train_state
+        start = (
+            before_training.with_weights(config, model, start, as_json)
+            if found is None
+            else found.train_state
+        )
         if config != saved:
             session.write_or_exit(runs.write_config, folder, config)
         session.train_run(folder, config, data, model, optimizer, start, until, as_json)
-
-
-def _with_weights(config: RunConfig, model: Any, start: TrainState, as_json: bool) -> TrainState:
-    """The state before the first step with the weights of ``--weights``, if it was given."""
-    if config.weights is None:
-        return start
-    start, told = runs.start_from(config, model, start)
-    if mpi.rank() == 0:
-        output.echo(visible(told), err=as_json)
-    return start
-
-
-def _check_memory(config: RunConfig, as_json: bool) -> None:
-    """Say what a large network takes, before anything is allocated; MemoryError if too much."""
-    try:
-        model = config.build(interpretation("autograd"))
-        told = memory.check(
-            own_network.short_name(config.network),
-            model,
-            config.input_shape,
-            config.recipe.batch_size,
-            config.dtype,
-            config.recipe.optimizer,
-        )
-    except (TypeError, ValueError):
-        return  # ``initialize`` says it better
-    if told and mpi.rank() == 0:
-        output.echo(told, err=as_json)
 
 
 def _recover(folder: Path) -> runs.SavedRun | None:

@@ -1,6 +1,5 @@
 """What a reader of files returns, and how it becomes a ``Dataset``."""
 
-import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,13 +9,13 @@ from numpy.typing import DTypeLike
 from autocnn.data.arrays import from_arrays
 from autocnn.data.dataset import Dataset
 from autocnn.data.labels import hold_out
+from autocnn.memory import available, gigabytes
 
 __all__ = [
     "SHARE",
     "Pair",
     "Parts",
     "as_bytes",
-    "available_memory",
     "check_memory",
     "dataset",
     "split_dataset",
@@ -92,27 +91,11 @@ def check_memory(values: int, what: str, advice: str) -> None:
 
     what: the images, for the message. advice: what to do instead.
     """
-    needed, free = COPIES * values, available_memory()
-    if needed > free:
+    needed, free = COPIES * values, available()
+    if free is not None and needed > free:
         raise ValueError(
-            f"{what} need {needed / 2**30:.1f} GB of memory, and {free / 2**30:.1f} GB are free; "
-            f"{advice}"
+            f"{what} need {gigabytes(needed)} of memory, and {gigabytes(free)} are free; {advice}"
         )
-
-
-def available_memory() -> int:
-    """Return the bytes of memory that are free, or a terabyte where that is unknown."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 1 << 40
 
 
 def as_bytes(x: np.ndarray) -> np.ndarray:

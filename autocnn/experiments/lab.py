@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "cnn",
     "cost",
+    "fit",
     "images",
     "mlp",
 ]
@@ -126,6 +127,12 @@ def train_network(network: Network, trial: int | None, engine: str, epochs: int 
     so they can be compared in pairs. engine: "both" compares autograd's gradients with those by
     hand.
     """
+    data = images(trial, dict(network.options)["classes"])
+    return fit(network, trial, engine, epochs, data)
+
+
+def fit(network: Network, trial: int | None, engine: str, epochs: int, data: Dataset) -> Outcome:
+    """Train a network on ``data``, with the weights and the order of a repetition."""
     init_key, seed = SEEDS[network.builder]
     if trial is not None:
         init_key, seed = (init_key, trial), (seed, trial)
@@ -133,7 +140,6 @@ def train_network(network: Network, trial: int | None, engine: str, epochs: int 
     built = [network.build(interpretation(name)) for name in names]
     model = Compared(*built) if len(built) > 1 else built[0]
     _, params, state = model.init(init_key, SHAPE)
-    data = images(trial, dict(network.options)["classes"])
     with single_threaded(), warnings.catch_warnings():
         # Of many repetitions a few may be dead from the start: the accuracies tell.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -144,10 +150,12 @@ def train_network(network: Network, trial: int | None, engine: str, epochs: int 
 
 def cost(job: Job) -> float:
     """How long a job takes, about, beside the run of a TinyMLP by one engine."""
-    if job.function is not train_network:
+    network, *rest = job.arguments
+    if not isinstance(network, Network):
         return 5.0
-    network, _, engine, _ = job.arguments
-    return (2.0 if network.builder == "tiny_cnn" else 1.0) * (4.0 if engine == "both" else 1.0)
+    _, engine, epochs = rest
+    both = 4.0 if engine == "both" else 1.0
+    return (2.0 if network.builder == "tiny_cnn" else 1.0) * both * epochs / 80
 
 
 def _call(job):

@@ -2,7 +2,6 @@
 everything.
 """
 
-import base64
 import json
 import os
 from collections.abc import Iterable
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from autocnn.experiments.lab import Lab
+from autocnn.experiments.page import page
 from autocnn.experiments.result import Figure, Section
 from autocnn.files import atomic_write, while_held
 from autocnn.plots.style import save
 from autocnn.sweeps.statistics import Interval
-from autocnn.text import html_text, plain
+from autocnn.text import plain
 
 __all__ = [
     "HEADERS",
@@ -28,7 +28,10 @@ __all__ = [
 ]
 
 HEADERS = ("section", "quantity", "published", "this run", "agreement")
-LEGEND = "Runs (parameters): training / validation accuracy, training loss after 80 epochs."
+LEGEND = (
+    "A run, with its number of parameters in brackets: training accuracy / validation accuracy, "
+    "training loss after 80 epochs. 1.000 / 1.000: every image of both is right."
+)
 INTERVALS = (
     "This run: the mean of n independent repetitions and its 95 % interval (Student's t), cut at 0 "
     "and 1 for shares. No width: all n agree, which is not certainty. Agreement: whether the "
@@ -77,7 +80,8 @@ def write(
     figures = [figure for section in sections for figure in section.figures]
     paths += draw(folder, [f for f in figures if folder / f"{f.name}.png" not in drawn])
     paths.append(folder / "report.html")
-    atomic_write(paths[-1], _page(sections, lab, folder).encode())
+    text = page(sections, folder, gradients_sentence(lab), HEADERS, comparison, legend)
+    atomic_write(paths[-1], text.encode())
     return paths
 
 
@@ -140,76 +144,3 @@ def _cell(value):
     if isinstance(value, int | str):
         return f"{value:,}" if isinstance(value, int) else value
     return f"{value:.6g}" if value == 0 or abs(value) > 1e-9 else f"{value:.0e}"
-
-
-def _page(sections, lab, folder):
-    contents = "".join(
-        f'<li><a href="#s{s.number}">{s.number} {html_text(s.title)}</a></li>' for s in sections
-    )
-    return _PAGE.format(
-        style=_STYLE,
-        summary=html_text(gradients_sentence(lab)),
-        contents=contents,
-        sections="\n".join(_section(section, folder) for section in sections),
-    )
-
-
-def _section(section, folder):
-    figures = "".join(_figure(figure, folder) for figure in section.figures)
-    head = "".join(f"<th>{header}</th>" for header in HEADERS[1:])
-    body = "".join(_table_row(cells) for cells in comparison([section]))
-    done, found, wrong = map(html_text, (section.done, section.found, section.wrong))
-    return (
-        f'<section id="s{section.number}"><h2>{section.number} {html_text(section.title)}</h2>'
-        f"<p><b>Done.</b> {done}</p><p><b>Found.</b> {found}</p>"
-        f'<p class="note"><b>Where the text is wrong or unproven.</b> {wrong}</p>{figures}'
-        f"<details><summary>{len(section.rows)} numbers, beside the published ones</summary>"
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        f"</div><p>{legend([section])}</p></details></section>"
-    )
-
-
-def _figure(figure, folder):
-    png = base64.b64encode((folder / f"{figure.name}.png").read_bytes()).decode()
-    caption = html_text(figure.caption)
-    return (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,{png}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _table_row(cells):
-    kind = "wrong" if "wrong" in cells[-1] else "right"
-    body = "".join(f"<td>{html_text(cell)}</td>" for cell in cells[1:])
-    return f'<tr class="{kind}">{body}</tr>'
-
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 17px/1.55 system-ui, sans-serif; color: #1c1c1c; background: #fff; }
-body { max-width: 46rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
-a { color: #0072b2; } figure { margin: 1.2rem 0; }
-img { max-width: 100%; height: auto; display: block; margin: auto; }
-figcaption { color: #555; font-size: .9rem; text-align: center; }
-.note { border-left: 4px solid #d55e00; padding-left: .8rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem .25rem 0; text-align: right; white-space: nowrap; }
-th, td { border-bottom: 1px solid #e6e6e6; }
-th:first-child, td:first-child { text-align: left; white-space: normal; }
-tr.wrong td { color: #b34700; font-weight: 600; }
-summary { cursor: pointer; color: #0072b2; }
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>CNN experiments, reproduced through two gradient paths</title>
-<style>{style}</style></head><body>
-<h1>CNN experiments, reproduced through two gradient paths</h1>
-<p>Each network is written once and differentiated twice: by autograd, and by hand. {summary}</p>
-<nav><ul>{contents}</ul></nav>
-{sections}
-</body></html>
-"""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autocnn.sweeps.statistics import mean_interval, share_interval
-from autocnn.text import paragraphs
+from autocnn.text import paragraphs, table
 
-__all__ = ["Figure", "Row", "Section", "estimate", "row", "run_row"]
+__all__ = ["Figure", "Row", "Section", "Table", "estimate", "row", "run_row"]
 
 
 class Row(NamedTuple):
@@ -43,9 +43,18 @@ class Figure(NamedTuple):
         return self.plot(**self.arguments)
 
 
+class Table(NamedTuple):
+    """What a section found, as a table: headers, rows of cells, and a note on how to read it."""
+
+    headers: tuple[str, ...]
+    rows: list[tuple]
+    note: str = ""
+
+
 class Section(NamedTuple):
-    """A section: what was done and found, where the chapter's text is wrong or unproven, the rows
-    of the comparison, and the numbers and figures behind it.
+    """A section: what was done and found, where the chapter's text is wrong or unproven ("" where
+    it is right), the rows of the comparison, the numbers and figures behind it, and a table of
+    what was found where a sentence would be a list of numbers.
     """
 
     number: str
@@ -56,11 +65,20 @@ class Section(NamedTuple):
     rows: list[Row]
     numbers: dict[str, Any]
     figures: list[Figure]
+    table: Table | None = None
+
+    @property
+    def heading(self) -> str:
+        """The chapter's number with the title; the title alone of a section that it lacks."""
+        return f"{self.number} {self.title}" if self.number[0].isdigit() else self.title
 
     def __repr__(self) -> str:
-        """Show the texts; the numbers and figures are in the fields."""
-        texts = (f"{self.number} {self.title}", self.done, self.found, self.wrong)
-        return paragraphs("\n".join(filter(None, texts)))
+        """Show the texts and the table; the numbers and figures are in the fields."""
+        texts = (self.heading, self.done, self.found, self.wrong)
+        shown = paragraphs("\n".join(filter(None, texts)))
+        if self.table is not None:
+            shown += f"\n\n{table(self.table.headers, self.table.rows)}"
+        return shown
 
 
 def row(section: str, quantity: str, published: Any, here: Any) -> Row:

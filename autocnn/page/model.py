@@ -177,9 +177,9 @@ def _from_folder(folder: Path) -> PageModel:
     notes: tuple[str, ...] = ()
     data: Dataset | None = None
     try:
-        from autocnn.runs.start import load_data
+        from autocnn.runs.start import run_data
 
-        data = load_data(config.data, config.limit)
+        data = run_data(config)
         if data.x_train.shape[1:] != config.shape:
             raise ValueError(f"its images are {data.x_train.shape[1:]}, not {config.shape}")
     except (ValueError, ImportError, OSError) as error:

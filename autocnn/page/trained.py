@@ -9,7 +9,7 @@ from autocnn.data.dataset import Dataset
 from autocnn.data.digits import available as digits_available
 from autocnn.page.enlarged import enlarged_digits, in_bytes
 from autocnn.runs import load as load_run
-from autocnn.runs import load_data
+from autocnn.runs import run_data
 from autocnn.runs.preprocessing import prepare
 from autocnn.training import evaluate, train
 
@@ -37,7 +37,7 @@ class Trained(NamedTuple):
 def from_run(folder: str | os.PathLike) -> Trained:
     """Return the network of a run folder at its best epoch. ValueError for a damaged folder."""
     config, model, now = load_run(folder)
-    data = load_data(config.data, config.limit)
+    data = run_data(config)
     data = data._replace(
         x_train=prepare(data.x_train, config.inputs), x_val=prepare(data.x_val, config.inputs)
     )

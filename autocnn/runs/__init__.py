@@ -22,7 +22,7 @@ from autocnn.runs.folder import (
     write_config,
 )
 from autocnn.runs.own_network import save_source
-from autocnn.runs.start import initialize, load_data, start_from, weights_file
+from autocnn.runs.start import initialize, load_data, run_data, start_from, weights_file
 from autocnn.runs.verify import verify
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "lock",
     "read_config",
     "recover",
+    "run_data",
     "save",
     "save_source",
     "start_from",

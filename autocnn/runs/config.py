@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple, Self
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, Self
 import autocnn
 from autocnn import models, optim
 from autocnn.runs import own_network, recipes
+from autocnn.runs.config_checks import CHECKS, REQUIRED
 from autocnn.runs.own_network import Source
 from autocnn.runs.preprocessing import Inputs, padded_shape
 from autocnn.runs.recipes import Recipe
@@ -47,8 +47,11 @@ class RunConfig:
     weights: the file that the first parameters were taken from; None for random ones.
     engine: "autograd", "reference" or "fast": the interpretation that computes gradients.
     dtype: "float32" or "float64", of parameters and images.
-    data: the name of a data set, or a folder of IDX files. limit: train and validate on the first
-        so many images of it only; None for all.
+    data: the name of a data set, or the absolute path of a file or folder that ``data.load`` reads.
+    limit: train and validate on so many images of it only; None for all. validation: the share of
+        its training images that is held out; None for its own. size: of images that are scaled,
+        "64x48" (height x width); None for theirs. content: its ``content_sum``; None where that is
+        not known.
     classes: their names, in the order of the labels. shape: (C, H, W) of one image, before
         ``inputs`` are applied.
     seed: of the initial weights, shuffling, augmentation and dropout.
@@ -66,6 +69,9 @@ class RunConfig:
     dtype: str = "float32"
     data: str
     limit: int | None = None
+    validation: float | None = None
+    size: str | None = None
+    content: str | None = None
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     inputs: Inputs = NO_CHANGE
@@ -117,6 +123,9 @@ class RunConfig:
             known[name] = part and part._asdict()
         if not values["build_options"]:
             del values["build_options"]
+        for name in ("validation", "size", "content"):
+            if values[name] is None:
+                del values[name]
         return {name: value for name, value in known.items() if value is not None} | values
 
     def differences(self, other: Self) -> list[str]:
@@ -143,14 +152,14 @@ class RunConfig:
                 f"it is of autocnn {values['autocnn']:.20}, newer than this {autocnn.__version__}; "
                 "read it with that version: pip install --upgrade autocnn"
             )
-        missing = [name for name in _REQUIRED if not isinstance(values, dict) or name not in values]
+        missing = [name for name in REQUIRED if not isinstance(values, dict) or name not in values]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
-        unknown = [name for name in values if name not in _CHECKS]
+        unknown = [name for name in values if name not in CHECKS]
         if unknown:
             raise ValueError(f"it has the unknown setting {unknown[0]!r:.60}")
         for name, value in values.items():
-            if not _CHECKS[name](value):
+            if not CHECKS[name](value):
                 raise ValueError(f"{name} cannot be {json.dumps(value)[:60]}")
         fields = {name: value for name, value in values.items() if name != "autocnn"}
         fields |= {"classes": tuple(values["classes"]), "shape": tuple(values["shape"])}
@@ -180,114 +189,3 @@ def _is_newer(version: Any) -> bool:
     numbers = [re.match(r"(\d{1,6})\.(\d{1,6})", str(v)) for v in (version, autocnn.__version__)]
     there, here = ([int(n) for n in found.groups()] if found else [] for found in numbers)
     return there > here
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_identity(value: Any) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{32}", value))
-
-
-def _is_data(value: Any) -> bool:
-    return isinstance(value, str) and "\0" not in value
-
-
-def _is_flag(value: Any) -> bool:
-    return type(value) is bool
-
-
-def _is_natural(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63
-
-
-def _is_count(value: Any) -> bool:
-    return _is_natural(value) and value > 0
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= 1e9  # nor NaN
-
-
-def _is_float(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= 1e308
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
-
-
-def _is_options(value: Any) -> bool:
-    return isinstance(value, dict) and all(name.isidentifier() for name in value)
-
-
-def _is_sum(value: Any) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch("([0-9a-f]{64})?", value))
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(map(_is_count, value))
-
-
-def _is_class_weight(value: Any) -> bool:
-    return value in (None, "balanced")
-
-
-def _optional(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
-def _object(
-    checks: dict[str, Callable[[Any], bool]], required: tuple[str, ...] = ()
-) -> Callable[[Any], bool]:
-    """Return the check of a JSON object: known fields only, each of which passes its check."""
-
-    def check(value: Any) -> bool:
-        return (
-            isinstance(value, dict)
-            and {*required} <= value.keys() <= checks.keys()
-            and all(checks[name](part) for name, part in value.items())
-        )
-
-    return check
-
-
-_INPUTS = {"pad": _is_natural, "low": _is_number, "high": _is_number}
-_RECIPE = {
-    "epochs": _is_count,
-    "batch_size": _is_count,
-    "optimizer": _is_text,
-    "rate": _is_float,
-    "weight_decay": _is_float,
-    "warmup": _is_float,
-    "clip": _optional(_is_float),
-    "shift": _is_natural,
-    "flip": _is_flag,
-    "schedule": _is_text,
-    "patience": _optional(_is_count),
-    "class_weight": _is_class_weight,
-    "label_smoothing": _is_float,
-}
-# What each setting may be in JSON: which of the names and numbers exist is for their users to say.
-_CHECKS = {
-    "autocnn": _is_text,
-    "run": _is_identity,
-    "network": _is_text,
-    "width": _is_number,
-    "build_options": _is_options,
-    "source": _object({"file": _is_sum, "network": _is_sum}, required=("file", "network")),
-    "weights": _object({"path": _is_data, "sha256": _is_sum}, required=("path", "sha256")),
-    "engine": _is_text,
-    "dtype": _is_text,
-    "data": _is_data,
-    "limit": _optional(_is_count),
-    "classes": _is_names,
-    "shape": _is_shape,
-    "inputs": _object(_INPUTS),
-    "seed": _is_natural,
-    "recipe": _object(_RECIPE, required=("epochs", "batch_size")),
-    "steps_per_epoch": _is_count,
-}
-_OPTIONAL = ("autocnn", "build_options", "dtype", "run", "source", "weights")
-_REQUIRED = [name for name in _CHECKS if name not in _OPTIONAL]

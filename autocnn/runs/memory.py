@@ -4,15 +4,13 @@ The estimate counts what a step and a save hold at one time. For AlexNet, VGG-16
 MobileNetV2 and DenseNet-121 it was 0.9 to 1.4 times the measured peak.
 """
 
-import contextlib
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autocnn.inspection.summary import summary
+from autocnn.memory import available, gigabytes
 from autocnn.runs.start import MAX_PARAMETERS
 from autocnn.text import shape_text
 
@@ -37,33 +35,6 @@ def needed(
     values = sum(math.prod(row.output_shape) for row in rows) + math.prod(shape)
     step = (trees + 1) * rows.parameters + PER_VALUE * batch_size * values
     return size * max(step, PER_SAVE * trees * rows.parameters)
-
-
-def available() -> int | None:
-    """Return how many bytes of memory are free for this process; None where nothing tells.
-
-    The least of what the system, its control group and the process's own limit leave.
-    """
-    limits = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(line for line in lines if line.startswith("MemAvailable:"))
-        limits.append(1024 * int(free.split()[1]))
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):
-            group = Path("/sys/fs/cgroup")
-            limits.append(int((group / limit).read_text()) - int((group / used).read_text()))
-    with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
-        import resource
-
-        most, _ = resource.getrlimit(resource.RLIMIT_AS)
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        if most != resource.RLIM_INFINITY:
-            limits.append(most - pages * os.sysconf("SC_PAGE_SIZE"))
-    return max(0, min(limits)) if limits else None
 
 
 def check(
@@ -97,8 +68,3 @@ def check(
     raise MemoryError(
         f"{what} takes about {gigabytes(need)}, and {gigabytes(free)} are free; {advice}"
     )
-
-
-def gigabytes(n: int) -> str:
-    """Return a number of bytes in GB or MB, for people."""
-    return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.0f} MB"

@@ -1,6 +1,7 @@
 """What a run needs before its first step: its data, network, optimizer and initial values."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 from autocnn.checkpoint import load_weights
 from autocnn.data import load, patterns
 from autocnn.data.dataset import Dataset
+from autocnn.data.forms import form_of
+from autocnn.data.loaders import LOADERS
+from autocnn.data.parts import split_dataset
 from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
 from autocnn.optim import Optimizer
@@ -18,28 +22,66 @@ from autocnn.runs.own_network import short_name
 from autocnn.training import TrainState
 from autocnn.trees import count, tree_map
 
-__all__ = ["initialize", "load_data", "start_from", "weights_file"]
+__all__ = ["initialize", "load_data", "run_data", "start_from", "weights_file"]
 
 MAX_PARAMETERS = 2_000_000_000  # of which the largest network here has 138 million
 
 
-def load_data(name: str, limit: int | None = None) -> Dataset:
-    """Return the data set of that name, or in that folder of IDX files.
+def load_data(
+    name: str,
+    limit: int | None = None,
+    validation: float | None = None,
+    size: str | None = None,
+    grey: bool | None = None,
+) -> Dataset:
+    """Return the data set of that name, or in that file or folder.
 
-    limit: keep the first so many training and so many validation images only; None for all. Raises
-    ValueError for an unknown name or a limit below 1, and ImportError that names the package that
-    is needed for it.
+    limit: keep the first so many training images, and so many for validation and the test, only;
+    evenly spread ones where the images are sorted by class. None for all. validation, size, grey:
+    as for ``data.load``; size as "64x48". Raises ValueError for an unknown name or a limit below 1,
+    and ImportError that names the package that is needed for it.
     """
-    data = patterns() if name == "patterns" else load(name)
+    height_width = None if size is None else tuple(map(int, size.split("x")))
+    if name == "patterns":
+        data = patterns()
+        if height_width is not None:
+            raise ValueError("patterns has images of one form; leave size away")
+        if validation is not None:
+            data = split_dataset(data, validation)
+    else:
+        data = load(name, validation=validation, size=height_width, grey=grey)
     if limit is None:
         return data
     n = integer(limit, "--limit")
-    return data._replace(
-        x_train=data.x_train[:n],
-        y_train=data.y_train[:n],
-        x_val=data.x_val[:n],
-        y_val=data.y_val[:n],
-    )
+    kept: dict[str, np.ndarray] = {}
+    for part in ("train", "val", "test"):
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        if x is not None:
+            is_sorted = bool((np.diff(y) >= 0).all())
+            chosen = np.arange(n) * len(y) // n if is_sorted and n < len(y) else slice(n)
+            kept |= {f"x_{part}": x[chosen], f"y_{part}": y[chosen]}
+    return data._replace(**kept)
+
+
+def run_data(config: RunConfig, data: str = "") -> Dataset:
+    """Return the data of a run, or for a run those at another place, fitted to the size and
+    channels of its images where they are image files.
+
+    ValueError that says how to name their new place when the run's own are gone.
+    """
+    if not data:
+        if os.path.isabs(config.data) and not os.path.exists(config.data):
+            raise ValueError(
+                f"the data of the run, {config.data}, are not there any more; if they have moved, "
+                "name their new place: --data NEW"
+            )
+        return load_data(config.data, config.limit, config.validation, config.size)
+    channels, height, width = config.shape
+    if data != "patterns" and data not in LOADERS and os.path.exists(os.path.expanduser(data)):
+        path = Path(data).expanduser()
+        if form_of(path) == "images":
+            return load_data(data, None, None, f"{height}x{width}", channels == 1)
+    return load_data(data)
 
 
 def initialize(config: RunConfig) -> tuple[Any, Optimizer, TrainState]:

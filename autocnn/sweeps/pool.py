@@ -5,14 +5,13 @@ do not fork a process that has threads), and they accept functions from notebook
 without a main guard.
 """
 
-import asyncio
 import contextlib
 import functools
 import logging
 import os
 import pickle
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -20,7 +19,6 @@ from concurrent.futures import (
     CancelledError,
     Executor,
     Future,
-    ThreadPoolExecutor,
     wait,
 )
 from multiprocessing import resource_tracker
@@ -31,17 +29,45 @@ from tqdm import tqdm
 from autocnn.ops.arguments import integer
 from autocnn.processes import end_with_parent, stop_signals_blocked
 
-__all__ = ["MAX_DEATHS", "cores", "dask", "run_all"]
+__all__ = [
+    "MAX_DEATHS",
+    "DisconnectedError",
+    "LostTrialError",
+    "SchedulerLostError",
+    "cores",
+    "run_all",
+]
 
 Result = tuple[int, Any]
+Submit = Callable[..., Future]
 
 MAX_DEATHS = 3  # give up on a trial after so many of its workers died
+MAX_CUTS = 20  # or after so many connections broke
 ONE_THREAD = {
     "NUMBA_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+
+
+class SchedulerLostError(ConnectionError):
+    """What runs the trials does not answer any more, or refuses them."""
+
+
+class LostTrialError(Exception):
+    """An executor lost a trial, for no fault of the trial that is known: it runs again. ``deaths``
+    is how many workers died of it, as far as is known.
+    """
+
+    def __init__(self, message: str, deaths: int = 1) -> None:
+        """Say what happened."""
+        super().__init__(message)
+        self.deaths = deaths
+
+
+class DisconnectedError(LostTrialError):
+    """The connection to the workers broke, which is not the fault of any trial."""
 
 
 class Portable:
@@ -92,7 +118,8 @@ def run_all(
     deaths: Counter[int] = Counter()
     if executor is not None:
         try:
-            yield from _run_on(executor, function, left, list(left), set(), len(left))
+            at_once = getattr(executor, "at_once", None) or len(left)
+            yield from _run_on(executor.submit, function, left, list(left), set(), at_once)
         except BrokenExecutor as error:
             logging.getLogger(__name__).warning(
                 "%s broke with %d of %d trials to do (%s); processes of this machine do them",
@@ -107,10 +134,10 @@ def run_all(
         # is then run alone, until the one that kills workers is found.
         suspects = [i for i in left if deaths[i]][:1]
         running: set[int] = set()
-        with _processes(workers) as pool:
+        with _processes(workers) as submit:
             try:
                 chosen = suspects or list(left)
-                yield from _run_on(pool, function, left, chosen, running, 2 * workers)
+                yield from _run_on(submit, function, left, chosen, running, 2 * workers)
             except BrokenExecutor:
                 deaths.update(running)
         for i in [i for i in left if deaths[i] >= MAX_DEATHS]:
@@ -120,7 +147,7 @@ def run_all(
 
 
 def _run_on(
-    executor: Executor,
+    submit: Submit,
     function: Callable[[Any], Any],
     left: dict[int, Any],
     chosen: list[int],
@@ -129,16 +156,28 @@ def _run_on(
 ) -> Iterator[Result]:
     """Yield the results of the ``chosen``, and remove them from ``left``. ``running`` holds those
     that are submitted, at most ``max_running``. Raises BrokenExecutor.
+
+    A trial that the executor lost or cancelled runs again. Others may be to blame: after
+    ``MAX_DEATHS`` losses it waits until it can run alone, and fails if it is lost once more.
     """
-    waiting, futures = iter(chosen), {}
+    waiting, alone = deque(chosen), deque[int]()
+    futures: dict[Future, int] = {}
+    losses: Counter[int] = Counter()
+    cuts: Counter[int] = Counter()
     try:
         while True:
-            for i in waiting:
+            if not (waiting or futures) and alone:
+                waiting.append(alone.popleft())
+            while waiting and len(futures) < max_running:
+                i = waiting.popleft()
                 running.add(i)
-                with stop_signals_blocked():  # loky's processes start here
-                    futures[executor.submit(function, left[i])] = i
-                if len(futures) >= max_running:
-                    break
+                try:
+                    futures[submit(function, left[i])] = i
+                except RuntimeError as error:
+                    if isinstance(error, BrokenExecutor) or not losses[i]:
+                        raise
+                    del left[i]  # the executor was shut down, and has cancelled it
+                    yield i, {"error": f"{type(error).__name__}: {error}"}
             if not futures:
                 return
             broken = None
@@ -149,11 +188,20 @@ def _run_on(
                     continue
                 i = futures.pop(future)
                 running.discard(i)
+                lost = isinstance(error, LostTrialError | CancelledError)
+                if isinstance(error, DisconnectedError):
+                    cuts[i] += 1
+                elif lost:
+                    losses[i] += getattr(error, "deaths", 1)
+                if lost and losses[i] <= MAX_DEATHS and cuts[i] <= MAX_CUTS:
+                    (waiting if losses[i] < MAX_DEATHS else alone).append(i)
+                    continue
                 del left[i]
                 if error is None:
                     yield i, future.result()
                 else:
-                    yield i, {"error": f"{type(error).__name__}: {error}"}
+                    times = f", {losses[i] + cuts[i]} times over" if lost else ""
+                    yield i, {"error": f"{type(error).__name__}: {error}{times}"}
             if broken is not None:
                 raise broken
     finally:
@@ -176,8 +224,10 @@ def _initialize_worker(parent: int, is_main_thread: bool) -> None:
 
 
 @contextlib.contextmanager
-def _processes(workers: int) -> Iterator[Executor]:
-    """Give loky's processes. They stay for the next sweep, but not after an exception."""
+def _processes(workers: int) -> Iterator[Submit]:
+    """Give ``submit`` of loky's processes, which stay for the next sweep unless there is an
+    exception.
+    """
     import loky
 
     with stop_signals_blocked():  # for the processes that clean up semaphores, started here
@@ -190,57 +240,13 @@ def _processes(workers: int) -> Iterator[Executor]:
             initializer=_initialize_worker,
             initargs=(os.getpid(), threading.current_thread() is threading.main_thread()),
         )
+
+    def submit(*args: Any) -> Future:
+        with stop_signals_blocked():  # processes start here
+            return pool.submit(*args)
+
     try:
-        yield pool
+        yield submit
     except BaseException:
         pool.shutdown(wait=True, kill_workers=True)
         raise
-
-
-@contextlib.contextmanager
-def dask(address: str, workers: int | None = None) -> Iterator[Executor]:
-    """Give an executor on a Dask cluster for the ``with`` block.
-
-    address: of the scheduler, or "local" for a cluster of ``workers`` processes on this machine.
-    ValueError, within 10 seconds, when dask is not installed or no scheduler answers.
-    """
-    try:
-        import distributed
-    except ImportError:
-        raise ValueError(
-            "a scheduler needs Dask; install it: pip install 'autocnn[dask]'"
-        ) from None
-    with contextlib.ExitStack() as stack:
-        if address == "local":
-            cluster = distributed.LocalCluster(
-                n_workers=workers or cores(), threads_per_worker=1, dashboard_address=None
-            )
-            address = stack.enter_context(cluster).scheduler_address
-        _ping(address)
-        client = distributed.Client(address, timeout="5s", set_as_default=False)
-        yield stack.enter_context(client).get_executor(pure=False)
-
-
-def _ping(address: str) -> None:
-    """Raise ValueError unless a scheduler answers. Another program that listens there can send
-    anything, so that any exception counts.
-    """
-    from distributed.comm import connect
-    from distributed.security import Security
-
-    async def greet() -> None:
-        comm = await asyncio.wait_for(
-            connect(address, timeout=3, **Security().get_connection_args("client")), 3.5
-        )
-        comm.abort()
-
-    try:
-        # In a thread of its own, since this one may run an event loop, as a notebook's does.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(lambda: asyncio.run(greet())).result()
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"no Dask scheduler answers at {address} ({reason}); start one with `dask scheduler`, "
-            "or use --scheduler local"
-        ) from None

@@ -8,6 +8,7 @@ at the end: it is cut off, and that trial runs again.
 import contextlib
 import errno
 import json
+import logging
 import os
 from pathlib import Path
 from types import TracebackType
@@ -55,10 +56,25 @@ class Store:
             raise
 
     def add(self, trial: dict[str, Any], result: dict[str, Any]) -> None:
-        """Append a finished trial. It is on the disk when this returns; OSError if it cannot be."""
+        """Append a finished trial. It is on the disk when this returns; OSError if it cannot be.
+
+        A trial is stored once: the same result again is not written, which the log notes.
+        ValueError, with both, when the results differ.
+        """
+        name, result = json_line(trial), json.loads(json_line(result))
+        if name in self.results:
+            before = self.results[name]
+            if json_line(before) != json_line(result):
+                raise ValueError(
+                    f"the trial {name} has run twice, with different results: {json_line(before)} "
+                    f"is in {self.path}, {json_line(result)} came now; do the workers have the "
+                    "same versions of autocnn and NumPy, and the same data?"
+                )
+            logging.getLogger(__name__).info("%s holds the trial %s already", self.path, name)
+            return
         self._check()
         self._append({"trial": trial, "result": result})
-        self.results[json_line(trial)] = result
+        self.results[name] = result
 
     def close(self) -> None:
         """Close and unlock the file."""

@@ -5,6 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -12,9 +13,11 @@ from tqdm import tqdm
 from autocnn import optim
 from autocnn.data import Dataset, load
 from autocnn.ops.arguments import integer
+from autocnn.sweeps.cluster import DaskExecutor, is_dask
 from autocnn.sweeps.grid import check_seeds, grid_points
 from autocnn.sweeps.identity import NeedsName, data_name, function_name
 from autocnn.sweeps.pool import run_all
+from autocnn.sweeps.slurm import JobExecutor
 from autocnn.sweeps.statistics import mean_interval
 from autocnn.sweeps.store import Store, json_line
 from autocnn.sweeps.trial import METRICS, run_trial, single_threaded
@@ -77,7 +80,7 @@ def sweep(
     build: Callable[..., Any],
     grid: dict[str, Iterable[Any]],
     seeds: int | Iterable[int] = 8,
-    executor: Executor | None = None,
+    executor: Any = None,
     *,
     data: Data = None,
     epochs: int = 80,
@@ -99,9 +102,11 @@ def sweep(
         which replace the arguments of the same name.
     seeds: how many, or a list of them. The seed determines weights, shuffling, dropout and, if
         ``data`` is None, the images: ``data.patterns`` with as many classes as the network has.
-    executor: any ``concurrent.futures.Executor`` whose workers can import autocnn; None for
-        ``workers`` processes (None: one per core). Each worker computes on one thread, so the
-        results are the same bits wherever they are computed.
+    executor: any ``concurrent.futures.Executor`` whose workers can import autocnn, a
+        ``distributed.Client``, or an object such as submitit's ``AutoExecutor``, whose ``submit``
+        returns jobs with ``done()`` and ``result()``; None for ``workers`` processes (None: one
+        per core). Each worker computes on one thread, so the results are the same bits wherever
+        they are computed. A trial that the executor loses runs again.
     data: a ``Dataset``, the name of one, or a function from the seed to one.
     out: a file that receives one line of JSON per finished trial. Trials that it already holds do
         not run again, so a stopped sweep continues, and a later one can have more seeds or values.
@@ -112,14 +117,14 @@ def sweep(
 
     A failing trial does not stop the others, see ``Sweep``. Raises ValueError for bad arguments,
     and for a file ``out`` that is damaged or holds another sweep; OSError when it cannot be written
-    any more.
+    any more, ConnectionError when the executor's scheduler is gone: the same call goes on.
     """
     _check_training(epochs, batch_size, rate, workers)
     data = _check_data(data)
     points, names = grid_points(build, grid), tuple(grid)
     seeds = check_seeds(seeds)
     trials = [{**point, "seed": seed} for point in points for seed in seeds]
-    if executor is not None and not isinstance(executor, Executor):
+    if executor is not None and not callable(getattr(executor, "submit", None)):
         raise ValueError(
             "executor must be a concurrent.futures.Executor, such as ProcessPoolExecutor(4); "
             f"got {executor!r}"
@@ -133,6 +138,11 @@ def sweep(
         stack.enter_context(single_threaded())  # for executors that compute in this process
         todo = [trial for trial in trials if json_line(trial) not in known]
         work = functools.partial(run_trial, build=build, data=data, fixed=fixed)
+        if is_dask(executor):
+            executor = DaskExecutor(executor)
+        elif executor is not None and not isinstance(executor, Executor):
+            folder = Path(out).parent if out is not None else Path()
+            executor = stack.enter_context(JobExecutor(executor, folder))
         running = run_all(work, todo, executor, workers)
         stack.callback(running.close)  # on an interrupt, stop the workers at once
         bar = stack.enter_context(

@@ -3,6 +3,7 @@ in one line what it saved, and exits with 128 plus the signal's number.
 """
 
 import ctypes
+import importlib.machinery
 import os
 import pty
 import shlex
@@ -155,6 +156,29 @@ def test_a_signal_lost_in_a_function_called_from_c_is_sent_again(monkeypatch):
     with pytest.raises(interrupt.Stopped), interrupt.handle_signals():
         called_from_c()
         signal.pause()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_an_extension_module_is_loaded_waits(number):
+    """Its C code would turn the exception into an ImportError; a signal that is sent again does
+    not count as a second Ctrl-C.
+    """
+    done = []
+
+    class Spec:
+        @property
+        def name(self):
+            signal.raise_signal(number)
+            done.append(1)
+            raise ImportError("initialization failed")
+
+    loader = importlib.machinery.ExtensionFileLoader("name", "name.so")
+    with pytest.raises(interrupt.Stopped) as stopped, interrupt.handle_signals():
+        with pytest.raises(ImportError, match="initialization failed"):
+            loader.create_module(Spec())
+        assert done == [1]
+        signal.pause()
+    assert stopped.value.number == number
 
 
 # ----------------------------------------------------------------- whole processes

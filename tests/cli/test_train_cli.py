@@ -402,7 +402,8 @@ def test_a_signal_stops_the_run_after_its_step(trained, images, tmp_path, monkey
 def test_evaluate(trained, images):
     history = runs.load(trained[0], "last").train_state.history
     assert autocnn("evaluate", trained[0], "--last").stdout == (
-        f"30 images: loss {history['val_loss'][-1]:.4f}, accuracy {history['val_acc'][-1]:.2%}\n"
+        f"30 validation images: loss {history['val_loss'][-1]:.4f}, "
+        f"accuracy {history['val_acc'][-1]:.2%}\n"
     )
     assert (
         f"accuracy {max(history['val_acc']):.2%}"
@@ -418,6 +419,7 @@ def test_evaluate_as_json(trained, images):
     assert last == {
         "run": str(folder),
         "data": str(images),
+        "set": "validation",
         "epoch": 3,
         "images": 30,
         "loss": pytest.approx(history["val_loss"][-1], rel=1e-6),

@@ -279,9 +279,9 @@ def test_several_sets_in_one_folder_are_named(tmp_path):
 
 
 def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("autocnn.data.parts.available_memory", lambda: 5000)
+    monkeypatch.setattr("autocnn.data.parts.available", lambda: 5000)
     for path, words in (
-        (class_folders(tmp_path), "images of 3x8x8 need .* GB of memory.*; pass a smaller size"),
+        (class_folders(tmp_path), "images of 3x8x8 need .* MB of memory.*; pass a smaller size"),
         (keras_npz(tmp_path), "its arrays need"),
         (kaggle_csv(tmp_path), "its images need"),
     ):

@@ -1,5 +1,6 @@
 """The chapter's command: what it prints, what it writes, and how it refuses."""
 
+import copy
 import html.parser
 import json
 import re
@@ -8,13 +9,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 
+import autocnn as ac
 import reference
 from autocnn import models
-from autocnn.experiments import Lab, chapter, published, report
+from autocnn.experiments import SECTIONS, Lab, Section, chapter, published, report
 from autocnn.experiments.edges import chance, edge_share
 from autocnn.experiments.lab import Compared, cnn, images, mlp
-from autocnn.experiments.sections import networks
+from autocnn.experiments.result import Table
+from autocnn.experiments.sections import networks, noise
 from autocnn.sweeps.statistics import mean_interval
 
 
@@ -27,7 +31,7 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.attributes += [(tag, *pair) for pair in attributes]
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -255,3 +259,73 @@ def test_intervals_are_students():
     assert interval.low + interval.high == pytest.approx(5)
     with pytest.raises(ValueError, match="at least two values, got 1"):
         mean_interval([1.0])
+
+
+@pytest.mark.slow
+def test_the_filter_that_learns_least_is_named():
+    """From the weights before and after, and from the network without each filter."""
+    lab = Lab("reference", workers=1)
+    kernels = SECTIONS["25.5"](lab)
+    run, data = lab.run(cnn()), images(None)
+    change = abs(run.params[0]["w"] - run.snapshots[0]).max(axis=(1, 2, 3))
+    assert kernels.numbers["largest_change"] == change.tolist()
+    assert change.argmin() == 0
+    assert kernels.found.startswith("Filter 1 hardly learns")
+    for i, accuracy in enumerate(kernels.numbers["accuracy_without"]):
+        params = copy.deepcopy(run.params)
+        params[4]["w"][9 * i : 9 * i + 9] = 0  # 3 x 3 pooled places a filter
+        right = ac.predict(lab.model(cnn()), params, run.state, data.x_val).argmax(axis=1)
+        assert accuracy == (right == data.y_val).mean()
+        assert kernels.table.rows[i][-1] == f"{accuracy:.3f}"
+
+
+def made_section(**fields):
+    """A section as a report gets it, of given fields."""
+    plain = dict(number="25.4", title="T", done="D.", found="F.", wrong="", rows=[], numbers={})
+    return Section(**plain | {"figures": [], "table": None} | fields)
+
+
+def written(tmp_path, *sections):
+    text = report.write(tmp_path, list(sections), Lab("reference"))[-1].read_text()
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    return text
+
+
+def test_a_section_in_which_nothing_is_wrong_has_no_box(tmp_path):
+    assert 'class="note"' not in written(tmp_path, made_section())
+    assert 'class="note"' in written(tmp_path, made_section(wrong="The text is wrong."))
+
+
+def test_what_is_not_in_the_chapter_is_marked(tmp_path):
+    inside, beyond = made_section(), made_section(number="noise", title="Harder (not in it)")
+    text = written(tmp_path, inside, beyond)
+    assert '<section id="s25.4"><h2>25.4 T</h2>' in text
+    assert '<section id="snoise" class="beyond"><h2>Harder (not in it)</h2>' in text
+
+
+def test_tables_are_shown_as_text(tmp_path):
+    table = Table(("name", "count"), [("a < b", 1234), (None, 2.5)], "A note.")
+    text = written(tmp_path, made_section(table=table))
+    assert "<tr><td>a &lt; b</td><td>1,234</td></tr><tr><td></td><td>2.5</td></tr>" in text
+    assert "A note." in text
+    assert "a < b  1,234" in " ".join(repr(made_section(table=table)).split("\n")).replace(
+        "   ", "  "
+    )
+
+
+def test_noise_is_more_of_the_same(monkeypatch):
+    lab = Lab("reference", 2, workers=1, epochs=2)
+    found = SECTIONS["noise"](lab)
+    data, more = images(1), noise.noisy(1, 0.6)
+    assert np.array_equal(more.y_val, data.y_val)
+    inside = (more.x_train > 0) & (more.x_train < 1)
+    added = (more.x_train - data.x_train)[inside & (data.x_train == 0)]
+    # Of N(0, 0.6^2) only (0, 1) is left: the mean of that part.
+    assert added.mean() == pytest.approx(scipy.stats.truncnorm(0, 1 / 0.6).mean() * 0.6, abs=0.02)
+    assert [row[1] for row in found.table.rows] == [114, 139, 1227]
+    assert all(len(values) == 2 for values in found.numbers["accuracies"].values())
+    assert "not the chapter's" in found.done and found.rows == [] and found.wrong == ""
+    again = noise.train_noisy(mlp(hidden=2), 1, "reference", 2)
+    assert again.history["val_acc"][-1] == found.numbers["accuracies"]["TinyMLP, 2 hidden"][1]

@@ -2,8 +2,6 @@
 what is refused.
 """
 
-import asyncio
-import concurrent.futures
 import functools
 import json
 import os
@@ -21,7 +19,7 @@ import scipy.stats
 
 import autocnn as ac
 import reference
-from autocnn.sweeps import Sweep, pool
+from autocnn.sweeps import Sweep
 
 tiny_cnn = functools.partial(ac.models.tiny_cnn, nn=reference)
 GRID = {"filters": [1, 2], "epochs": [1, 2]}
@@ -235,6 +233,25 @@ def test_two_sweeps_do_not_share_a_file(tmp_path):
     Store(tmp_path / "trials.jsonl", {}).close()
 
 
+def test_a_trial_is_stored_once(tmp_path, caplog):
+    from autocnn.sweeps.store import Store
+
+    path, trial = tmp_path / "trials.jsonl", {"filters": 1, "seed": 0}
+    with caplog.at_level("INFO"), Store(path, {}) as store:
+        store.add(trial, {"val_acc": 0.5, "val_loss": float("nan")})
+        before = path.read_bytes()
+        store.add({"seed": 0, "filters": 1}, {"val_loss": float("nan"), "val_acc": 0.5})
+        assert "holds the trial" in caplog.text and path.read_bytes() == before
+        with pytest.raises(
+            ValueError, match=r"has run twice, with different results: .*0\.5.*0\.6"
+        ):
+            store.add(trial, {"val_acc": 0.6, "val_loss": float("nan")})
+        assert path.read_bytes() == before
+        store.add({"filters": 1, "seed": 1}, {"val_acc": 0.5})
+    with Store(path, {}) as store:
+        assert len(store.results) == 2
+
+
 def test_one_failing_trial_is_reported_and_the_rest_finish(tmp_path):
     out = tmp_path / "trials.jsonl"
     found = ac.sweep(
@@ -268,19 +285,49 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path):
     assert sorted(t["filters"] for t in lines) == [1, 2, 3]
 
 
-def test_a_trial_that_the_executor_gives_up_is_reported():
-    class Forgetful(Here):
-        def submit(self, f, *args):
-            future = super().submit(f, *args)
-            if self.calls == 2:
-                future = Future()
-                future.cancel()
-                future.set_running_or_notify_cancel()
-            return future
+class Forgetful(Here):
+    """Cancels some calls, by their numbers."""
 
-    found = ac.sweep(tiny_cnn, {"filters": [1, 2, 3]}, 1, Forgetful(), epochs=1)
+    def __init__(self, cancelled):
+        super().__init__()
+        self.cancelled, self.trials = cancelled, []
+
+    def submit(self, f, *args):
+        future = super().submit(f, *args)
+        self.trials.append(args[0]["filters"])
+        if self.calls in self.cancelled:
+            future = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        return future
+
+
+def test_a_trial_that_the_executor_cancels_runs_again():
+    forgetful = Forgetful({2})
+    found = ac.sweep(tiny_cnn, {"filters": [1, 2, 3]}, 1, forgetful, epochs=1)
+    assert found == ac.sweep(tiny_cnn, {"filters": [1, 2, 3]}, 1, Here(), epochs=1)
+    assert forgetful.trials == [1, 2, 3, 2]
+
+
+def test_a_trial_that_the_executor_cancels_every_time_is_reported():
+    forgetful = Forgetful({2, 4, 5, 6, 7, 8})
+    found = ac.sweep(tiny_cnn, {"filters": [1, 2, 3]}, 1, forgetful, epochs=1)
     assert [t["filters"] for t in found.failed] == [2]
-    assert found.failed[0]["error"] == "CancelledError: the executor cancelled it"
+    assert found.failed[0]["error"] == ("CancelledError: the executor cancelled it, 4 times over")
+    assert forgetful.trials == [1, 2, 3, 2, 2, 2]
+
+
+def test_a_trial_cancelled_by_an_executor_that_shuts_down_is_reported():
+    class Closing(Forgetful):
+        def submit(self, f, *args):
+            if self.calls == 3:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            return super().submit(f, *args)
+
+    found = ac.sweep(tiny_cnn, {"filters": [1, 2, 3]}, 1, Closing({2}), epochs=1)
+    assert [t["error"] for t in found.failed] == [
+        "RuntimeError: cannot schedule new futures after shutdown"
+    ]
 
 
 def test_a_callers_pool_that_breaks_is_replaced(tmp_path, caplog):
@@ -429,44 +476,3 @@ def test_bad_calls_are_one_line(command, tmp_path, arguments, words):
 def test_bad_arguments(change, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         ac.sweep(**{"build": tiny_cnn, "grid": GRID, "executor": Here()} | change)
-
-
-def test_dask_on_a_real_cluster(found, tmp_path):
-    distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    with cluster, pool.dask(cluster.scheduler_address) as executor:
-        assert (
-            ac.sweep(tiny_cnn, GRID, seeds=2, executor=executor, out=tmp_path / "trials.jsonl")
-            == found
-        )
-
-
-def test_a_scheduler_is_looked_for_beside_a_running_event_loop():
-    pytest.importorskip("distributed")
-
-    async def look():
-        with pytest.raises(ValueError, match="no Dask scheduler answers") as raised:
-            pool._ping("nonsense://")
-        assert "event loop" not in str(raised.value)
-
-    # in a thread: a browser's test may have left a loop running in this one
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(look())).result()
-
-
-def test_no_scheduler_is_said_soon(command, tmp_path):
-    pytest.importorskip("distributed")
-    for address in ("tcp://127.0.0.1:9", "nonsense://"):
-        asked = (
-            "sweep",
-            "tiny-cnn",
-            "--grid",
-            "filters=1",
-            "--scheduler",
-            address,
-            "--out",
-            tmp_path / "out",
-        )
-        code, stdout, stderr = command(*asked)
-        assert (code, stdout) == (2, "") and f"no Dask scheduler answers at {address}" in stderr
-        assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The chapter's sections, one page each, for one run or for many.
+"""The chapter's sections, and one beyond it, one page each, for one run or for many.
 
 A page has two functions of a ``Lab``: ``jobs(lab)`` lists what must be computed, ``write(lab)``
 returns a ``Section`` from the results. A lab with ``trials`` repeats every network; one without
@@ -16,6 +16,7 @@ from autocnn.experiments.sections import (
     inference,
     kernels,
     networks,
+    noise,
     widths,
 )
 
@@ -45,4 +46,5 @@ SECTIONS = {
     "25.4": Page(inference.jobs, inference.write),
     "25.5": Page(kernels.jobs, kernels.write),
     "25.6": Page(networks.jobs, networks.write, repeatable=False),
+    "noise": Page(noise.jobs, noise.write),
 }

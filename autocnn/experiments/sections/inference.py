@@ -47,7 +47,7 @@ def _once(lab):
         f"Validation image {index}, the first one labelled {data.classes[0]}, goes through the "
         "trained CNN of 25.1.",
         f"The network says {data.classes[best]} with probability {taps['probs'][0][best]:.4f}.",
-        "Nothing is wrong here.",
+        "",
         rows,
         {
             "val_index": index,
