@@ -36,6 +36,7 @@ def introduction(
     schedule += f", gradients no longer than {recipe.clip:g}" if recipe.clip else ""
     changes = [f"shifts of up to {recipe.shift}"] if recipe.shift else []
     changes += ["mirror images"] if recipe.flip else []
+    changes += [recipe.augment] if recipe.augment else []
     test = "" if data.x_test is None else f"; {len(data.x_test):,} test images, for evaluate"
     lines = [
         f"{visible(config.network)}, {count(params):,} parameters, gradients by {config.engine}, "

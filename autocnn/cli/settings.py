@@ -153,6 +153,7 @@ def _recipe(known: recipes.Recipe, options: dict[str, Any]) -> recipes.Recipe:
     if "shift" in options:  # a flag on the command line, a number of pixels in a recipe
         changes["shift"] = (known.shift or 1) if options["shift"] else 0
     recipe = known._replace(**changes)
+    recipes.augmentation(recipe)  # a ValueError for a name that does not exist
     if recipe.patience is not None:
         integer(recipe.patience, "--patience")
     return recipe
@@ -258,6 +259,6 @@ def _option(name: str, value: Any) -> str:
         return " ".join(given) or "no --build"
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"
-    if value is None:
+    if value is None or value == "":
         return f"no {flag}"
     return f"{flag} {shlex.quote(str(value))}"

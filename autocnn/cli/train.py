@@ -60,6 +60,13 @@ def train(
     flip: Annotated[
         bool | None, typer.Option("--flip/--no-flip", help="Mirror training images at random")
     ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="Change training images at random: flip, shift=2, crop=2, rotate=10 (degrees), "
+            "scale=0.1, erase=6, brightness=0.2, joined by commas"
+        ),
+    ] = None,
     class_weight: Annotated[
         str | None, typer.Option(help="balanced: weight all classes equally in the loss")
     ] = None,

@@ -19,7 +19,7 @@ from autocnn.runs.recipes import Recipe
 __all__ = ["RunConfig", "WeightsFile"]
 
 NO_CHANGE = Inputs()
-ADDED_TO_RECIPE = ("label_smoothing",)  # since version 0.1
+ADDED_TO_RECIPE = ("label_smoothing", "augment")  # since version 0.1
 MAX_IMAGE = 100_000_000  # values of one image: more is damage
 
 

@@ -101,6 +101,7 @@ _RECIPE = {
     "patience": _optional(_is_count),
     "class_weight": _is_class_weight,
     "label_smoothing": _is_float,
+    "augment": _is_text,
 }
 # What each setting may be in JSON: which of the names and numbers exist is for their users to say.
 CHECKS = {

@@ -37,6 +37,7 @@ class Recipe(NamedTuple):
     shift: move training images by up to so many pixels. flip: mirror half of them.
     patience, class_weight: as for ``training.train``.
     label_smoothing: of the cross-entropy that is minimised; 0 for none.
+    augment: what else changes training images, as ``autocnn.augment.named`` reads it; "" for none.
     """
 
     epochs: int = 15
@@ -52,6 +53,7 @@ class Recipe(NamedTuple):
     patience: int | None = None
     class_weight: str | None = None
     label_smoothing: float = 0.0
+    augment: str = ""
 
 
 # Small images, few of them: an epoch takes moments, so that many are affordable.
@@ -137,12 +139,15 @@ def loss(recipe: Recipe) -> Loss:
 
 
 def augmentation(recipe: Recipe, fill: float = 0.0) -> Callable | None:
-    """Return the function (key, x) -> x of a recipe's flips and shifts, None where it has none.
+    """Return the function (key, x) -> x of a recipe's flips, shifts and other augmentations, None
+    where it has none.
 
-    fill: the value of the background that a shift uncovers.
+    fill: the value of the background that a shift uncovers. ValueError for augmentations that do
+    not exist.
     """
     parts = [augment.flips()] if recipe.flip else []
     parts += [augment.shifts(recipe.shift, fill)] if recipe.shift else []
+    parts += [augment.named(recipe.augment, fill)] if recipe.augment else []
     return augment.compose(*parts) if parts else None
 
 

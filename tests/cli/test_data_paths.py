@@ -153,3 +153,22 @@ def test_what_a_path_holds(command, pets):
     assert "autocnn train lenet5 --data a.npz" in out
     code, _, err = command("data", "fetsch")
     assert code == 2 and "commands are list, show and fetch" in err
+
+
+def test_augmentations_are_kept_and_a_resumed_run_repeats_them(command, pets, tmp_path):
+    options = ("train", "tiny-cnn", "--data", "pets", "--epochs", 3, "--seed", 3)
+    changes = ("--augment", "rotate=10,crop=1,flip")
+    code, out, err = command(*options, *changes, "--run", "whole")
+    assert code == 0 and "rotate=10,crop=1,flip" in out, err
+    assert runs.read_config("whole").recipe.augment == "rotate=10,crop=1,flip"
+    assert command(*options, *changes, "--until", 1, "--run", "parts")[0] == 0
+    assert command("train", "--run", "parts")[0] == 0
+    assert command(*options, "--run", "plain")[0] == 0
+    texts = {name: (tmp_path / name / "history.csv").read_text() for name in
+             ("whole", "parts", "plain")}  # fmt: skip
+    assert texts["whole"] == texts["parts"] != texts["plain"]
+    assert '"augment"' not in (tmp_path / "plain" / "config.json").read_text()
+    code, _, err = command("train", "--run", "plain", *changes)
+    assert code == 2 and "with no --augment, not --augment" in err
+    code, _, err = command(*options, "--augment", "twist=3")
+    assert code == 2 and "there is no augmentation 'twist'" in err and err.count("\n") == 1
