@@ -16,7 +16,8 @@ from autocnn.data import load
 from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.models.networks import NETWORKS
 from autocnn.models.networks import network as find_network
-from autocnn.sweeps import Sweep, cluster, slurm
+from autocnn.sweeps import Between, Sweep, cluster, slurm
+from autocnn.sweeps import search as run_search
 from autocnn.sweeps import sweep as run_sweep
 from autocnn.sweeps.pool import SchedulerLostError
 from autocnn.text import paragraphs, strict_json, visible
@@ -57,6 +58,12 @@ def sweep(
     scheduler: Annotated[
         str, typer.Option(help="Address of a Dask scheduler; local starts a cluster here")
     ] = "",
+    sampler: Annotated[
+        str, typer.Option(help="optuna chooses the points by the results before", metavar="NAME")
+    ] = "",
+    trials: Annotated[
+        int, typer.Option(help="With --sampler: points to try, each with all seeds", max=MAX_COUNT)
+    ] = 0,
     executor: Annotated[
         str, typer.Option(help=f"{' or '.join(slurm.EXECUTORS)}: jobs by submitit", metavar="NAME")
     ] = "",
@@ -71,26 +78,36 @@ def sweep(
     continues a sweep that was stopped, and may have more seeds or values. The
     options are those of the network's function, and epochs, batch_size and rate.
 
+    With --sampler optuna, a range may be of any numbers, rate=0.01:1 or
+    rate=0.01:1:log, and --trials says how many points of all are tried.
+
     \b
     Examples:
       autocnn sweep tiny-cnn --grid filters=1:8 --seeds 20
       autocnn sweep tiny-cnn --grid kernel=2,3,5 --grid classes=3:5
       autocnn sweep tiny-mlp --grid hidden=1:64 --scheduler tcp://10.0.0.1:8786
+      autocnn sweep tiny-cnn --grid filters=1:64 --grid rate=0.01:1:log --sampler optuna --trials 30
       SBATCH_PARTITION=cpu autocnn sweep tiny-mlp --grid hidden=1:64 --executor slurm
     """
     build = _builder(network, engine)
-    points = _parse_grid(grid)
+    if bool(sampler) != bool(trials) or sampler not in ("", "optuna"):
+        raise ValueError(
+            "give --sampler optuna with --trials, the number of points to try, such as "
+            "--sampler optuna --trials 30"
+        )
+    points = _parse_grid(grid, is_search=bool(sampler))
+    run = functools.partial(run_search, points=trials) if sampler else run_sweep
     if data != "patterns" and "classes" not in points:
         build = functools.partial(build, classes=len(load(data).classes))
     build.__name__ = network  # for messages
     folder = Path(out or f"sweeps/{'-'.join((network, *points))}")
     try:
         with _executor(scheduler, executor, folder, workers) as workplace:
-            results = run_sweep(
+            results = run(
                 build,
                 points,
-                seeds,
-                workplace,
+                seeds=seeds,
+                executor=workplace,
                 data=data,
                 epochs=epochs,
                 batch_size=batch_size,
@@ -110,7 +127,7 @@ def sweep(
         path, why = error.filename or folder / "trials.jsonl", error.strerror or error
         output.error(f"cannot write to {path}: {why}")
         raise typer.Exit(1) from None
-    _report(results, folder, as_json)
+    _report(results, folder, as_json, is_search=bool(sampler))
     for trial in results.failed:
         where = ", ".join(f"{name} {trial[name]}" for name in (*results.names, "seed"))
         output.error(f"the trial with {where} failed: {trial['error']}")
@@ -135,26 +152,38 @@ def _builder(network: str, engine: str) -> functools.partial:
     return functools.partial(entry.function or entry.builder, nn=interpretation(engine))
 
 
-def _report(results: Sweep, folder: Path, as_json: bool) -> None:
-    """Print the table, or everything as JSON; then draw the figure: the disk may be full."""
-    from autocnn.plots import sweep as plots  # matplotlib takes a second to import
-
+def _report(results: Sweep, folder: Path, as_json: bool, is_search: bool) -> None:
+    """Print the table, or everything as JSON; then draw the figure: the disk may be full. A search
+    has no figure, and the best points come first.
+    """
+    if is_search:
+        summary = results.summary()
+        order = [(row["mean"] is None, -(row["mean"] or 0)) for row in summary]
+        size = len(results.trials) // len(summary)
+        ranks = sorted(range(len(summary)), key=order.__getitem__)
+        ordered = [t for i in ranks for t in results.trials[size * i : size * (i + 1)]]
+        results = results._replace(trials=ordered)
     summary = results.summary()
     if as_json:
         everything = {"trials": results.trials, "summary": summary, "failed": len(results.failed)}
         output.echo(strict_json(everything))
     else:
         output.echo(repr(results))
+        files = "trials.jsonl" if is_search else "trials.jsonl, sweep.png"
         explanation = "accuracy: on the validation images after the last epoch"
-        output.echo(paragraphs(f"{explanation}\n\n{visible(folder)}: trials.jsonl, sweep.png"))
+        output.echo(paragraphs(f"{explanation}\n\n{visible(folder)}: {files}"))
     sys.stdout.flush()
+    if is_search:
+        return
+    from autocnn.plots import sweep as plots  # matplotlib takes a second to import
+
     save_figure(plots.points(summary, results.trials, results.names), folder / "sweep.png")
 
 
-def _parse_grid(options: list[str]) -> dict[str, list[Any]]:
-    points: dict[str, list[Any]] = {}
+def _parse_grid(options: list[str], is_search: bool) -> dict[str, Any]:
+    points: dict[str, Any] = {}
     for text in options:
-        name, values = _parse_option(text)
+        name, values = _parse_option(text, is_search)
         if name in points:
             raise ValueError(
                 "each option may have one --grid; give its values together, such as "
@@ -164,7 +193,7 @@ def _parse_grid(options: list[str]) -> dict[str, list[Any]]:
     return points
 
 
-def _parse_option(text: str) -> tuple[str, list[Any]]:
+def _parse_option(text: str, is_search: bool) -> tuple[str, Any]:
     """Parse NAME=VALUES, with values between commas: ranges FROM:TO of ints (both included),
     numbers, words, or none.
     """
@@ -175,8 +204,20 @@ def _parse_option(text: str) -> tuple[str, list[Any]]:
             "--grid needs an option and its values, such as filters=1:8 or kernel=2,3,5; "
             f"got {text!r}"
         )
-    parsed = [value for part in parts for value in _parse_values(part, text)]
-    return name.strip().replace("-", "_"), parsed
+    name = name.strip().replace("-", "_")
+    if is_search and len(parts) == 1 and ":" in parts[0]:
+        return name, _parse_between(parts[0], text)
+    return name, [value for part in parts for value in _parse_values(part, text)]
+
+
+def _parse_between(part: str, text: str) -> Between:
+    """Parse a range of ints or floats, FROM:TO or FROM:TO:log."""
+    low, high, *log = part.split(":")
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            if log in ([], ["log"]):
+                return Between(number(low), number(high), bool(log))
+    raise ValueError(f"a range is FROM:TO or FROM:TO:log, such as rate=0.01:1:log; got {text!r}")
 
 
 def _parse_values(part: str, text: str) -> list[Any]:

@@ -1,31 +1,17 @@
 """``sweep``: train a network at every combination of some options, with several seeds each."""
 
-import contextlib
-import functools
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
-from autocnn import optim
-from autocnn.data import Dataset, load
-from autocnn.ops.arguments import integer
-from autocnn.sweeps.cluster import DaskExecutor, is_dask
+from autocnn.sweeps.evaluate import Data, Work, check_executor, evaluation
 from autocnn.sweeps.grid import check_seeds, grid_points
-from autocnn.sweeps.identity import NeedsName, data_name, function_name
-from autocnn.sweeps.pool import run_all
-from autocnn.sweeps.slurm import JobExecutor
 from autocnn.sweeps.statistics import mean_interval
-from autocnn.sweeps.store import Store, json_line
-from autocnn.sweeps.trial import METRICS, run_trial, single_threaded
+from autocnn.sweeps.store import json_line
+from autocnn.sweeps.trial import METRICS
 from autocnn.text import did_you_mean, table, visible
 
 __all__ = ["Sweep", "sweep"]
-
-Data = Dataset | str | Callable[[int], Dataset] | None
 
 
 class Sweep(NamedTuple):
@@ -119,110 +105,13 @@ def sweep(
     and for a file ``out`` that is damaged or holds another sweep; OSError when it cannot be written
     any more, ConnectionError when the executor's scheduler is gone: the same call goes on.
     """
-    _check_training(epochs, batch_size, rate, workers)
-    data = _check_data(data)
+    work = Work(build, data, epochs, batch_size, rate, name)
+    check_executor(executor, workers)
     points, names = grid_points(build, grid), tuple(grid)
-    seeds = check_seeds(seeds)
-    trials = [{**point, "seed": seed} for point in points for seed in seeds]
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise ValueError(
-            "executor must be a concurrent.futures.Executor, such as ProcessPoolExecutor(4); "
-            f"got {executor!r}"
-        )
-    fixed = {"epochs": epochs, "batch_size": batch_size, "rate": rate}
-    with contextlib.ExitStack() as stack:
-        store = None
-        if out is not None:
-            store = stack.enter_context(Store(out, _identity(build, data, names, fixed, name)))
-        known = _stored_results(store, trials) if store else {}
-        stack.enter_context(single_threaded())  # for executors that compute in this process
-        todo = [trial for trial in trials if json_line(trial) not in known]
-        work = functools.partial(run_trial, build=build, data=data, fixed=fixed)
-        if is_dask(executor):
-            executor = DaskExecutor(executor)
-        elif executor is not None and not isinstance(executor, Executor):
-            folder = Path(out).parent if out is not None else Path()
-            executor = stack.enter_context(JobExecutor(executor, folder))
-        running = run_all(work, todo, executor, workers)
-        stack.callback(running.close)  # on an interrupt, stop the workers at once
-        bar = stack.enter_context(
-            tqdm(
-                total=len(trials),
-                initial=len(known),
-                unit=" trials",
-                disable=None if progress else True,  # None: only on terminals
-            )
-        )
-        for i, result in running:
-            known[json_line(todo[i])] = result
-            if store and "error" not in result:
-                store.add(todo[i], result)
-            bar.update()
-    return Sweep([trial | known[json_line(trial)] for trial in trials], names)
-
-
-def _check_training(epochs: Any, batch_size: Any, rate: Any, workers: Any) -> None:
-    """Report bad arguments at once, not in every trial."""
-    integer(epochs, "epochs")
-    integer(batch_size, "batch_size")
-    optim.sgd(rate)
-    if workers is not None:
-        integer(workers, "workers")
-
-
-def _check_data(data: Any) -> Data:
-    """Return data as ``run_trial`` takes it: "patterns" becomes None."""
-    if isinstance(data, str):
-        if data == "patterns":
-            return None
-        load(data)  # raises if it is not there
-        return data
-    is_dataset = all(hasattr(data, part) for part in ("x_train", "y_train", "x_val", "y_val"))
-    if data is not None and not callable(data) and not is_dataset:
-        raise ValueError(
-            "data must be a Dataset, its name, such as 'digits', or a function of the seed; "
-            f"got {type(data).__name__}"
-        )
-    return data
-
-
-def _identity(
-    build: Callable[..., Any],
-    data: Data,
-    names: tuple[str, ...],
-    fixed: dict[str, Any],
-    name: str | None,
-) -> dict[str, Any]:
-    """Return what ``Store`` compares: two sweeps of equal identity may share a file."""
-    try:
-        build_name = name if name is not None else function_name(build)
-        described = name if name is not None and callable(data) else data_name(data)
-    except NeedsName as error:
-        raise NeedsName(
-            f"out= needs to know the function again in a later sweep, but {error}; define it with "
-            "def at the top of a file, or name it: sweep(..., name='my network')"
-        ) from None
-    identity = {"build": build_name, "data": described, "varied": sorted(names)}
-    return identity | {option: value for option, value in fixed.items() if option not in names}
-
-
-def _stored_results(store: Store, trials: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the results on file, all of them of ``trials``: {trial's line: metrics in order}."""
-    lines = {json_line(trial) for trial in trials}
-    if extra := store.results.keys() - lines:
-        raise ValueError(
-            f"{store.path} holds another sweep: {min(extra)} is not in this one; name another file"
-        )
-    for result in store.results.values():
-        if set(result) != set(METRICS):
-            raise ValueError(
-                f"{store.path} is damaged: a result has {', '.join(result) or 'nothing'}, "
-                f"not {', '.join(METRICS)}"
-            )
-    return {
-        line: {metric: result[metric] for metric in METRICS}
-        for line, result in store.results.items()
-    }
+    trials = [{**point, "seed": seed} for point in points for seed in check_seeds(seeds)]
+    with evaluation(work, names, executor, out, workers, progress, len(trials)) as evaluate:
+        results = evaluate(trials)
+    return Sweep([trial | results[json_line(trial)] for trial in trials], names)
 
 
 def _summary_row(

@@ -2,7 +2,7 @@
 command has had 60 of both: nothing may be unreadable or doubled, and every command must get to the
 end that it has undisturbed.
 
-    python -m benchmarks.robustness.kills [KILLS [COMMAND...]]
+    python -m benchmarks.robustness.kills [KILLS [COMMAND[:SIGNAL]...]]
 
 A command is started again and again in the same folder, killed at times drawn anew, until one
 attempt gets to the end; its files are then compared with those of a command that nobody disturbed.
@@ -210,7 +210,10 @@ def disturbed(subject, folder, root, number, seconds, draw, ends):
 
 
 def attack(name, wanted, root, draw):
-    """Kill a command so many times in each of two ways; print what became of it."""
+    """Kill a command so many times in each of two ways, or in the one that its name tells, as in
+    "train:SIGTERM"; print what became of it.
+    """
+    name, _, signals = name.partition(":")
     subject, same, number = SUBJECTS[name], 0, 0
     first, whole = root / f"{name}-first", root / f"{name}-whole"
     first.mkdir()
@@ -220,7 +223,7 @@ def attack(name, wanted, root, draw):
     if start(subject, whole, root).wait():
         raise SystemExit(f"{name} fails without being killed: {(root / 'said').read_text()}")
     seconds, expected = 1.2 * (time.monotonic() - began), subject.result(whole)
-    for how in (signal.SIGKILL, signal.SIGTERM):
+    for how in [signal.Signals[signals]] if signals else (signal.SIGKILL, signal.SIGTERM):
         kills, ends, same, number = 0, Counter(), 0, 0
         while kills < wanted:
             number += 1
