@@ -12,6 +12,8 @@ dparams is a tree like params: dx = sum_j dy_j dy_j / dx.
 ``init`` with the key None draws nothing: its arrays are read-only and take no memory.
 """
 
+import importlib
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import wraps
@@ -224,9 +226,34 @@ class Layer:
         checked.unchecked = init
         return checked
 
+    def __reduce__(self):
+        """Pickle a layer as the word that makes it, one of your own by its functions."""
+        package = type(self).__module__.rpartition(".")[0]
+        if self.is_as_declared:
+            found = getattr(sys.modules.get(package), self.name, None)
+            if self.word in (found, getattr(found, "__wrapped__", found)):
+                return _make, (package, self.name, self.parts, self.options)
+            name = self.word.__qualname__
+            if getattr(sys.modules.get(self.word.__module__), name, None) is self.word:
+                return _make, (self.word.__module__, name, self.parts, self.options)
+        fields = dict(self.__dict__)
+        fields["init"] = getattr(self.init, "unchecked", self.init)
+        return _restore, (type(self), fields)
+
     def __repr__(self):
         inside = [repr(p) for p in self.parts] + [f"{k}={v!r}" for k, v in self.options.items()]
         return f"{self.name}({', '.join(inside)})"
+
+
+def _make(module, name, parts, options):
+    return getattr(importlib.import_module(module), name)(*parts, **options)
+
+
+def _restore(kind, fields):
+    layer = kind.__new__(kind)
+    layer.__dict__.update(fields)
+    layer.init = layer._checked(fields["init"])
+    return layer
 
 
 def by_hand(declare: Callable[..., Declaration]) -> Callable:

@@ -39,10 +39,12 @@ def _least_constant(loss: Loss, y: np.ndarray, w: np.ndarray) -> tuple[float, fl
 
 
 def is_labels(y: np.ndarray) -> bool:
+    """Whether targets are labels (N,) of ints."""
     return y.ndim == 1 and y.dtype.kind in "iu"
 
 
 def has_learned(value: float, accuracy: float, loss: Loss, y: np.ndarray) -> bool:
+    """Whether a loss and an accuracy (NaN for none) on the targets y are better than a guess's."""
     least, share = guess(loss, y)
     if value < least * 0.99:
         return True

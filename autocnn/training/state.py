@@ -6,6 +6,7 @@ import numpy as np
 
 from autocnn.deprecation import renamed_property
 from autocnn.trees import count
+from reference.origin import remember
 
 __all__ = ["Run", "TrainState", "epochs_since_best"]
 
@@ -67,6 +68,15 @@ class Run(NamedTuple):
         parameters = f"{count(self.params):,} parameters{epoch}"
         return f"Run({_last_epoch(self.history)}; {parameters}{snapshots})"
 
+
+def _restored(*fields: Any) -> Run:
+    """A run from a pickle, whose parameters are known to be its model's."""
+    run = Run(*fields)
+    remember(run.params, run.model)
+    return run
+
+
+Run.__reduce__ = lambda self: (_restored, tuple(self))  # type: ignore[method-assign]
 
 # Set here, since the body of a NamedTuple takes fields only.
 Run.moment = renamed_property("moment", "train_state")

@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import (
 
 import autocnn as ac
 from autocnn.sklearn import CNNClassifier
+from autocnn.sklearn.images import split_validation
 from autocnn.trees import leaves
 
 
@@ -281,14 +282,10 @@ def test_early_stopping(digits):
     fitted = CNNClassifier(**options).fit(x, y)
     accuracy = fitted.history_["val_accuracy"]
     assert len(accuracy) == fitted.epoch_ + 5 < 61 and accuracy[fitted.epoch_] == max(accuracy)
-    kept, held = fitted._split(fitted._label_indices(y))
+    labels = np.searchsorted(fitted.classes_, y)
+    kept, held = split_validation(labels, 0.2, fitted._seed)
     assert len(held) == 60 and sorted([*kept, *held]) == list(range(300))
-    assert (
-        abs(
-            np.bincount(fitted._label_indices(y[held])) - np.bincount(fitted._label_indices(y)) / 5
-        ).max()
-        < 1
-    )
+    assert abs(np.bincount(labels[held]) - np.bincount(labels) / 5).max() < 1
     assert fitted.score(x[held], y[held]) == pytest.approx(accuracy[fitted.epoch_])
     assert list(CNNClassifier(epochs=1).fit(x, y).history_) == ["epoch", "loss", "accuracy"]
 
@@ -323,6 +320,6 @@ def test_bad_settings_of_weights_and_early_stopping(options, words, digits):
 def test_early_stopping_needs_a_sample_that_counts_to_train_on():
     X, y = np.random.default_rng(0).normal(size=(40, 64)), np.arange(40) % 2
     classifier = CNNClassifier(epochs=1, early_stopping=True, random_state=0).fit(X, y)
-    _, held = classifier._split(y)
+    _, held = split_validation(y, 0.1, classifier._seed)
     with pytest.raises(ValueError, match="held out every sample whose weight"):
         classifier.fit(X, y, np.eye(40)[held[0]])

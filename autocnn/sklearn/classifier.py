@@ -1,43 +1,26 @@
-"""A network as a scikit-learn estimator, for Pipeline, cross_val_score and GridSearchCV.
-
-    from autocnn.sklearn import CNNClassifier
-    classifier = CNNClassifier(network="lenet5", epochs=10, random_state=0)
-    classifier.fit(images, labels).score(more_images, more_labels)
-
-Needs scikit-learn: ``pip install 'autocnn[sklearn]'``.
-"""
+"""``CNNClassifier``: a network as a scikit-learn estimator."""
 
 import warnings
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import check_is_fitted
 
 from autocnn import optim, training
-from autocnn._sklearn_parts import (
-    build_network,
-    flatten,
-    float_dtype,
-    image_shape,
-    mean_and_std,
-    shape_of_row,
-    split_validation,
-)
-from autocnn.data.dataset import Dataset
 from autocnn.data.scale import UnscaledImages
 from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
 from autocnn.runs.recipes import named_optimizer
+from autocnn.sklearn import data, files
+from autocnn.sklearn.images import build_network
 from autocnn.text import shape_text
 from autocnn.training.evaluation import probabilities
-from autocnn.training.sample_weight import example_weights
 from autocnn.training.step import train_one_pass
-from autocnn.trees import leaves
 
 __all__ = ["CNNClassifier"]
 
@@ -68,8 +51,10 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         gives all classes the same total weight. It multiplies the ``sample_weight`` of ``fit``. The
         loss of a batch is the weighted mean, as in ``ac.train``; samples of weight 0 are left out.
         A weight of 2 equals a repeated sample only if one batch holds all samples.
-    early_stopping: hold out ``validation_fraction`` of the data, stratified by label, stop after
-        ``n_iter_no_change`` epochs without a better accuracy on it, and keep the best parameters.
+    early_stopping: hold out ``validation_fraction`` of the data, stratified by label, or take the
+        ``validation_data`` of ``fit``; stop after ``n_iter_no_change`` epochs without a better
+        accuracy on it, and keep the best parameters.
+    warm_start: let ``fit`` go on from the parameters and the scaling of the last call.
     width: factor on the channels and units of a network given by name.
     image_shape: (H, W) or (C, H, W) of rows; None for a square grey image if D is a square number,
         and 1 x D otherwise.
@@ -78,9 +63,13 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
     verbose: show a progress bar in ``fit``.
 
     Fitted attributes: ``classes_``; ``n_features_in_`` (numbers per image); ``image_shape_`` (C, H,
-    W); ``params_`` and ``state_`` (trees); ``epoch_``, the epoch they are from; ``history_``, after
-    ``fit``: {"epoch", "loss", "accuracy"}, unweighted, on at most 1000 training images, and with
-    early stopping "val_loss" and "val_accuracy".
+    W); ``params_`` and ``state_`` (trees); ``epoch_``, the epoch of the last ``fit`` they are from;
+    ``n_iter_``, passes over the data so far; ``history_``, of the last ``fit``: {"epoch", "loss",
+    "accuracy"}, unweighted, on at most 1000 training images, and with validation data "val_loss"
+    and "val_accuracy"; ``loss_curve_``, the loss after each epoch, of warm starts in a row.
+
+    Warns by scikit-learn's ``ConvergenceWarning`` where ``fit`` has learned nothing. ``save`` and
+    ``load`` keep it in a file that runs no code when it is read; it can also be pickled.
     """
 
     def __init__(
@@ -101,6 +90,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         engine="fast",
         random_state=None,
         verbose=False,
+        warm_start=False,
     ):
         self.network = network
         self.epochs = epochs
@@ -117,17 +107,26 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         self.engine = engine
         self.random_state = random_state
         self.verbose = verbose
+        self.warm_start = warm_start
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train new parameters on X and labels y (N,); sample_weight: N numbers, 0 or more.
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+    ) -> Self:
+        """Train new parameters, or those of the last call with ``warm_start``, on X and labels y.
 
-        Returns self. ValueError for bad data or settings.
+        y: (N,). sample_weight: N numbers, 0 or more. validation_data: (X, y) to measure each epoch
+        on, and to stop early by. Returns self. ValueError for bad data or settings.
         """
-        x, y, weight = self._validate_first(X, y, None, sample_weight)
+        again = self.warm_start and hasattr(self, "params_")
+        if again:
+            x, y, weight, model, params, state = data.go_on(self, X, y, sample_weight)
+            self._seed = self._draw_seed()
+        else:
+            x, y, weight = data.validate_first(self, X, y, None, sample_weight)
+            model, params, state = self._init_network(x.dtype)
         batch_size = integer(self.batch_size, "batch_size")
-        model, params, state = self._init_network(x.dtype)
-        kept, held_out = self._split(y)
-        n = len(kept) if weight is None else np.count_nonzero(weight[kept])
+        parts, weight = data.divide(self, x, y, weight, validation_data)
+        n = len(parts[0]) if weight is None else np.count_nonzero(weight)
         if n == 0:
             raise ValueError(
                 "early_stopping held out every sample whose weight is above 0: fewer weights of 0, "
@@ -140,7 +139,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             stopping = {"patience": patience, "restore": "best"}
         run = _train(
             params,
-            Dataset(x[kept], y[kept], x[held_out], y[held_out], self.classes_),
+            parts,
             model,
             state,
             self._make_optimizer(steps),
@@ -150,13 +149,16 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             snapshots=(),
             progress=self.verbose,
             metric_subset=METRIC_SUBSET,
-            sample_weight=None if weight is None else weight[kept],
+            sample_weight=weight,
             **stopping,
         )
         self.params_, self.state_, self.epoch_ = run.params, run.state, run.epoch
         self._opt_state = None
-        columns = HISTORY | (VALIDATION if self.early_stopping else {})
+        columns = HISTORY | (VALIDATION if len(parts) == 4 else {})
         self.history_ = {name: run.history[column] for name, column in columns.items()}
+        earlier = self.loss_curve_ if again and hasattr(self, "loss_curve_") else []
+        self.loss_curve_ = [*earlier, *self.history_["loss"][1:]]
+        self.n_iter_ = (self.n_iter_ if again else 0) + self.history_["epoch"][-1]
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -176,16 +178,14 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
                     f"classes={classes!r} is not the same as on the last call to partial_fit, "
                     f"{self.classes_!r}"
                 )
-            x, y = self._validate_again(X, y)
-            weight = self._example_weights(y, sample_weight)
-            model, params, state = self._make_model(), self.params_, self.state_
+            x, y, weight, model, params, state = data.go_on(self, X, y, sample_weight)
         else:
             if classes is None:
                 raise ValueError(
                     "the first call of partial_fit needs all labels: "
                     "partial_fit(X, y, classes=np.unique(all_y))"
                 )
-            x, y, weight = self._validate_first(X, y, classes, sample_weight)
+            x, y, weight = data.validate_first(self, X, y, classes, sample_weight)
             model, params, state = self._init_network(x.dtype)
         optimizer = self._make_optimizer()
         opt_state = getattr(self, "_opt_state", None) or optimizer.init(params)
@@ -193,12 +193,13 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         self.params_, self.state_, self._opt_state = train_one_pass(
             model, params, state, optimizer, opt_state, (x, y, weight), batch_size, self._seed
         )
+        self.n_iter_ = getattr(self, "n_iter_", 0) + 1
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each of ``classes_`` for each image, (N, K)."""
         check_is_fitted(self, "params_")
-        (x,) = self._validate_again(X)
+        (x,) = data.validate_again(self, X)
         return probabilities(self._make_model(), self.params_, self.state_, x)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -206,80 +207,45 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)  # first: it says if nothing is fitted yet
         return self.classes_[probabilities.argmax(axis=1)]
 
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to a safetensors file, which ``load`` reads in any process.
+
+        It holds the settings, the labels (numbers or strings), the scaling and the parameters, with
+        the state of ``partial_fit``'s optimizer. Settings that are functions or objects are named
+        only. ValueError for labels of another kind.
+        """
+        files.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path, **settings: Any) -> "CNNClassifier":
+        """Read what ``save`` wrote; runs no code of the file.
+
+        settings: in place of those in the file, such as ``network=`` where that was a function,
+        which must be given, or ``optimizer=`` where that was an ``Optimizer``, which ``fit`` alone
+        needs: a UserWarning says so. ValueError for any other file.
+        """
+        return files.load(cls, path, **settings)
+
+    def to_onnx(self, path: str | Path, **options: Any) -> None:
+        """Write the fitted network as an ONNX file that takes images as ``predict`` does.
+
+        Input "images" (N, *image_shape_) float32, unscaled: the scaling is in the graph. Output
+        "logits" (N, K). The metadata "classes" holds ``classes_`` as a JSON list. options: of
+        ``export.save_onnx``, such as ``opset``. Needs onnx.
+        """
+        files.export(self, path, **options)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
 
-    def _validate_first(self, X, y, classes, sample_weight):
-        """Set the labels, the images' shape and their scale; return x (N, C, H, W), y as indices
-        (N,), and weights.
-        """
-        shape = image_shape(X)
-        rows, y = validate_data(self, flatten(X), y, dtype=float_dtype(X))
-        check_classification_targets(y)
-        self.classes_ = np.unique(y) if classes is None else unique_labels(classes)
-        self.image_shape_ = shape or shape_of_row(rows.shape[1], self.image_shape)
-        y = self._label_indices(y)
-        weights = example_weights(y, len(self.classes_), sample_weight)
-        self._mean, std = mean_and_std(rows, weights)
-        self._std = std or 1.0
-        return self._scale_rows(rows), y, self._example_weights(y, sample_weight)
-
-    def _validate_again(self, X, y="no_validation"):
-        """Return [x] or [x, y as indices], for a network that was fitted."""
-        one = self.image_shape_[1:]
-        if isinstance(X, np.ndarray) and X.shape == one != (1, self.n_features_in_):
-            raise ValueError(f"X is one image of {shape_text(one, 'x')}; pass X[None]")
-        shape = image_shape(X)
-        if shape not in (None, self.image_shape_):
-            raise ValueError(
-                f"X has images of shape {shape}, but the network was fitted to images of "
-                f"{self.image_shape_}"
-            )
-        dtype = leaves(self.params_)[0][1].dtype
-        checked = validate_data(self, flatten(X), y, reset=False, dtype=dtype)
-        if not isinstance(checked, tuple):
-            return [self._scale_rows(checked)]
-        rows, y = checked
-        return [self._scale_rows(rows), self._label_indices(y)]
-
-    def _scale_rows(self, rows):
-        """(N, D) -> (N, C, H, W), (rows - mean) / std in the same dtype."""
-        number = rows.dtype.type
-        return ((rows - number(self._mean)) / number(self._std)).reshape(-1, *self.image_shape_)
-
-    def _label_indices(self, y):
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y has labels that are not among the classes {self.classes_}: {unknown}"
-            )
-        return np.searchsorted(self.classes_, y)
-
-    def _example_weights(self, y, sample_weight):
-        class_weight = self.class_weight
-        if isinstance(class_weight, Mapping):
-            labels = self.classes_.tolist()
-            unknown = [label for label in class_weight if label not in labels]
-            if unknown:
-                raise ValueError(
-                    f"class_weight names labels that are not among the classes {self.classes_}: "
-                    f"{unknown}"
-                )
-            class_weight = [class_weight.get(label, 1.0) for label in labels]
-        return example_weights(y, len(self.classes_), sample_weight, class_weight)
-
-    def _split(self, y):
-        """The indices of the samples to train on, and of those held out, at least one."""
-        if self.early_stopping:
-            return split_validation(y, self.validation_fraction, self._seed)
-        indices = np.arange(len(y))
-        return indices, indices[:1]  # nothing is held out, but training needs an image
+    def _draw_seed(self):
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _init_network(self, dtype):
         """Return the model with new params and state."""
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._seed = self._draw_seed()
         model = self._make_model()
         try:
             _, params, state = model.init((0, self._seed), self.image_shape_, dtype)

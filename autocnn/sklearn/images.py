@@ -1,7 +1,8 @@
-"""Parts of ``autocnn.sklearn``: images as scikit-learn passes them, and the choice of a network."""
+"""Images as scikit-learn passes them, and the choice of a network."""
 
 import math
 import numbers
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -20,12 +21,15 @@ __all__ = [
     "mean_and_std",
     "shape_of_row",
     "split_validation",
+    "warn_ambiguous_row",
 ]
 
 AUTO_WIDTH = 4  # of the chapter's tiny networks, which are as small as possible, for "auto"
 MIN_CNN_SIZE = (
     8  # "auto" takes a convolutional network for images of at least this height and width
 )
+
+MIN_COLOUR_SIZE = 16  # of colour images that rows are suspected to be
 
 Shape = tuple[int, ...]
 
@@ -74,6 +78,22 @@ def shape_of_row(d: int, given: Shape | None) -> Shape:
             f"image_shape={given} must be (H, W) or (C, H, W) and make up the {d} numbers of a row"
         )
     return shape if len(shape) == 3 else (1, *shape)
+
+
+def warn_ambiguous_row(d: int) -> None:
+    """Warn where rows of d numbers may be colour images whose layout nothing tells: they are taken
+    for the columns of a table.
+    """
+    for channels in (3, 4):
+        side = math.isqrt(d // channels)
+        if d == channels * side * side and side >= MIN_COLOUR_SIZE and math.isqrt(d) ** 2 != d:
+            warnings.warn(
+                f"rows of {d} numbers are taken for a table; if they are colour images, say how "
+                f"they lie: image_shape=({channels}, {side}, {side}) for channels first, or "
+                f"X.reshape(-1, {side}, {side}, {channels}) for channels last",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def mean_and_std(rows: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
