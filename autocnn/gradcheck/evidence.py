@@ -68,7 +68,7 @@ def tol() -> float:
 def tolerating(eps: float) -> Iterator[None]:
     """Name in the precision `eps` for the body of `with`."""
     global _tolerance
-    before, _tolerance = _tolerance, CLOSE if eps < 1e-12 else CLOSE_IN_SINGLE
+    before, _tolerance = _tolerance, CLOSE if eps < 1e-12 else max(CLOSE_IN_SINGLE, 64 * eps)
     try:
         yield
     finally:

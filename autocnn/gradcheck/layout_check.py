@@ -186,5 +186,6 @@ def _same(problem: Problem, name: str, a: np.ndarray, b: np.ndarray, usual=None)
     if a.shape != b.shape:
         return False
     size = max(np.max(np.abs(x), initial=0.0) for x in (b, b if usual is None else usual))
-    room = 1e5 * problem.eps_of(name) * size
+    eps = problem.eps_of(name)
+    room = min(1e5 * eps, max(2e-2, 64 * eps)) * size
     return bool(np.all((np.abs(a - b) <= room) | (np.isnan(a) & np.isnan(b))))

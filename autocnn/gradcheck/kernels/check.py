@@ -107,6 +107,7 @@ def _examine(setup: Setup, report: KernelReport, rng: np.random.Generator) -> No
         if not _usable(setup, leaf, got, golden[name], ruler.get(name), runs[0], report):
             continue
         judge(setup, leaf, models[name], got, golden, ruler.get(name), dys, rng, report)
+        models[name] = models[name].shaken(golden[name], leaf.noise)
     _one_sign(setup, dys, report)
     wrong = {c.leaf for c in report.causes}
     sound = [n for n in setup.leaves if n not in wrong and n in runs[0].gradients]

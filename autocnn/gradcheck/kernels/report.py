@@ -32,6 +32,7 @@ class KernelLeaf:
     relative: float = 0.0
     ruler: float | None = None
     terms: float = 1.0
+    noise: float = 0.0  # how far calls with the same arguments differ, of the gradient
     worst: tuple[tuple[int, ...], float, float] | None = None
     limits: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

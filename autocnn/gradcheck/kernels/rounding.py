@@ -37,6 +37,11 @@ class Model(NamedTuple):
     terms: float
     unit: float
 
+    def shaken(self, gradient: np.ndarray, noise: float) -> "Model":
+        """The model with noise of `noise` of each entry, or of the root mean square."""
+        size = np.maximum(np.abs(gradient), rms(gradient))
+        return self._replace(sigma=np.hypot(self.sigma, noise * size))
+
     def z(self, error: np.ndarray) -> tuple[float, float]:
         """(root mean square, maximum) of error / sigma. An error where sigma is 0 counts as inf."""
         with np.errstate(divide="ignore", invalid="ignore"):
