@@ -1,7 +1,7 @@
 """The chapter's experiments: its sections and exercises, run through either gradient path.
 
 lab = Lab()                                    # every gradient by autograd and by hand, compared
-sections = chapter(lab)                        # all six; chapter(lab, ["25.4"]) for one
+sections = chapter(lab)                        # all; chapter(lab, ["25.4"]) for one
 sections = chapter(Lab("fast", trials=20))     # every network repeated over 20 seeds
 solution = exercise("25.3", trials=8)
 """
