@@ -176,7 +176,7 @@ def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
         return x
 
     with monkeypatch.context() as patch:
-        patch.setattr(recipes, "augmentation", lambda recipe, fill: interrupted)
+        patch.setattr(recipes, "augmentation", lambda *args: interrupted)
         stopped = autocnn(*short(images, folder))
     assert stopped.exit_code == 130
     assert f"stopped after step {stop - 1} of 27" in stopped.stderr
@@ -185,7 +185,7 @@ def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
     again = []
     with monkeypatch.context() as patch:
         patch.setattr(
-            recipes, "augmentation", lambda recipe, fill: lambda key, x: again.append(key) or x
+            recipes, "augmentation", lambda *args: lambda key, x: again.append(key) or x
         )
         result = autocnn("train", "--run", folder)
     assert result.exit_code == 0
@@ -391,7 +391,7 @@ def test_a_signal_stops_the_run_after_its_step(trained, images, tmp_path, monkey
         return x
 
     with monkeypatch.context() as patch:
-        patch.setattr(recipes, "augmentation", lambda recipe, fill: interrupted)
+        patch.setattr(recipes, "augmentation", lambda *args: interrupted)
         stopped = autocnn(*short(images, folder))
     assert stopped.exit_code == 130 and f"stopped after step {stop} of 27" in stopped.stderr
     assert len(calls) == runs.load(folder, "last").train_state.step == stop
