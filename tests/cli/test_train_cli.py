@@ -184,9 +184,7 @@ def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
     assert runs.load(folder, "last").train_state.step == stop - 1
     again = []
     with monkeypatch.context() as patch:
-        patch.setattr(
-            recipes, "augmentation", lambda *args: lambda key, x: again.append(key) or x
-        )
+        patch.setattr(recipes, "augmentation", lambda *args: lambda key, x: again.append(key) or x)
         result = autocnn("train", "--run", folder)
     assert result.exit_code == 0
     assert calls[:-1] + again == sorted({*calls, *again}) and len(again) == 27 - (
