@@ -4,6 +4,7 @@ refused.
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -196,7 +197,11 @@ def test_images_of_another_scale_are_told_of_once(factor):
         (lambda: ac.evaluate(model, params, state, x, LABELS), "x"),
         (lambda: ac.predict(model, params, state, x), "x"),
     ):
-        with pytest.warns(ac.data.UnscaledImages, match=f"^{name} reaches") as told:
+        with (
+            pytest.warns(ac.data.UnscaledImages, match=f"^{name} reaches") as told,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", ac.training.ConvergenceWarning)  # that follows
             call()
         assert len(told) == 1 and told[0].filename == __file__
 
