@@ -168,8 +168,7 @@ def _examine(
     if progress.wrong and (name_causes() if callable(name_causes) else name_causes):
         _say_why(point, progress, found.nonlinear, seed)
         if not quick:
-            attach(report, problem, seed)
-            name_by_edit(report)
+            name_by_edit(report, attach(report, problem, seed))
     _tidy(report)
     return report
 
@@ -342,7 +341,9 @@ def _tidy(report: Report) -> None:
     in one note."""
     ranks = {"error": 0, "warning": 1, "note": 2}
     report.causes = list(dict.fromkeys(report.causes))
-    report.causes.sort(key=lambda c: (ranks[c.level], c.code == "unclassified"))
+    report.causes.sort(
+        key=lambda c: (ranks[c.level], c.code == "unclassified", c.code == "aliased")
+    )
     if report.uncompared:
         names = list(dict.fromkeys(report.uncompared))
         report.uncompared = names

@@ -5,6 +5,7 @@ import ast
 from typing import Any, NamedTuple
 
 from autocnn.gradcheck.report import Cause, Report
+from autocnn.gradcheck.rules.steps import BETWEEN_STEPS
 
 __all__ = ["name_by_edit", "what_was_wrong"]
 
@@ -14,16 +15,23 @@ class _Found(NamedTuple):
     words: str
 
 
-def name_by_edit(report: Report) -> None:
-    """Give leaves that are "unclassified" the name of the verified edit, where it has one."""
-    if report.fix is None or not any(c.code == "unclassified" for c in report.errors):
+def name_by_edit(report: Report, hint: tuple[str, str] | None = None) -> None:
+    """Give leaves that are "unclassified" the name of the verified edit, where it has one; else
+    `hint`, a code and words from the statements of the backward pass."""
+    vague = [c for c in report.errors if c.code in ("unclassified", "additive") or c.what]
+    if not vague:
         return
-    found = what_was_wrong(report.fix.before, report.fix.after)
-    if found is None:
+    found = report.fix and what_was_wrong(report.fix.before, report.fix.after)
+    if report.fix and found:
+        message = f"{found.words} (line {report.fix.line}; the edit makes every leaf right)"
+    elif hint:
+        found, message = _Found(*hint), hint[1]
+    else:
         return
-    message = f"{found.words} (line {report.fix.line}; the edit makes every leaf right)"
+    renamed = {"unclassified"} | ({"additive"} if found.code == "missing-path" else set())
     report.causes = [
-        Cause(found.code, c.leaf, message) if c.code == "unclassified" else c for c in report.causes
+        Cause(found.code, c.leaf, message) if c.code in renamed or c.what == BETWEEN_STEPS else c
+        for c in report.causes
     ]
 
 
@@ -50,6 +58,8 @@ def _header(before: str, after: str) -> _Found | None:
 def _statements(old: ast.stmt, new: ast.stmt) -> _Found | None:
     if isinstance(old, ast.For) and isinstance(new, ast.For):
         return _Found("partial", f"the loop must run over {ast.unparse(new.iter)}")
+    if _is_add_at(new) and not _is_add_at(old):
+        return _Found("overwritten", "a repeated index is counted once: np.add.at adds up all")
     if isinstance(old, ast.Assign) and isinstance(new, ast.AugAssign):
         return _Found("overwritten", "`=` where contributions add up and `+=` is needed")
     updates = isinstance(old, ast.AugAssign) and isinstance(new, ast.AugAssign)
@@ -59,8 +69,31 @@ def _statements(old: ast.stmt, new: ast.stmt) -> _Found | None:
     if not isinstance(a, ast.expr) or not isinstance(b, ast.expr):
         return None
     if ast.dump(a) == ast.dump(b):  # the target differs: what is written to another place
+        if isinstance(a, ast.Constant):
+            return _Found("mask", f"other entries are set to {ast.unparse(a)}")
         return _Found("permuted", "written to other entries than it belongs to")
+    if isinstance(new, ast.Assign) and _adds_to_itself(new) and not _adds_to_itself(old):
+        return _Found("overwritten", "`=` where contributions add up: what was there is lost")
     return _expressions(a, b)
+
+
+def _is_add_at(s: ast.stmt) -> bool:
+    """Is it np.add.at(...)?"""
+    return (
+        isinstance(s, ast.Expr)
+        and isinstance(s.value, ast.Call)
+        and ast.unparse(s.value.func).endswith((".add.at", ".subtract.at"))
+    )
+
+
+def _adds_to_itself(s: ast.stmt) -> bool:
+    """Is it `x = x + ...`?"""
+    if not isinstance(s, ast.Assign) or not isinstance(s.value, ast.BinOp):
+        return False
+    first = s.value
+    while isinstance(first, ast.BinOp) and isinstance(first.op, ast.Add | ast.Sub):
+        first = first.left  # type: ignore[assignment]
+    return ast.unparse(first) == ast.unparse(s.targets[0])
 
 
 def _signs(old: ast.operator, new: ast.operator) -> _Found | None:
@@ -77,10 +110,19 @@ def _expressions(a: ast.expr, b: ast.expr) -> _Found | None:
         return _Found("sign", "the wrong sign")
     if isinstance(a, ast.UnaryOp) and isinstance(a.op, ast.USub) and _same(a.operand, b):
         return _Found("sign", "the wrong sign")
+    if isinstance(a, ast.Compare) and isinstance(b, ast.Compare):
+        return _Found("mask", f"the mask is {ast.unparse(b)}")
+    if isinstance(a, ast.Subscript) and isinstance(b, ast.Subscript) and _same(a.value, b.value):
+        return _indices(a, b)
+    power = isinstance(a, ast.BinOp) and isinstance(b, ast.BinOp) and isinstance(a.op, ast.Pow)
+    if power and isinstance(b.op, ast.Pow) and _same(a.left, b.left):
+        return _Found("wrong-operand", f"{ast.unparse(b)} belongs where {ast.unparse(a)} is")
     if isinstance(b, ast.BinOp) and (found := _more(a, b)):
         return found
     if isinstance(a, ast.BinOp) and (found := _less(a, b)):
         return found
+    if _is_zeros(a):
+        return _Found("missing-path", f"zero where {ast.unparse(b)} belongs")
     if _transpose_of(a, b) or _transpose_of(b, a):
         return _Found("transposed", f"{ast.unparse(b)} belongs where {ast.unparse(a)} is")
     if isinstance(a, ast.Call) and isinstance(b, ast.Call) and _last(a) != _last(b):
@@ -91,13 +133,23 @@ def _expressions(a: ast.expr, b: ast.expr) -> _Found | None:
     both = isinstance(a, ast.BinOp) and isinstance(b, ast.BinOp)
     if both and not _same(a.op, b.op) and _same(a.left, b.left) and _same(a.right, b.right):
         return _signs(a.op, b.op)
-    if isinstance(a, ast.Compare) and isinstance(b, ast.Compare):
-        return _Found("mask", f"the mask is {ast.unparse(b)}")
     if isinstance(a, ast.Slice) or isinstance(b, ast.Slice):
         return _Found("partial", "other rows or entries are taken")
     if isinstance(a, ast.Call) and isinstance(b, ast.Call):
         return _calls(a, b)
     return _Found("wrong-operand", f"{ast.unparse(b)} belongs where {ast.unparse(a)} is")
+
+
+def _indices(a: ast.Subscript, b: ast.Subscript) -> _Found:
+    """Other entries of the same array."""
+    words = f"{ast.unparse(b)} belongs where {ast.unparse(a)} is"
+    slices = any(isinstance(n, ast.Slice) for i in (a.slice, b.slice) for n in ast.walk(i))
+    offset = any(isinstance(n, ast.BinOp) for i in (a.slice, b.slice) for n in ast.walk(i))
+    return _Found("shifted" if offset else "partial" if slices else "wrong-operand", words)
+
+
+def _is_zeros(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and _last(node) in ("zeros", "zeros_like")
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -110,6 +162,8 @@ def _more(a: ast.expr, b: ast.BinOp) -> _Found | None:
         if not _same(kept, a):
             continue
         text = ast.unparse(more)
+        if isinstance(b.op, ast.Add | ast.Sub) and isinstance(more, ast.Constant):
+            return _Found("wrong-operand", f"{ast.unparse(b)} belongs where {ast.unparse(a)} is")
         if isinstance(b.op, ast.Add | ast.Sub):
             return _Found("missing-path", f"the term {text} is missing")
         if isinstance(b.op, ast.Mult | ast.Div):
@@ -128,6 +182,8 @@ def _less(a: ast.BinOp, b: ast.expr) -> _Found | None:
         if not _same(kept, b):
             continue
         text = ast.unparse(more)
+        if isinstance(a.op, ast.Add | ast.Sub) and isinstance(more, ast.Constant):
+            return _Found("wrong-operand", f"{ast.unparse(b)} belongs where {ast.unparse(a)} is")
         if isinstance(a.op, ast.Add | ast.Sub):
             return _Found("additive", f"the term {text} does not belong here")
         if isinstance(a.op, ast.Mult | ast.Div):

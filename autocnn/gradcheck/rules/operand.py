@@ -27,11 +27,13 @@ def wrong_operand(e: Evidence) -> Cause | None:
     exchanged with another.
     """
     words = first_fit(e, candidates(e))
-    return (
-        None
-        if words is None
-        else Cause("wrong-operand", e.name, f"yours is the gradient with {words}", what=words)
-    )
+    if words is None:
+        return None
+    zero = words.split(" = ")[0] if " = 0 in place of " in words else ""
+    if zero and not zero.startswith("-"):
+        message = f"yours is the gradient with {words}: every term with {zero} is missing"
+        return Cause("missing-path", e.name, message, what=words)
+    return Cause("wrong-operand", e.name, f"yours is the gradient with {words}", what=words)
 
 
 def operand_before_activation(e: Evidence) -> Cause | None:

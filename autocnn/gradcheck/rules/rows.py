@@ -127,15 +127,28 @@ def overwritten(e: Evidence, uneven: bool = False) -> Cause | None:
                             f"where contributions from output axes {where} meet, only the "
                             f"{word} is left: `=` for `+=`",
                         )
-    if not uneven and np.all(
-        np.count_nonzero(keep & live, axis=0) == (np.count_nonzero(live, axis=0) > 0)
-    ):
+    alone = np.all(np.count_nonzero(keep & live, axis=0) == (np.count_nonzero(live, axis=0) > 0))
+    if not uneven and alone and _own_output_only(keep & live):
+        return Cause(
+            "missing-path",
+            e.name,
+            "only what each entry gives to the output at its own place is counted; what it gives "
+            "to others (a rotation, a shift, a neighbour) is missing",
+        )
+    if not uneven and alone:
         return Cause(
             "overwritten",
             e.name,
             "of the contributions that meet in an entry only one is left: `=` for `+=`",
         )
     return None
+
+
+def _own_output_only(kept: np.ndarray) -> bool:
+    """Is the one contribution that is left to each entry that of the output in its own place?"""
+    outputs, entries = np.nonzero(kept)
+    square = len(entries) == kept.shape[1] and len(entries) > 1
+    return bool(square and np.ptp(outputs - entries) == 0)
 
 
 def wiped(e: Evidence) -> Cause | None:

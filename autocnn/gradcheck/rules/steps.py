@@ -29,6 +29,10 @@ _WORDS = {
 }
 
 
+#: What a cause says of itself where it cannot tell a missing route from a wrong one.
+BETWEEN_STEPS = "the routes between steps"
+
+
 def recurrence(e: Evidence) -> Cause | None:
     """Right within a step and wrong, or absent, between steps."""
     if e.J.shape[0] < 2:
@@ -38,7 +42,7 @@ def recurrence(e: Evidence) -> Cause | None:
         if found is None:
             continue
         if found.name == e.name:
-            return Cause("missing-path", e.name, _say(found))
+            return _between(e, found)
         J, G = (np.moveaxis(M.reshape(*e.yshape, -1), found.a, 0) for M in (e.J, e.G))
         if found.backwards:
             J, G = J[::-1], G[::-1]
@@ -46,8 +50,13 @@ def recurrence(e: Evidence) -> Cause | None:
         if not live.size or np.any(G[: live[0]]) or not close(G[live[0]], J[live[0]]):
             continue  # the first step has nothing behind it: it must be right
         if np.any(np.abs(G - J) > tol() * np.max(np.abs(J))):
-            return Cause("missing-path", e.name, _say(found))
+            return _between(e, found)
     return _last_step_only(e)
+
+
+def _between(e: Evidence, found: _Time) -> Cause:
+    what = BETWEEN_STEPS if found.fault == "wrong" else None
+    return Cause("missing-path", e.name, _say(found), what=what)
 
 
 def _last_step_only(e: Evidence) -> Cause | None:

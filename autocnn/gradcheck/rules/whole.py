@@ -281,8 +281,8 @@ def ratios(G: np.ndarray, J: np.ndarray) -> np.ndarray | None:
 def additive(e: Evidence) -> Cause | None:
     """One output: the error is a multiple of something known, or one constant on some entries."""
     error = (e.G - e.J).ravel()
-    if e.J.shape[0] != 1 or not np.any(error):
-        return None
+    if e.J.shape[0] != 1 or not np.any(error) or error.size < 2:
+        return None  # a single number is a multiple of any other
     known = {n: x.ravel() for n, x in e.values.items() if x.size == error.size}
     ones = np.ones(error.size)
     for label, table in _one_hots(e).items():

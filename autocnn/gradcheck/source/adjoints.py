@@ -51,7 +51,8 @@ class Adjoints:
         """A name that is read once has the cotangent of what was assigned to it."""
         group = self.groups[event.identity]
         site = self.session.sites.all[event.site]
-        return site.kind in ("part", "test") and len(group) == 2 and event is group[1]
+        defined = self.session.sites.all[group[0].site].kind not in ("part", "test")
+        return site.kind in ("part", "test") and len(group) == 2 and event is group[1] and defined
 
     def _is_use(self, event: Event) -> bool:
         """True where a name or an attribute is read: the definition has the sum of all uses."""

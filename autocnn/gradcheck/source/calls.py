@@ -87,6 +87,8 @@ def call_edits(node: ast.Call) -> Iterator[Candidate]:
             yield cost, ast.Call(func, [ast.Constant(text), *node.args[1:]], node.keywords)
     if name in ("transpose", "swapaxes", "moveaxis", "permute", "reshape", "view"):
         yield from _orders(node)
+    if name in ("cumsum", "cumprod") and node.args and isinstance(func, ast.Attribute):
+        yield from ((1.4, new) for new in _from_the_end(node, func))
     if name == "where" and len(node.args) == 3:
         yield 1.1, ast.Call(func, [node.args[0], node.args[2], node.args[1]], node.keywords)
     elif len(node.args) >= 2 and name not in _REDUCE:
@@ -94,6 +96,21 @@ def call_edits(node: ast.Call) -> Iterator[Candidate]:
             swapped = list(node.args)
             swapped[a], swapped[b] = swapped[b], swapped[a]
             yield 1.4, ast.Call(func, swapped, node.keywords)
+
+
+def _from_the_end(node: ast.Call, func: ast.Attribute) -> Iterator[ast.expr]:
+    """A running sum from the other end: np.flip(np.cumsum(np.flip(x, k), axis=k), k)."""
+    if not isinstance(func.value, ast.Name) or func.value.id not in ("np", "numpy", "jnp"):
+        return
+    axis = next((k.value for k in node.keywords if k.arg == "axis"), None)
+    axis = axis or (node.args[1] if len(node.args) > 1 else None)
+
+    def flipped(x: ast.expr) -> ast.expr:
+        return ast.Call(
+            ast.Attribute(func.value, "flip", ast.Load()), [x, *([axis] if axis else [])], []
+        )
+
+    yield flipped(ast.Call(func, [flipped(node.args[0]), *node.args[1:]], node.keywords))
 
 
 def _axes(node: ast.Call) -> Iterator[Candidate]:

@@ -220,11 +220,49 @@ def term_edits(scope: Scope, shape: tuple[int, ...]) -> Iterator[tuple[float, as
             yield 1.2 + cost, node, there
     for cost, node, there in products(scope, shape):
         yield cost, node, there
+    yield from _spread_terms(scope, shape)
     for a, b in itertools.permutations(scope.atoms, 2):
         if a.rank > 0.3 or b.rank > 0.3 or np.ndim(a.value) < 2 or np.ndim(b.value) < 2:
             continue
         for left, right in ((a.node, b.node), (a.node, _t(b.node)), (_t(a.node), b.node)):
             yield 2.4, binary(left, ast.MatMult, right), None
+
+
+def _spread_terms(scope: Scope, shape: tuple[int, ...]) -> Iterator[tuple[float, ast.expr, Any]]:
+    """Variables that fit after axes of length one are put in, `d[:, None, :]`, and variables and
+    products divided by sizes."""
+    terms = [(1.6 + 0.2 * a.rank, a.node, a.value) for a in scope.atoms if a.rank <= 0.3]
+    terms = [t for t in terms if hasattr(t[2], "shape") and np.shape(t[2])]
+    wide = [found for t in terms for found in _widened(*t, shape)]
+    yield from wide
+    whole = [a for a in [*scope.atoms, *scope.sizes()] if type(a.value) is int and a.value > 1]
+    sizes = [(a.node, a.value) for a in whole[:8]]
+    sizes += [
+        (binary(a.node, ast.Mult, b.node), a.value * b.value)
+        for a, b in itertools.combinations(whole[:5], 2)
+    ]
+    fits = [t for t in terms if np.shape(t[2]) == shape]
+    fits += [p for p in products(scope, shape) if p[0] < 2.4][:60]
+    for cost, node, value in [*wide, *fits]:
+        for size, number in sizes:
+            yield cost + 0.4, binary(node, ast.Div, size), value / number
+
+
+def _widened(
+    cost: float, node: ast.expr, value: Any, shape: tuple[int, ...]
+) -> Iterator[tuple[float, ast.expr, Any]]:
+    """A variable with axes of length one put in so that it broadcasts to `shape`."""
+    own = np.shape(value)
+    if not len(own) < len(shape) <= 6 or _broadcasts(value, shape):
+        return
+    for kept in itertools.combinations(range(len(shape)), len(own)):
+        if all(shape[k] == n or n == 1 for k, n in zip(kept, own, strict=True)):
+            key = tuple(slice(None) if k in kept else None for k in range(len(shape)))
+            items: list[ast.expr] = [
+                ast.Slice() if k in kept else ast.Constant(None) for k in range(len(shape))
+            ]
+            index = ast.Tuple(items, ast.Load())
+            yield cost + 0.3, ast.Subscript(node, index, ast.Load()), value[key]
 
 
 def products(scope: Scope, shape: tuple[int, ...]) -> Iterator[tuple[float, ast.expr, Any]]:

@@ -59,3 +59,4 @@ class Finding:
     trail: tuple[Step, ...] = ()
     note: str = ""
     seconds: float = 0.0
+    hint: tuple[str, str] | None = None  # a cause's code and words, where there is no edit

@@ -101,6 +101,10 @@ def jax_on_numpy() -> dict[int, Any]:
     return found
 
 
+class _NoCounterpart(CallError, AttributeError):
+    """A name of jax that NumPy has nothing for; `hasattr` may ask for it."""
+
+
 class _Module:
     """A module in which only a few names exist; the others say so."""
 
@@ -113,7 +117,7 @@ class _Module:
         try:
             return self.names[name]
         except KeyError:
-            raise CallError(f"jax's {name} has no counterpart in NumPy") from None
+            raise _NoCounterpart(f"jax's {name} has no counterpart in NumPy") from None
 
 
 def _sigmoid(x: Any) -> Any:

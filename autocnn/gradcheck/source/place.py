@@ -13,6 +13,7 @@ import numpy as np
 from autocnn.gradcheck.source.adjoints import Adjoints
 from autocnn.gradcheck.source.conclude import Conclusion, Suspect, broken_of
 from autocnn.gradcheck.source.found import Finding
+from autocnn.gradcheck.source.missing import what_is_missing
 from autocnn.gradcheck.source.program import Program
 from autocnn.gradcheck.source.recording import Recording, record
 from autocnn.gradcheck.source.repair import repair
@@ -64,14 +65,22 @@ class _Search:
         self._statement_edits(suspects, 0.15, most=1.3)  # cheap, and some cures are far away
         self._repairs(suspects)
         self._edits(suspects)
-        return Conclusion(self.recording, self.trials, self.judged).of(suspects)
+        finding = Conclusion(self.recording, self.trials, self.judged).of(suspects)
+        if finding.fix is not None:
+            return finding
+        line = finding.place.line if finding.place else 0
+        blamed = [t for s in suspects if s.statement.lineno == line for t in s.sites]
+        hint = what_is_missing(self.recording, self.adjoints, self.judged, blamed)
+        return replace(finding, hint=hint)
 
     def _record(self) -> Recording:
         session = self.session
         values = self.program.problem.values()
         for attempt in range(4):
             at = values if attempt == 0 else session.elsewhere(values, attempt)
-            recording = record(session, session.point(at, unit=attempt == 0))
+            recording = record(session, session.point(at))
+            if recording.beside_loss and recording.point.y.size == 1:
+                recording = record(session, session.point(at, unit=True))
             if recording.wrong:
                 return recording
         raise NoPlace("the instrumented copy agrees with the true gradient")

@@ -33,6 +33,7 @@ class Recording:
     gradients: dict[str, Any]
     scopes: dict[int, dict[str, Any]]
     repeatable: bool
+    beside_loss: bool = False  # the gradients are computed by the function itself
     influence: dict[int, set[int]] = field(default_factory=dict)
     leaves: dict[int, set[str]] = field(default_factory=dict)
     known: dict[tuple, list] = field(default_factory=dict)
@@ -163,32 +164,42 @@ def record(session: Session, point: Point) -> Recording:
             raise NoPlace("the source of the backward pass cannot be had")
         again = session.gradients(out, point.dy)
         repeatable = all(_same(gradients.get(n), again.get(n)) for n in session.leaves)
-        forward, backward = _told_apart(session, point, forward, backward)
+        forward, backward, beside = _told_apart(session, point, forward, backward)
     except FAILURES as error:
         raise NoPlace(f"the instrumented copy raised {type(error).__name__}: {error}") from error
     finally:
         tracer.reset()
         tracer.kept = []
-    return Recording(session, point, forward, backward, kept, out, gradients, scopes, repeatable)
+    return Recording(
+        session, point, forward, backward, kept, out, gradients, scopes, repeatable, beside
+    )
 
 
 def _told_apart(
     session: Session, point: Point, forward: list[Event], backward: list[Event]
-) -> tuple[list[Event], list[Event]]:
+) -> tuple[list[Event], list[Event], bool]:
     """The events without those of the other pass, where some statements run in both: helpers, and
-    functions that compute gradients beside their loss. What the output depends on is forward's."""
+    functions that compute gradients beside their loss. What the output depends on is forward's.
+    The last part tells that there are gradients in the forward pass."""
     sites = session.sites.all
     both = {e.site for e in forward} & {e.site for e in backward}
     both = {s for s in both if sites[s].kind in ("value", "after")}
     if not both:
-        return forward, backward
+        return forward, backward, False
     y = session.forward(point.values).flat
     mine = {s for s in both if _reaches(session, point, [e for e in forward if e.site == s], y)}
     statements = {id(sites[s].statement) for s in mine}
     others = {id(sites[s].statement) for s in both} - statements
+    returned = {e.identity for e in forward if id(sites[e.site].statement) in others}
+
+    def gradient(e: Event) -> bool:
+        s = sites[e.site].statement
+        return id(s) in others or (isinstance(s, ast.Return) and e.identity in returned)
+
     return (
-        [e for e in forward if id(sites[e.site].statement) not in others],
+        [e for e in forward if not gradient(e)],
         [e for e in backward if e.site not in both or e.site in both - mine],
+        bool(others),
     )
 
 

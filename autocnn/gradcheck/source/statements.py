@@ -57,6 +57,7 @@ def _texts(unit: Unit, s: Any, parents: dict[int, ast.AST]) -> Iterator[tuple[fl
                 cost = 1.0 if {op, type(s.op)} == {ast.Add, ast.Sub} else 1.5
                 yield cost, instead(f"{source(s.target)} {symbol} {source(s.value)}")
         yield 1.0, instead(f"{source(s.target)} = {source(s.value)}")
+    yield from ((cost, instead(text)) for cost, text in _repeated(page, s))
     lines = page.text.splitlines(keepends=True)
     alone = lines[s.lineno - 1][: s.col_offset].strip() == "" and not isinstance(
         s, ast.FunctionDef | ast.For | ast.While | ast.If | ast.With
@@ -73,6 +74,32 @@ def _texts(unit: Unit, s: Any, parents: dict[int, ast.AST]) -> Iterator[tuple[fl
         if isinstance(body, list) and s in body and len(body) > 1:
             yield 1.6, rest
             yield from _moved(lines, s, around)
+
+
+def _repeated(page: Page, s: Any) -> Iterator[tuple[float, str]]:
+    """d[i] += v, which counts a repeated index once, as np.add.at(d, i, v), and the other way."""
+    numpy = _numpy(page)
+    target = s.target if isinstance(s, ast.AugAssign) else None
+    if isinstance(s, ast.Assign) and len(s.targets) == 1:
+        target = s.targets[0]
+    if numpy and isinstance(target, ast.Subscript) and isinstance(target.ctx, ast.Store):
+        op = "subtract" if isinstance(getattr(s, "op", None), ast.Sub) else "add"
+        index = page.source(target.slice)
+        if isinstance(target.slice, ast.Tuple) and not index.startswith("("):
+            index = f"({index})"
+        if not any(isinstance(n, ast.Slice) for n in ast.walk(target.slice)):
+            where = f"{page.source(target.value)}, {index}, {page.source(s.value)}"
+            yield 1.2, f"{numpy}.{op}.at({where})"
+
+
+def _numpy(page: Page) -> str | None:
+    """What the page calls numpy."""
+    for node in ast.walk(page.tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                if name.name == "numpy":
+                    return name.asname or "numpy"
+    return None
 
 
 def _before_loop(page: Page, s: Any, parents: dict[int, ast.AST]) -> Iterator[tuple[float, Patch]]:
