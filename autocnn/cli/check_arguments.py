@@ -6,14 +6,22 @@ import inspect
 import json
 import re
 import shlex
+import sys
 import textwrap
 from typing import Any
 
 import numpy as np
 
-from autocnn.cli.check_find import Target, parameters_of
+from autocnn.cli.check_find import Target, is_jax_rule, parameters_of
 
-__all__ = ["default_arguments", "given_arguments", "parse_values", "require_fit", "suggestion"]
+__all__ = [
+    "default_arguments",
+    "given_arguments",
+    "in_library",
+    "parse_values",
+    "require_fit",
+    "suggestion",
+]
 
 _LABELS = frozenset(["y", "labels", "label", "target", "targets", "indices", "index", "idx"])
 _DICTS = re.compile(r"(params?|config|conf|cfg|options?|opts?|settings|hparams|parameters|kwargs)$")
@@ -100,6 +108,22 @@ def _value(name: str, text: str) -> Any:
                 f'shell, for example --arg {name}=\'{{"mode": "train"}}\''
             ) from None
         return text
+
+
+def in_library(module: Any, target: Target, given: dict[str, Any]) -> dict[str, Any]:
+    """The arrays of --shape as what the file computes with: jax arrays for a jax.custom_vjp
+    function, torch tensors where the file imports torch and no numpy."""
+    if is_jax_rule(target.functions[0]):
+        make = sys.modules["jax"].numpy.asarray
+    else:
+        homes = {getattr(v, "__name__", "") for v in vars(module).values() if inspect.ismodule(v)}
+        if "torch" not in homes or "numpy" in homes:
+            return given
+        make = sys.modules["torch"].from_numpy
+    return {
+        name: make(np.array(value)) if isinstance(value, np.ndarray) else value
+        for name, value in given.items()
+    }
 
 
 def default_arguments(module: Any, target: Target, seed: int) -> dict[str, Any]:

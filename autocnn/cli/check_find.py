@@ -7,7 +7,7 @@ import numpy as np
 
 from autocnn.gradcheck.adapters.methods import BACKWARD, FORWARD
 
-__all__ = ["Target", "all_targets", "find", "is_from", "parameters_of"]
+__all__ = ["Target", "all_targets", "find", "is_from", "is_jax_rule", "parameters_of"]
 
 
 class Target(NamedTuple):
@@ -65,7 +65,8 @@ def _backward_of(module: Any, forward: str) -> Any:
 
 def find(module: Any, name: str, path: str) -> Target:
     """The backward pass called `name`. Raises ValueError that says what the file has."""
-    is_function = inspect.isfunction(getattr(module, name, None))
+    named = getattr(module, name, None)
+    is_function = inspect.isfunction(named) or is_jax_rule(named)
     for forward_name in _forward_names(name):
         if forward_name != name and is_function and not _names_backward(name):
             break
@@ -74,6 +75,8 @@ def find(module: Any, name: str, path: str) -> Target:
         if inspect.isfunction(forward) and backward is not None:
             return Target(name, "pair", (forward, backward))
     value = getattr(module, name, None)
+    if is_jax_rule(value):
+        return Target(name, "closure", (value,))
     if value is None:
         has = [t.name for t in all_targets(module)] or [
             n
@@ -102,6 +105,11 @@ def find(module: Any, name: str, path: str) -> Target:
 
 def _is_torch_function(value: type) -> bool:
     return any(c.__module__.startswith("torch.autograd") for c in value.__mro__)
+
+
+def is_jax_rule(value: Any) -> bool:
+    """Is it a jax.custom_vjp or custom_jvp function?"""
+    return type(value).__name__ in ("custom_vjp", "custom_jvp")
 
 
 def _is_layer(value: Any) -> bool:
@@ -136,8 +144,12 @@ def all_targets(module: Any) -> list[Target]:
         for n, v in vars(module).items()
         if not n.startswith("_") and callable(v) and is_from(v, module)
     ]
+    own.sort(key=lambda item: not is_jax_rule(item[1]))  # their two functions are no pair
     for name, value in own:
-        if inspect.isclass(value):
+        if is_jax_rule(value):
+            taken.update(id(getattr(value, part, None)) for part in ("fwd", "bwd", "jvp"))
+            add(name, "closure", value)
+        elif inspect.isclass(value):
             if not inspect.isabstract(value) and (
                 _is_torch_function(value) or _defines_backward(value)
             ):

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autocnn import gradcheck
-from autocnn.cli.check_arguments import default_arguments, given_arguments, require_fit, suggestion
+from autocnn.cli.check_arguments import (
+    default_arguments,
+    given_arguments,
+    in_library,
+    require_fit,
+    suggestion,
+)
 from autocnn.cli.check_find import Target, all_targets, find
 from autocnn.gradcheck.loading import loaded
 from autocnn.gradcheck.protection import describe, is_own_exception, protected
@@ -111,7 +117,7 @@ def _check_one(
     module: Any, target: Target, given: dict[str, Any], options: Options, call: str
 ) -> gradcheck.Report:
     own = default_arguments(module, target, options.seed)
-    arguments = {**own, **given}
+    arguments = {**own, **in_library(module, target, given)}
     seed = options.seed
     if target.kind == "object":
         return _check_object(target, arguments, options, call)

@@ -9,7 +9,7 @@ import linecache
 import os
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,8 @@ def _forget_modules(before: dict[str, types.ModuleType], roots: list[str]) -> No
                 sys.modules[name] = before[name]
             continue
         file = str(getattr(module, "__file__", None) or "")
-        places = [file, *map(str, getattr(module, "__path__", ()))]
+        paths = getattr(module, "__path__", ())  # torch.classes answers to every name
+        places = [file, *map(str, paths if isinstance(paths, Iterable) else ())]
         installed = "site-packages" in file or name.partition(".")[0] in before
         if any(f"{p}{os.sep}".startswith(own) for p in places if p) and not installed:
             del sys.modules[name]

@@ -30,7 +30,9 @@ def name_by_edit(report: Report, hint: tuple[str, str] | None = None) -> None:
         return
     renamed = {"unclassified"} | ({"additive"} if found.code == "missing-path" else set())
     report.causes = [
-        Cause(found.code, c.leaf, message) if c.code in renamed or c.what == BETWEEN_STEPS else c
+        Cause(found.code, c.leaf, message)
+        if c.code in renamed or (c.what == BETWEEN_STEPS and found.code in _OPERANDS)
+        else c
         for c in report.causes
     ]
 
@@ -235,6 +237,8 @@ def _calls(a: ast.Call, b: ast.Call) -> _Found | None:
     return _Found("wrong-operand", f"{ast.unparse(b)} belongs where {ast.unparse(a)} is")
 
 
+#: Codes of edits that say more than "missing or wrong between steps".
+_OPERANDS = ("wrong-operand", "transposed", "sign", "scale", "shifted")
 _AXES = ("axis", "dim", "keepdims", "keepdim")
 
 

@@ -432,3 +432,48 @@ def test_file_state_is_put_back(tmp_path):
     result = check(f"{write(tmp_path, 'rude.py', text)}:double", "--shape", "x=3")
     assert result.exit_code == 0, result.output
     assert state() == before
+
+
+def test_a_layer_of_torch_tensors_takes_the_arrays_of_the_command_line(tmp_path):
+    pytest.importorskip("torch")
+    text = """
+    import torch
+
+    class Gate:
+        def forward(self, x, w):
+            self.x, self.w, self.s = x, w, torch.sigmoid(x)
+            return self.s * w
+
+        def backward(self, dy):
+            return dy * self.w * self.s * (1 - self.s), (dy * self.s).sum(0)
+    """
+    path = write(tmp_path, "gate.py", text)
+    result = check(f"{path}:Gate", "--shape", "x=3,4", "--shape", "w=4")
+    assert result.exit_code == 0, result.output
+    assert check(path, "--shape", "x=3,4", "--shape", "w=4").exit_code == 0
+
+
+def test_a_rule_of_jax_is_found_and_its_two_functions_are_no_pair(tmp_path):
+    pytest.importorskip("jax")
+    text = """
+    import jax
+    import jax.numpy as jnp
+
+    @jax.custom_vjp
+    def scaled(x, w):
+        return jnp.tanh(x) * w
+
+    def scaled_fwd(x, w):
+        t = jnp.tanh(x)
+        return t * w, (t, w)
+
+    def scaled_bwd(residual, g):
+        t, w = residual
+        return g * w * (1 - t * t), (g * t).sum(0)
+
+    scaled.defvjp(scaled_fwd, scaled_bwd)
+    """
+    path = write(tmp_path, "rules.py", text)
+    result = check(path, "--shape", "x=3,4", "--shape", "w=4")
+    assert result.exit_code == 0, result.output
+    assert "scaled " in result.output and "scaled_fwd" not in result.output

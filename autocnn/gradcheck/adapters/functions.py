@@ -65,7 +65,7 @@ def closure(f: Callable, arrays: dict[str, Any], wrt: Any = None) -> Problem:
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def forward(arguments):
-            result = library.forward(forwards(f))(**nest(arguments))
+            result = library.forward(forwards(f))(**nest(library.alike(arguments)))
             if inspect.isgenerator(result):
                 return *of_generator(result), dict
             kind, y, back = _read_result(result, label)
@@ -176,7 +176,7 @@ def pair(forward: Callable, backward: Callable, arrays: dict[str, Any], wrt: Any
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def run_pair(arguments):
-            nested = with_fresh_contexts(nest(arguments))
+            nested = with_fresh_contexts(nest(library.alike(arguments)))
             own = library.backward(backwards(backward))
             result = library.forward(forwards(forward))(**nested)
             if result is None:
@@ -219,7 +219,7 @@ def vjp(fun: Callable, back: Callable, args: tuple, wrt: Any = None) -> Problem:
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def run_vjp(arguments):
-            nested = nest(arguments)
+            nested = nest(library.alike(arguments))
             y = library.forward(forwards(fun))(*nested.values())
             count = len(y) if isinstance(y, tuple) else 1
             own = library.backward(backwards(back))

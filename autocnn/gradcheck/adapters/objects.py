@@ -18,7 +18,7 @@ from autocnn.gradcheck.adapters.parameters import (
 from autocnn.gradcheck.adapters.rates import set_rates
 from autocnn.gradcheck.adapters.returned import distribute
 from autocnn.gradcheck.adapters.running import copy_of, read_output
-from autocnn.gradcheck.adapters.tensors import as_arrays
+from autocnn.gradcheck.adapters.tensors import alike, as_arrays
 from autocnn.gradcheck.adapters.trial import Plan, plan_of
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.lift import lift
@@ -61,6 +61,7 @@ def instance(
 
     def build(forwards: Callable, backwards: Callable = _same) -> Callable:
         def forward(given):
+            given = alike(given) if methods.tensors else given
             mine = copy_of(plan.layer)
             set_rates(mine, plan.rates, LEARNING_RATE)
             _reset(mine, plan)

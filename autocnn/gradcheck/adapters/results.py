@@ -29,6 +29,7 @@ __all__ = [
 CACHES = frozenset(
     [
         "cache", "caches", "ctx", "context", "saved", "tape", "memory", "mem", "tmp", "residuals",
+        "res", "residual", "stored", "saved_tensors", "intermediates", "stash",
     ]
 )  # fmt: skip
 

@@ -9,7 +9,26 @@ import numpy as np
 
 from autocnn.gradcheck import devices, pytrees
 
-__all__ = ["Library", "as_arrays", "as_tensors", "has_tensors", "library_of", "with_tensors"]
+__all__ = [
+    "Library",
+    "alike",
+    "as_arrays",
+    "as_tensors",
+    "has_tensors",
+    "library_of",
+    "with_tensors",
+]
+
+
+def alike(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with every float array complex where one is: torch multiplies no complex matrix by
+    a real one."""
+    if not any(isinstance(v, np.ndarray) and v.dtype.kind == "c" for v in values.values()):
+        return values
+    return {
+        n: v.astype(complex) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v
+        for n, v in values.items()
+    }
 
 
 def has_tensors(value: Any) -> bool:
@@ -50,6 +69,7 @@ class Library(NamedTuple):
 
     forward: Callable[[Callable], Callable]
     backward: Callable[[Callable], Callable]
+    alike: Callable[[dict], dict]
 
 
 def library_of(arrays: dict[str, Any], cached: bool = False) -> tuple[Library, dict[str, Any]]:
@@ -57,7 +77,7 @@ def library_of(arrays: dict[str, Any], cached: bool = False) -> tuple[Library, d
     forward returns a cache after its outputs, which is passed on as it is."""
     names = {n for n, v in arrays.items() if has_tensors(v)}
     if not names:
-        return Library(_same, _same), arrays
+        return Library(_same, _same, _same), arrays
 
     def forward(function: Callable) -> Callable:
         def call(*values: Any, **given: Any) -> Any:
@@ -87,7 +107,7 @@ def library_of(arrays: dict[str, Any], cached: bool = False) -> tuple[Library, d
 
         return call
 
-    return Library(forward, backward), {n: as_arrays(v) for n, v in arrays.items()}
+    return Library(forward, backward, alike), {n: as_arrays(v) for n, v in arrays.items()}
 
 
 def _tree_of_tensors(value: Any) -> Any:
@@ -98,5 +118,5 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray | np.generic)
 
 
-def _same(function: Callable) -> Callable:
-    return function
+def _same(given: Any) -> Any:
+    return given

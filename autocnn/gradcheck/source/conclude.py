@@ -129,7 +129,8 @@ class Conclusion:
         )
         best = min(s.found, key=lambda f: f.cost) if s.found else None
         columns = None
-        if best is not None and getattr(best.node, "lineno", None) == _line_of(node):
+        line = _line_inside(node, best.node if best else where.node, line)
+        if best is not None and getattr(best.node, "lineno", None) == line:
             end = best.node.end_col_offset if best.node.end_lineno == best.node.lineno else None
             columns = best.node.col_offset, end if end is not None else best.node.col_offset + 1
         named: dict[int, Step] = {}
@@ -199,6 +200,15 @@ class Conclusion:
 
 def _line_of(node: Any) -> int:
     return node.body.lineno if isinstance(node, ast.Lambda) else node.lineno
+
+
+def _line_inside(statement: Any, node: Any, line: int) -> int:
+    """The line of an expression in a statement of several lines, else `line`."""
+    several = isinstance(statement, ast.Return | ast.Assign | ast.AugAssign | ast.Expr)
+    if not several or statement.lineno == statement.end_lineno:
+        return line
+    found = getattr(node, "lineno", line)
+    return found if statement.lineno <= found <= statement.end_lineno else line
 
 
 def _text(page: Any, node: Any) -> str:
