@@ -184,11 +184,12 @@ def _single_inside(problem: Problem, progress: _Progress) -> bool:
 
 
 def _take_remarks(problem: Problem, report: Report) -> None:
-    for level, message in problem.remarks:
+    for level, message, *cause in problem.remarks:
         if level == "note":
             report.notes.append(message)
         else:
-            report.causes.append(Cause("uncompared", None, message, level=level))
+            code, leaf = cause or ("uncompared", None)
+            report.causes.append(Cause(code, leaf, message, level=level))
     report.uncompared = list(problem.uncompared)
 
 

@@ -81,8 +81,8 @@ class Problem:
     eps: float = EPS  # relative rounding of forward
     leaf_eps: tuple[tuple[str, float], ...] = ()  # and of single gradients, where it is coarser
     repeatable: bool = True  # backward may be called more than once after one forward
-    #: Notes and warnings of the adapter: (level, message).
-    remarks: tuple[tuple[str, str], ...] = ()
+    #: Notes, warnings and errors of the adapter: (level, message) or (level, message, code, leaf).
+    remarks: tuple[tuple[str, ...], ...] = ()
     #: Gradients that accumulate in an object's attributes on purpose, and how they are reset.
     reset: str = ""
     accumulates_in_place: bool = False

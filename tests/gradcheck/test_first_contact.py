@@ -219,3 +219,60 @@ def test_a_rotation_without_its_other_half_is_a_missing_route():
 
     report = gradcheck.check(rotate, x=RNG.normal(size=(2, 6)), quick=True)
     assert report.errors[0].code == "missing-path"
+
+
+class Node:
+    """A tape of two operations; `times` may write `=` for `+=`."""
+
+    assigns = False
+
+    def __init__(self, data, parents=()):
+        self.data, self.parents, self.grad = np.asarray(data), parents, np.zeros_like(data)
+        self.step = lambda: None
+
+    def __add__(self, other):
+        out = Node(self.data + other.data, (self, other))
+
+        def step():
+            self.grad = self.grad + out.grad
+            other.grad = other.grad + out.grad
+
+        out.step = step
+        return out
+
+    def __mul__(self, other):
+        out = Node(self.data * other.data, (self, other))
+
+        def step():
+            self.grad = self.grad + out.grad * other.data
+            other.grad = (0 if self.assigns else other.grad) + out.grad * self.data
+
+        out.step = step
+        return out
+
+    def backward(self, dy):
+        order, seen = [], set()
+
+        def visit(node):
+            if id(node) not in seen:
+                seen.add(id(node))
+                for parent in node.parents:
+                    visit(parent)
+                order.append(node)
+
+        visit(self)
+        self.grad = dy
+        for node in reversed(order):
+            node.step()
+
+
+class AssigningNode(Node):
+    assigns = True
+
+
+@pytest.mark.parametrize("kind", [Node, AssigningNode])
+def test_a_tape_that_assigns_gradients_is_seen_where_no_leaf_is_used_twice(kind):
+    arrays = {n: RNG.normal(size=(2, 3)) for n in ("x", "w", "b")}
+    report = gradcheck.check_tape(lambda x, w, b: x * w + b, kind, **arrays)
+    assert report.ok == (kind is Node)
+    assert [c.leaf for c in report.errors if c.code == "overwritten"] == ["w"] * (kind is not Node)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.gradcheck import random_streams
 from autocnn.gradcheck.adapters.arguments import label_of, require_callable
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.problem import CallError, Problem
@@ -68,7 +69,51 @@ def tape(f: Callable, wrap: Callable, arrays: dict[str, Any], wrt: Any = None) -
 
         return value, backward, dict
 
-    return make_problem(label, call, arrays, None, (), wrt, repeatable=False, tape=True)
+    def twice() -> list[dict[str, Any]]:
+        nodes, seen = nodes_of(arrays, each), []
+        for _ in range(2):
+            y = f(**nodes)
+            shape = np.shape(_value_of(y))
+            if start is None:
+                y.backward()
+            else:
+                start(y, np.cos(np.arange(int(np.prod(shape)))).reshape(shape))
+            seen.append({n: _gradient(nodes[n], 1.0) for n in floats})
+        return seen
+
+    remarks = tuple(
+        (
+            "error",
+            f"{n}.grad is assigned where those of others are added to: what another use of {n} has "
+            "given is lost",
+            "overwritten",
+            n,
+        )
+        for n in _assigned(twice)
+    )
+    return make_problem(
+        label, call, arrays, None, (), wrt, repeatable=False, tape=True, remarks=remarks
+    )
+
+
+def _assigned(twice: Callable[[], list[dict[str, Any]]]) -> list[str]:
+    """The leaves whose gradient a second function of the same nodes replaces, where it adds to that
+    of others: an operation writes `=` for `+=`, which shows at a leaf that is used twice."""
+    try:
+        with random_streams.rewound(random_streams.ALL):
+            first, second = twice()
+    except Exception:  # the tape is walked once: nothing to compare
+        return []
+    added, same = [], []
+    for name, a in first.items():
+        b = second[name]
+        if a is None or b is None or a.shape != b.shape or not np.any(a):
+            continue
+        close = {c: np.allclose(b, c * a, rtol=1e-6, atol=0) for c in (1, 2)}
+        if not any(close.values()):
+            return []  # random numbers, or a tape that keeps more than gradients
+        (added if close[2] else same).append(name)
+    return same if added else []
 
 
 def _entries(wrap: Callable, a: np.ndarray) -> np.ndarray:
@@ -89,7 +134,7 @@ def _takes_numbers_only(f: Callable, nodes_of: Callable, arrays: dict, label: st
             if isinstance(y, np.ndarray):
                 raise CallError("f returned an array of nodes: return one node, such as their sum")
             set_stage(f"{label}: backward", arrays)
-            y.backward()
+            _run_backward(y)
             set_stage("")
             return each
         except Exception as error:
@@ -99,6 +144,20 @@ def _takes_numbers_only(f: Callable, nodes_of: Callable, arrays: dict, label: st
         f"{label}: forward raised {type(first).__name__}: {first}. "
         "check_tape(f, wrap, x=x) calls y = f(x=wrap(x)) and y.backward()"
     ) from first
+
+
+def _run_backward(y: Any) -> None:
+    """Walk the tape once, from ones where backward must be given something."""
+    try:
+        needed = [
+            p for p in inspect.signature(y.backward).parameters.values() if p.default is p.empty
+        ]
+    except (TypeError, ValueError):
+        needed = []
+    if len(needed) == 1 and needed[0].kind is needed[0].POSITIONAL_OR_KEYWORD:
+        y.backward(_plain(y, np.ones(np.shape(_value_of(y)))))
+    else:
+        y.backward()
 
 
 def _value_of(y: Any) -> Any:
