@@ -20,6 +20,7 @@ from autocnn.cli import (
     export,
     filters,
     interrupt,
+    lr_find,
     output,
     page,
     predict,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command()(interrupt.stoppable(chapter.chapter))
 app.command()(interrupt.stoppable(exercise.exercise))
 app.command()(interrupt.stoppable(train.train))
+app.command()(interrupt.stoppable(lr_find.lr_find))
 app.command()(interrupt.stoppable(evaluate.evaluate))
 app.command()(interrupt.stoppable(verify.verify))
 app.command()(interrupt.stoppable(sweep.sweep))

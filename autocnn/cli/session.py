@@ -82,17 +82,18 @@ def train_run(
     start: TrainState,
     until: int | None = None,
     as_json: bool = False,
+    log: Callable[[TrainState], None] | None = None,
 ) -> None:
     """Train from ``start`` to the last epoch, or to epoch ``until``, and draw the figures.
 
     Saves the run after every epoch. Prints a table, or with ``as_json`` a line of JSON an epoch and
     one at the end, and everything else on stderr. A signal that stops the command saves, as does an
     OSError, such as of a terminal that is closed. Exits with 1 when the run diverges, or has come
-    to its end without having learned anything.
+    to its end without having learned anything. log: called after every epoch.
     """
     width = shutil.get_terminal_size((100, 24)).columns
     steps, last = config.steps_per_epoch, config.recipe.epochs if until is None else until
-    session = _Session(folder, config, start, width, as_json)
+    session = _Session(folder, config, start, width, as_json, log)
     try:
         with (
             interrupt.deferred_interrupt(ranks.stop_on_any_rank) as session.check_interrupt,
@@ -144,9 +145,9 @@ class _Session:
     check_interrupt: Callable[[], None]  # these two are set once they are there
     bar: tqdm
 
-    def __init__(self, folder, config, start, width, as_json):
+    def __init__(self, folder, config, start, width, as_json, log):
         self.folder, self.config, self.latest = folder, config, start
-        self.width, self.as_json = width, as_json
+        self.width, self.as_json, self.log = width, as_json, log
         self.began, self.losses = time.monotonic(), deque(maxlen=BAR_BATCHES)
 
     def introduce(self, data: Dataset) -> None:
@@ -215,6 +216,8 @@ class _Session:
         # Not earlier: a run that is stopped here takes the best from the last.
         if not training.epochs_since_best(now.history):
             write_or_exit(runs.save, self.folder, now, "best", self.config)
+        if self.log is not None:
+            self.log(now)
         seconds = time.monotonic() - self.began
         if self.as_json:
             self.bar.write(progress.line(now.history, seconds))

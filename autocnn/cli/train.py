@@ -10,6 +10,7 @@ from autocnn import runs
 from autocnn.cli import before_training, launch, session, settings
 from autocnn.cli.ranks import on_all_ranks
 from autocnn.cli.settings import DEFAULTS
+from autocnn.cli.tensorboard import check_installed, open_log
 from autocnn.models import NETWORKS
 from autocnn.models.interpretations import INTERPRETATIONS
 from autocnn.ops.arguments import integer
@@ -123,6 +124,9 @@ def train(
     ranks: Annotated[
         int | None, typer.Option(help="Processes that share every batch, by MPI", max=1000)
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Log each epoch for TensorBoard, in the folder")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines instead of a table")
     ] = False,
@@ -186,10 +190,12 @@ def train(
         if out and runs.has_config(out):
             runs.create(out, runs.read_config(out))  # a ValueError that names a free folder
         raise typer.Exit(launch.train_on_ranks(ranks, folder))
+    if tensorboard:
+        check_installed()
     if run and runs.has_config(run):
-        _go_on(Path(run), options, until, as_json)
+        _go_on(Path(run), options, until, as_json, tensorboard)
     elif network:
-        _begin(network, options, run or out, until, as_json)
+        _begin(network, options, run or out, until, as_json, tensorboard)
     elif run:
         raise ValueError(
             f"{run} holds no run; to begin one there name a network, such as autocnn train lenet5 "
@@ -203,7 +209,12 @@ def train(
 
 
 def _begin(
-    network: str, options: dict[str, Any], folder: str, until: int | None, as_json: bool
+    network: str,
+    options: dict[str, Any],
+    folder: str,
+    until: int | None,
+    as_json: bool,
+    tensorboard: bool,
 ) -> None:
     """Begin a run in a folder; in a new one for ""."""
     config, data = settings.new_config(network, options)
@@ -218,10 +229,13 @@ def _begin(
         session.begin(folder, config)
         if config.source is not None:
             session.write_or_exit(runs.save_source, folder, config)
-        session.train_run(folder, config, data, model, optimizer, start, until, as_json)
+        with open_log(folder, tensorboard) as log:
+            session.train_run(folder, config, data, model, optimizer, start, until, as_json, log)
 
 
-def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bool) -> None:
+def _go_on(
+    folder: Path, options: dict[str, Any], until: int | None, as_json: bool, tensorboard: bool
+) -> None:
     """Go on with the run in a folder from where it was stopped."""
     with session.lock_run(folder):
         found = _recover(folder)
@@ -238,7 +252,8 @@ def _go_on(folder: Path, options: dict[str, Any], until: int | None, as_json: bo
         )
         if config != saved:
             session.write_or_exit(runs.write_config, folder, config)
-        session.train_run(folder, config, data, model, optimizer, start, until, as_json)
+        with open_log(folder, tensorboard) as log:
+            session.train_run(folder, config, data, model, optimizer, start, until, as_json, log)
 
 
 def _recover(folder: Path) -> runs.SavedRun | None:
