@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from reference import loss as losses
-from reference import validate
+from reference import own, validate
 from reference.arguments import float_type, shape_of_one
 from reference.origin import draw
 
@@ -87,10 +87,13 @@ class Layer:
         if forward is None and backprop is None:
             raise ValueError(f"layer {name!r} needs forward= or backprop=")
         self.name, self.options, self.parts = name, options, tuple(parts)
+        self.word = word
+        if word is None:  # of your own
+            forward, backprop = self._checked_passes(init, forward, backprop)
         self.init, self.backprop = self._checked(init), backprop
         self.forward = forward or (lambda *arguments: backprop(*arguments)[:2])
         self.steps = tuple(range(len(self.parts))) if steps is None else steps
-        self.draws, self.multiply_adds, self.word = draws, multiply_adds, word
+        self.draws, self.multiply_adds = draws, multiply_adds
         self.is_as_declared = word is not None
 
     @classmethod
@@ -221,10 +224,23 @@ class Layer:
 
         @wraps(init)
         def checked(key, shape, dtype="float64"):
-            return draw(self, init, key, shape_of_one(shape), float_type(dtype))
+            drawn = draw(self, init, key, shape_of_one(shape), float_type(dtype))
+            return drawn if self.word is not None else own.check_drawn(self.name, drawn)
 
         checked.unchecked = init
         return checked
+
+    def _checked_passes(self, init, forward, backprop):
+        """Wrap the functions of a layer of your own so that mistakes in them are explained."""
+        own.check_signature(self.name, "init", getattr(init, "unchecked", init), 3)
+        passes = []
+        for what, function in (("forward", forward), ("backprop", backprop)):
+            if function is not None:
+                function = getattr(function, "unchecked", function)
+                own.check_signature(self.name, what, function, 5)
+                function = own.checked_pass(self, what, function)
+            passes.append(function)
+        return passes
 
     def __reduce__(self):
         """Pickle a layer as the word that makes it, one of your own by its functions."""
@@ -236,8 +252,9 @@ class Layer:
             name = self.word.__qualname__
             if getattr(sys.modules.get(self.word.__module__), name, None) is self.word:
                 return _make, (self.word.__module__, name, self.parts, self.options)
-        fields = dict(self.__dict__)
-        fields["init"] = getattr(self.init, "unchecked", self.init)
+        fields = {key: getattr(v, "unchecked", v) for key, v in self.__dict__.items()}
+        if self.backprop is not None and not hasattr(self.forward, "unchecked"):
+            fields["forward"] = None  # it is made of backprop
         return _restore, (type(self), fields)
 
     def __repr__(self):
@@ -250,9 +267,9 @@ def _make(module, name, parts, options):
 
 
 def _restore(kind, fields):
-    layer = kind.__new__(kind)
-    layer.__dict__.update(fields)
-    layer.init = layer._checked(fields["init"])
+    is_as_declared = fields.pop("is_as_declared")
+    layer = kind(**fields)
+    layer.is_as_declared = is_as_declared
     return layer
 
 

@@ -7,6 +7,7 @@ array, or one that was read from a file, has no origin until someone notes it.
 """
 
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,19 +25,35 @@ def draw(model: Any, init: Callable, key: Any, shape: Any, dtype: Any) -> tuple:
     """Return ``init(key, shape, dtype)`` and note that ``model`` drew its parameters.
 
     Where a network's ``init`` calls that of its parts, the network is noted, not the parts. The key
-    None draws nothing and notes nothing.
+    None draws nothing and notes nothing. A shape that looks like (H, W, C) is told: in the error
+    where it does not fit, by a UserWarning where it does.
     """
     depth = getattr(_running, "depth", 0)
     _running.depth = depth + 1
     try:
         drawn = init(key, shape, dtype)
+    except ValueError as error:
+        if depth == 0 and (hint := _channels_last(shape)):
+            raise ValueError(f"{error}; {hint}") from error
+        raise
     finally:
         _running.depth = depth
+    if depth == 0 and (hint := _channels_last(shape)):
+        warnings.warn(hint, UserWarning, stacklevel=4)
     if depth == 0 and key is not None and isinstance(drawn, tuple) and len(drawn) == 3:
         for leaf in _arrays(drawn[1]):
             known = _look_up(leaf)
             _note(leaf, model if known is None or known is model else _SEVERAL)
     return drawn
+
+
+def _channels_last(shape: tuple[int, ...]) -> str:
+    if len(shape) != 3 or shape[2] not in (1, 3) or not shape[0] == shape[1] >= 16:
+        return ""
+    return (
+        f"the shape {shape} looks like channels last; shapes are (C, H, W): pass "
+        f"{(shape[2], *shape[:2])}, and images as x.transpose(0, 3, 1, 2)"
+    )
 
 
 def remember(tree: Any, model: Any) -> None:

@@ -10,7 +10,16 @@ import numpy as np
 
 from reference.arguments import concrete
 
-__all__ = ["batch", "call", "cotangent", "example_weights", "finite", "floats", "same_layout"]
+__all__ = [
+    "batch",
+    "call",
+    "cotangent",
+    "example_weights",
+    "finite",
+    "floats",
+    "layout",
+    "same_layout",
+]
 
 
 def call(layer, params, state, x, kinds: str = "fc") -> tuple[int, ...]:
@@ -31,7 +40,7 @@ def call(layer, params, state, x, kinds: str = "fc") -> tuple[int, ...]:
         )
     floats("x", x, kinds)
     try:
-        out_shape, expected, expected_state = _layout(layer.init, tuple(x.shape[1:]))
+        out_shape, expected, expected_state = layout(layer.init, tuple(x.shape[1:]))
     except ValueError as error:
         if len(x.shape) != 3:
             raise
@@ -64,7 +73,8 @@ def _fits(tree, need, kinds):
 
 
 @lru_cache(maxsize=256)  # training asks for the same layout at every step
-def _layout(init, shape):
+def layout(init: Any, shape: tuple[int, ...]) -> tuple:
+    """Return (out_shape, params, state) of a layer for one shape, without drawing a number."""
     return init(None, shape)
 
 
@@ -122,6 +132,11 @@ def same_layout(name: str, tree: Any, need: Any, path: str = "", kinds: str = "f
 
 
 def _mismatch(name, path, needed, got):
+    if not path and isinstance(got, tuple) and len(got) == 3 and isinstance(got[0], tuple):
+        return ValueError(
+            f"{name} are all that init returns: unpack them, out_shape, params, state = "
+            "model.init(key, shape)"
+        )
     if isinstance(got, dict):
         got = f"a dict with the keys {list(got)}"
     elif isinstance(got, (list, tuple)):

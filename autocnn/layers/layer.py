@@ -17,6 +17,25 @@ class Layer(declared.Layer):
     Everything else is ``reference.layer.Layer``'s: ``init``, ``apply``, ``vjp``,
     ``loss_and_grad``. Parameters may be traced by an enclosing autograd transformation, so
     derivatives of any order nest.
+
+    A layer of your own is two functions. ``init(key, shape, dtype)`` returns (out_shape, params,
+    state) for one image of ``shape``, without the batch; the key None asks for shapes only.
+    ``forward(params, state, x, train, key)`` returns (y, state) for a batch x (N, *shape), by
+    functions of ``autograd.numpy``, without assignment in place. Where a function is wrong, a
+    ValueError names the layer and says what helps. Swish, x / (1 + exp(-b x)), with a slope b:
+
+    >>> import autograd.numpy as np
+    >>> def swish():
+    ...     def init(key, shape, dtype):
+    ...         return shape, {"b": np.ones((), dtype)}, {}
+    ...     def forward(params, state, x, train, key):
+    ...         return x / (1 + np.exp(-params["b"] * x)), state
+    ...     return Layer("swish", {}, init, forward)
+    >>> from autocnn import layers as nn
+    >>> model = nn.serial(nn.conv(3, 3), swish(), nn.flatten(), nn.dense(3))
+    >>> out_shape, params, state = model.init(0, (1, 8, 8))
+
+    ``train(params, data)`` trains it, and ``gradcheck.check_model(model, (1, 8, 8))`` checks it.
     """
 
     is_by_hand = False
