@@ -14,6 +14,7 @@ import autocnn
 from autocnn import runs
 from autocnn.data.dataset import Dataset
 from autocnn.data.identity import content_sum
+from autocnn.data.known import KNOWN, known_name
 from autocnn.data.loaders import LOADERS
 from autocnn.models.interpretations import interpretation
 from autocnn.ops.arguments import integer
@@ -117,7 +118,8 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
         raise ImportError(
             f"{error}; or train without it: autocnn train {network} --data patterns"
         ) from None
-    recipe = _recipe(recipes.recipe(network, name), options)
+    known_as = None if name in KNOWN else known_name(data)
+    recipe = _recipe(recipes.recipe(network, known_as or name), options)
     if recipe.class_weight is not None:
         example_weights(data.y_train, len(data.classes), None, recipe.class_weight)
     shape = data.x_train.shape[1:]
@@ -129,6 +131,7 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
         network=network,
         data=name,
         content=content_sum(data),
+        known_as=known_as,
         classes=tuple(data.classes),
         shape=shape,
         inputs=recipes.inputs(network, shape),
@@ -204,7 +207,7 @@ def command(config: RunConfig, **changes: Any) -> str:
 
     changes: {option: value} to use instead of the config's own values.
     """
-    known = recipes.recipe(config.network, config.data)
+    known = recipes.recipe(config.network, config.known_as or config.data)
     values = _option_values(config) | changes
     needed = ["epochs", "rate"] if values["optimizer"] != known.optimizer else ["epochs"]
     defaults = known._asdict() | {"shift": bool(known.shift)} | DEFAULTS

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.images import fit, read_bytes
 from autocnn.page.model import PageModel, prepared
-from autocnn.runs import image_files
 from autocnn.training import predict
 
 __all__ = ["choices", "read_image"]
@@ -43,5 +43,5 @@ def read_image(shown: PageModel, file: bytes, name: Any) -> tuple[np.ndarray, tu
     image, is damaged or is too large.
     """
     label = "".join(c for c in str(name or "the file") if c.isprintable())[:80]
-    image = image_files.read_bytes(file, label, MAX_PIXELS)
-    return image_files.fit(image, shown.shape, None, shown.dark, shown.ink)
+    image = read_bytes(file, label, MAX_PIXELS)
+    return fit(image, shown.shape, None, shown.dark, shown.ink, shown.trim)

@@ -48,8 +48,8 @@ class PageModel(NamedTuple):
     as a person draws it, in [0, 1]. inputs: what prepares it for the network.
     classes: their names. data: images in [0, 1], or None. epochs: to train when the page opens; 0
     for a network that is trained. key: of the initial parameters, for the way back to the start.
-    dark, ink: how image files are fitted; see ``autocnn.images.fit``. notes: for people, one line
-    each.
+    dark, ink, trim: how image files are fitted; see ``autocnn.images.fit``. notes: for people, one
+    line each.
     """
 
     name: str
@@ -65,6 +65,7 @@ class PageModel(NamedTuple):
     key: Any = 3
     dark: bool = True
     ink: float | None = None
+    trim: bool = False
     notes: tuple[str, ...] = ()
     title: str = ""
     about: str = ""
@@ -186,14 +187,14 @@ def _from_folder(folder: Path) -> PageModel:
         data = None
         line = str(error).splitlines()[0]
         notes = (f"no images to choose from, and no training: {config.data}: {line}",)
-    recipe = config.recipe
+    recipe, framing = config.recipe, image_files.framing(config)
     optimizer = "adam" if recipe.optimizer == "adam" else "momentum"
     settings = Settings(recipe.rate, recipe.batch_size, optimizer, config.seed)
     return PageModel(
         f"{config.network}, {folder.name}", model, now.params, now.state, config.shape,
         config.classes, None if data is None else _limited(data), config.inputs, settings,
-        key=(0, config.seed), dark=config.data in image_files.DARK_BACKGROUND,
-        ink=image_files.INK_FRACTION.get(config.data), notes=notes,
+        key=(0, config.seed), dark=framing["dark_background"], ink=framing["ink_fraction"],
+        trim=framing["trim"], notes=notes,
     )  # fmt: skip
 
 

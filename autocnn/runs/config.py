@@ -51,7 +51,7 @@ class RunConfig:
     limit: train and validate on so many images of it only; None for all. validation: the share of
         its training images that is held out; None for its own. size: of images that are scaled,
         "64x48" (height x width); None for theirs. content: its ``content_sum``; None where that is
-        not known.
+        not known. known_as: the published data set that was found at that path; None for others.
     classes: their names, in the order of the labels. shape: (C, H, W) of one image, before
         ``inputs`` are applied.
     seed: of the initial weights, shuffling, augmentation and dropout.
@@ -72,6 +72,7 @@ class RunConfig:
     validation: float | None = None
     size: str | None = None
     content: str | None = None
+    known_as: str | None = None
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     inputs: Inputs = NO_CHANGE
@@ -117,7 +118,7 @@ class RunConfig:
         version, run = values.pop("version"), values.pop("run")
         values |= {"classes": list(self.classes), "shape": list(self.shape)}
         values |= {"inputs": self.inputs._asdict(), "recipe": _recipe_json(self.recipe)}
-        known = {"autocnn": version, "run": run}
+        known = {"autocnn": version, "run": run, "known_as": values.pop("known_as")}
         for name in ("source", "weights"):
             part = values.pop(name)
             known[name] = part and part._asdict()

@@ -119,6 +119,7 @@ CHECKS = {
     "validation": _optional(_is_share),
     "size": _optional(_is_size),
     "content": _optional(_is_sum),
+    "known_as": _is_text,
     "classes": _is_names,
     "shape": _is_shape,
     "inputs": _object(_INPUTS),
@@ -127,5 +128,5 @@ CHECKS = {
     "steps_per_epoch": _is_count,
 }
 _OPTIONAL = {"autocnn", "build_options", "content", "dtype", "run", "size", "source", "validation"}
-_OPTIONAL |= {"weights"}
+_OPTIONAL |= {"known_as", "weights"}
 REQUIRED = [name for name in CHECKS if name not in _OPTIONAL]

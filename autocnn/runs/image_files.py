@@ -4,6 +4,7 @@ x, steps = read_for_run("three.png", config)          # (C, H, W), what was done
 """
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +25,9 @@ INK_FRACTION = {"mnist": 20 / 28, "digits": 1.0}
 TRIMMED = ("fashion-mnist",)
 
 
-def framing(config: RunConfig) -> dict:
+def framing(config: RunConfig) -> dict[str, Any]:
     """Return the arguments dark_background, ink_fraction and trim of ``fit`` for a run's images."""
-    name = config.data
+    name = config.known_as or config.data
     return {
         "dark_background": name in DARK_BACKGROUND,
         "ink_fraction": INK_FRACTION.get(name),
