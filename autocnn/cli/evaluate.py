@@ -1,13 +1,15 @@
-"""``autocnn evaluate``: the loss and accuracy of a trained network."""
+"""``autocnn evaluate``: the loss and accuracy of a trained network, class by class."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from autocnn import runs, training
+from autocnn import runs
 from autocnn.cli import output
+from autocnn.runs.answers import network_outputs, run_calibration
 from autocnn.runs.preprocessing import prepare
-from autocnn.text import shape_text, strict_json
+from autocnn.runs.scores import class_scores, scores
+from autocnn.text import shape_text, strict_json, table, visible
 
 __all__ = ["evaluate"]
 
@@ -18,10 +20,16 @@ def evaluate(
     last: Annotated[
         bool, typer.Option("--last", help="Use the parameters of the last epoch, not the best")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table")] = False,
 ) -> None:
     """Print a run's loss and accuracy on the test images of a data set, or on its
     validation images if it has no others.
+
+    A table has the precision and the recall of each class, how many images it has,
+    and the class that it is most often taken for. The last lines say how far the
+    probabilities are from the share that is right: the expected calibration error
+    (ECE) and the loss (NLL), as the network gives them and with the temperature
+    that the run keeps, by which autocnn predict calibrates them.
 
     \b
     Examples:
@@ -29,7 +37,8 @@ def evaluate(
       autocnn evaluate runs/lenet5-mnist --data fashion-mnist
       autocnn evaluate runs/lenet5-mnist --json | jq .accuracy
     """
-    config, model, now = runs.load(run, "last" if last else "best")
+    saved = runs.load(run, "last" if last else "best")
+    config, model, now = saved
     dataset = runs.run_data(config, data)
     if len(dataset.classes) != len(config.classes):
         raise ValueError(
@@ -44,18 +53,52 @@ def evaluate(
             f"{run} was trained on images of {shape_text(config.shape, 'x')}, the data have "
             f"{shape_text(x.shape[1:], 'x')}"
         )
-    x = prepare(x, config.inputs)
-    loss, accuracy = training.evaluate(model, now.params, now.state, x, y)
+    outputs = network_outputs(model, now.params, now.state, prepare(x, config.inputs))
+    calibration, why = run_calibration(run, saved)
+    found = scores(outputs, y, calibration)
+    rows = class_scores(outputs.argmax(axis=1), y, config.classes)
     result = {
         "run": run,
         "data": data or config.data,
         "set": which,
         "epoch": now.history["epoch"][-1],
         "images": len(x),
-        "loss": loss,
-        "accuracy": accuracy,
+        "loss": found["loss"],
+        "accuracy": found["accuracy"],
+        "classes": rows,
+        "calibration": found["calibration"],
     }
     if as_json:
         output.echo(strict_json(result))
-    else:
-        output.echo(f"{len(x):,} {which} images: loss {loss:.4f}, accuracy {accuracy:.2%}")
+        return
+    loss, accuracy = found["loss"], found["accuracy"]
+    output.echo(
+        f"{len(x):,} {which} images: loss {loss:.4f}, accuracy {accuracy:.2%}\n\n"
+        f"{_listing(rows)}\n\n{_calibration_text(found['calibration'], why)}"
+    )
+
+
+def _listing(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        (
+            visible(row["class"]),
+            row["images"],
+            *("" if row[k] is None else f"{row[k]:.1%}" for k in ("precision", "recall")),
+            "" if row["taken_for"] is None else f"{visible(row['taken_for'])} ({row['times']})",
+        )
+        for row in rows
+    ]
+    return table(("class", "images", "precision", "recall", "most often taken for"), cells)
+
+
+def _calibration_text(found: dict[str, float | None], why: str) -> str:
+    text = (
+        f"as the network gives them: ECE {found['ece_before']:.2%}, NLL {found['nll_before']:.4f}"
+    )
+    if found["temperature"] is None:
+        return f"probabilities {text}; not calibrated: {visible(why)}"
+    return (
+        f"probabilities {text}\n"
+        f"with temperature {found['temperature']:.3f}: ECE {found['ece']:.2%}, "
+        f"NLL {found['nll']:.4f}"
+    )

@@ -2,16 +2,18 @@
 
 import shutil
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from autocnn import runs, training
+from autocnn import runs
 from autocnn.cli import errors, output
-from autocnn.cli.run_options import Invert, Json, Last, Run
-from autocnn.runs.image_files import read_for_run
-from autocnn.runs.preprocessing import prepare
+from autocnn.cli.run_options import Invert, Json, Last, Run, save_figure
+from autocnn.images import Fitted
+from autocnn.images.blocks import block_image
+from autocnn.runs.answers import Answer, answers, run_calibration
+from autocnn.runs.image_files import read_image
 from autocnn.text import strict_json, visible
 
 __all__ = ["bar_chart", "predict"]
@@ -26,55 +28,101 @@ def predict(
     ],
     top: Annotated[int, typer.Option(help="Number of classes to show", min=1)] = 5,
     invert: Invert = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Draw each image as the network sees it")
+    ] = False,
+    out: Annotated[
+        str,
+        typer.Option(
+            help="File for a figure of the images as the network sees them", metavar="FILE.png"
+        ),
+    ] = "",
     last: Last = False,
     as_json: Json = False,
 ) -> None:
     """Print the most probable classes of images, with bars.
 
     An image is scaled to the size that the network was trained on, with its
-    proportions kept. Ink on paper becomes bright on dark if the network was
-    trained so, and is cut out and centred if it was trained on digits. Each
-    change is printed. Of an animation, the first frame counts.
+    proportions kept. For a network trained on digits, the ink is found by its
+    contrast with the paper around it, cut out and centred; specks, frames, ruled
+    lines and shadows are left out. For one trained on Fashion-MNIST, the margin
+    around the object is cut off. Each change is printed, --show draws the result,
+    and a page without ink is refused. Of an animation, the first frame counts.
+
+    Probabilities are calibrated on the run's validation images. An answer is
+    marked doubtful when its probability is below 80 %, the image was hard to read,
+    or it is unlike the images of the training.
 
     An image that cannot be read is reported on stderr, and the exit code is 1;
     it is 2 if none can be read.
 
     \b
     Examples:
-      autocnn predict runs/lenet5-mnist three.png
+      autocnn predict runs/lenet5-mnist three.png --show
       autocnn predict runs/lenet5-mnist *.png --json
+      autocnn predict runs/lenet5-mnist *.jpg --out seen.png
     """
-    config, model, now = runs.load(run, "last" if last else "best")
-    read, failed = [], []
-    for path in images:
-        try:
-            read.append((path, *read_for_run(path, config, invert)))
-        except ValueError as error:
-            failed.append((path, str(error)))
-    if not read:
-        raise errors.Lines("\nautocnn: ".join(visible(error) for _, error in failed))
-    for _, error in failed:
-        output.error(error)
-    x = prepare(np.stack([x for _, x, _ in read]), config.inputs)
-    probs = training.predict(model, now.params, now.state, x)
-    predictions = [_top_classes(p, config.classes, top) for p in probs]
+    saved = runs.load(run, "last" if last else "best")
+    calibration, why = run_calibration(run, saved)
+    paths, fitted, failed = _read(images, saved.config, invert)
+    found = answers(saved, calibration, fitted)
+    predictions = [_top_classes(one.probabilities, saved.config.classes, top) for one in found]
+    if out:
+        from autocnn.plots.seen import seen  # matplotlib takes a second to import
+
+        titles = [_title(*parts) for parts in zip(predictions, found, strict=True)]
+        save_figure(seen([image.x for image in fitted], titles), out)
     if as_json:
-        results = [
-            {"image": path, "changes": steps, "top": _json_rows(prediction)}
-            for (path, _, steps), prediction in zip(read, predictions, strict=True)
-        ]
+        rows = [_json(*parts) for parts in zip(paths, fitted, found, predictions, strict=True)]
         unread = [{"image": path, "error": error} for path, error in failed]
-        output.echo(strict_json({"run": run, "predictions": results, "failed": unread}))
+        result = {"run": run, "calibrated": calibration is not None}
+        output.echo(strict_json({**result, "predictions": rows, "failed": unread}))
     else:
-        width = shutil.get_terminal_size().columns
-        blocks = [
-            f"{visible(path)}{': ' if steps else ''}{', '.join(steps)}\n"
-            f"{bar_chart(prediction, width)}"
-            for (path, _, steps), prediction in zip(read, predictions, strict=True)
-        ]
+        parts = zip(paths, fitted, found, predictions, strict=True)
+        blocks = [_text(*part, show) for part in parts]
+        if calibration is None:
+            blocks.append(f"The probabilities are not calibrated: {visible(why)}.")
         output.echo("\n\n".join(blocks))
     if failed:
         raise typer.Exit(1)
+
+
+def _read(
+    paths: list[str], config: runs.RunConfig, invert: bool | None
+) -> tuple[list[str], list[Fitted], list[tuple[str, str]]]:
+    """Return (the paths that can be read, their images, the others with what is wrong)."""
+    read, fitted, failed = [], [], []
+    for path in paths:
+        try:
+            fitted.append(read_image(path, config, invert))
+            read.append(path)
+        except ValueError as error:
+            failed.append((path, str(error)))
+    if not read:
+        raise errors.Lines("\nautocnn: ".join(visible(why) for _, why in failed))
+    for _, why in failed:
+        output.error(why)
+    return read, fitted, failed
+
+
+def _text(path: str, image: Fitted, answer: Answer, prediction: Prediction, show: bool) -> str:
+    width = shutil.get_terminal_size().columns
+    lines = [f"{visible(path)}{': ' if image.steps else ''}{', '.join(image.steps)}"]
+    lines += [block_image(image.x, sys.stdout.encoding)] if show else []
+    lines.append(bar_chart(prediction, width))
+    lines += [f"  doubtful: {'; '.join(answer.doubts)}"] if answer.doubts else []
+    return "\n".join(lines)
+
+
+def _json(path: str, image: Fitted, answer: Answer, prediction: Prediction) -> dict[str, Any]:
+    top = [{"class": name, "probability": p} for name, p in prediction]
+    about = {"image": path, "changes": image.steps, "top": top}
+    return {**about, "doubtful": bool(answer.doubts), "doubts": answer.doubts}
+
+
+def _title(prediction: Prediction, answer: Answer) -> str:
+    name, probability = prediction[0]
+    return f"{visible(name)}  {probability:.1%}{'  doubtful' if answer.doubts else ''}"
 
 
 def bar_chart(prediction: Prediction, width: int) -> str:
@@ -92,10 +140,6 @@ def bar_chart(prediction: Prediction, width: int) -> str:
 
 def _top_classes(probs: np.ndarray, classes: tuple[str, ...], top: int) -> Prediction:
     return [(classes[k], float(probs[k])) for k in np.argsort(-probs, kind="stable")[:top]]
-
-
-def _json_rows(prediction: Prediction) -> list[dict[str, str | float]]:
-    return [{"class": name, "probability": p} for name, p in prediction]
 
 
 def _shorten(name: str, length: int) -> str:

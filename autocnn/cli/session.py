@@ -24,7 +24,8 @@ from autocnn.cli import interrupt, output, progress, ranks
 from autocnn.data.dataset import Dataset
 from autocnn.files import atomic_write
 from autocnn.optim import Optimizer
-from autocnn.runs import RunConfig, recipes
+from autocnn.runs import RunConfig, calibration, recipes
+from autocnn.runs.answers import save_calibration
 from autocnn.runs.preprocessing import prepare
 from autocnn.text import strict_json
 from autocnn.training import TrainState, mpi
@@ -280,7 +281,8 @@ def _finish(
         image = io.BytesIO()
         figure.savefig(image, format="png", metadata={"autocnn run": str(config.run)})
         write_or_exit(atomic_write, folder / name, image.getvalue())
-    files = [name for name in (*runs.FILES, *figures) if (folder / name).exists()]
+    write_or_exit(save_calibration, folder, config, model, data)
+    files = [name for name in (*runs.FILES, calibration.FILE, *figures) if (folder / name).exists()]
     outcome = progress.outcome(folder, config, end.history, files)
     if as_json:
         output.echo(strict_json(outcome))

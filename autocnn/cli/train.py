@@ -136,10 +136,10 @@ def train(
     The default of most options is that of the recipe for this network and data set.
 
     Prints a row for each epoch and writes a run folder: config.json, history.csv,
-    last.safetensors and best.safetensors, curves.png, confusion.png and
-    mistakes.png. Ctrl-C, SIGTERM, SIGHUP and the warning signals of batch systems
-    (SIGUSR1, SIGUSR2, SIGXCPU) stop after the current step and save; a second
-    Ctrl-C ends at once.
+    last.safetensors and best.safetensors, calibration.json, curves.png,
+    confusion.png and mistakes.png. Ctrl-C, SIGTERM, SIGHUP and the warning signals
+    of batch systems (SIGUSR1, SIGUSR2, SIGXCPU) stop after the current step and
+    save; a second Ctrl-C ends at once.
 
     --json prints a line of JSON for each epoch, with the names of history.csv and
     the seconds since the start, and one at the end with the outcome; everything

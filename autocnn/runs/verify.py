@@ -8,7 +8,7 @@ from typing import Any
 from autocnn.checkpoint.checkpoint import read_metadata
 from autocnn.checkpoint.format import open_tensors
 from autocnn.checkpoint.generations import generations
-from autocnn.runs import recovery
+from autocnn.runs import calibration, recovery
 from autocnn.runs.config import RunConfig
 
 __all__ = ["verify"]
@@ -48,6 +48,8 @@ def verify(folder: str | Path) -> list[dict[str, Any]]:
         elif path.stem == "network" and config is not None and config.source is not None:
             whole = hashlib.sha256(path.read_bytes()).hexdigest() == config.source.file
             row = _row(path, None if whole else "it is not what the network was built from")
+        elif path.name == calibration.FILE:
+            row = _row(path, _calibration_problem(path, config))
         elif path.suffix == ".png" and path.is_file():
             row = _row(path, _png_problem(path.read_bytes(), config))
         else:
@@ -115,6 +117,15 @@ def _checkpoint(
     if problem is None and newest is not None and not is_last:
         problem = recovery.best_problem(path, newest, is_newest)
     return _row(path, problem, checked=has_sums or problem is not None, epoch=epoch)
+
+
+def _calibration_problem(path: Path, config: RunConfig | None) -> str | None:
+    try:
+        found = calibration.parse_calibration(path)
+    except (OSError, ValueError) as error:
+        return str(error).removeprefix(f"{path} ")
+    mixed = config is not None and any(one.run != config.run for one in found)
+    return "it is of another run" if mixed else None
 
 
 def _png_problem(content: bytes, config: RunConfig | None) -> str | None:

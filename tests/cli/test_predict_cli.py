@@ -19,6 +19,7 @@ from autocnn.cli import app, predict
 from autocnn.data import idx
 from autocnn.data.known import FILES
 from autocnn.runs import preprocessing
+from autocnn.runs.answers import run_calibration
 
 
 def autocnn(*args, **env):
@@ -84,12 +85,15 @@ def images(tmp_path_factory):
     return folder, grey
 
 
-def expected(run, grey):
+def expected(run, grey, calibrated=True):
+    """The probabilities of a grey image, calibrated as ``predict`` does or not, and the classes."""
     saved = runs.load(run, "best")
     x = preprocessing.prepare(grey[None, None].astype("f") / 255, saved.config.inputs)
-    return ac.predict(saved.model, saved.train_state.params, saved.train_state.state, x)[
-        0
-    ], saved.config.classes
+    probs = ac.predict(saved.model, saved.train_state.params, saved.train_state.state, x)[0]
+    calibration = run_calibration(run, saved)[0]
+    if calibrated and calibration is not None:
+        probs = calibration.probabilities(np.log(probs))
+    return probs, saved.config.classes
 
 
 def test_predict_tells_the_networks_own_probabilities(trained, images):
@@ -447,7 +451,7 @@ def test_export_onnx(network, trained, images, tmp_path):
         images[1] if network.startswith("tiny") else np.asarray(Image.open(images[0] / "noise.png"))
     )
     (logits,) = session.run(None, {"images": grey[None, None].astype("f") / 255})
-    probs, classes = expected(trained[network], grey)
+    probs, classes = expected(trained[network], grey, calibrated=False)
     np.testing.assert_allclose(ac.ops.softmax(logits)[0], probs, atol=1e-5)
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(classes)
 
