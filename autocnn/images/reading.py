@@ -11,7 +11,7 @@ import numpy as np
 
 from autocnn.text import shape_text
 
-__all__ = ["MAX_PIXELS", "read", "read_bytes", "read_with_steps"]
+__all__ = ["MAX_PIXELS", "deep_values", "read", "read_bytes", "read_with_steps"]
 
 MAX_PIXELS = 50_000_000
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -56,7 +56,7 @@ def _read(
             )
         image = ImageOps.exif_transpose(image)
         if image.mode in DEEP_MODES:
-            return _deep(np.asarray(image, np.float32))
+            return deep_values(np.asarray(image, np.float32))
         if image.mode == "F":
             raise ValueError(
                 f"{path} holds floating-point numbers of an unknown range; save it as PNG first"
@@ -69,7 +69,7 @@ def _read(
     return (_over_background(result, pixels[..., 3]) if has_alpha else result), ()
 
 
-def _deep(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def deep_values(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Scale grey values of up to 32 bits by the smallest range of whole bits that holds them."""
     largest = float(values.max(initial=0))
     bits = next((bits for bits in range(8, 17) if largest < 2**bits), 32)

@@ -1,0 +1,1 @@
+"""Benchmarks of image files: what ``autocnn predict`` makes of photographs."""
