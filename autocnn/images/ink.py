@@ -21,6 +21,7 @@ NOISE = 5.0  # standard deviations of the background that ink stands out by
 SPECK = 0.03  # of the drawing's area: smaller shapes are specks
 SMALLEST = 0.0125  # of the page's larger side, and 5 pixels: what is smaller is a speck
 SOFT = 0.08  # of the page's smaller side: edges as wide as that are those of shadows
+ALIKE = 0.75  # of the drawing's contrast: other drawings are by the same pen, shadows are fainter
 OTHER = 0.35  # of the drawing's height or width: larger shapes are drawings of their own
 FILLED = 0.45  # of a drawing's size: strokes are narrower
 NEAR = 0.3  # of the drawing's size: shapes this near belong to it
@@ -177,7 +178,7 @@ def _sorted(main: _Shape, rest: list[_Shape]) -> tuple[list[_Shape], int, list[_
             specks += 1
         elif gap <= NEAR * size and not _beside(main, shape):
             kept.append(shape)
-        elif max(shape.size) > OTHER * size:
+        elif max(shape.size) > OTHER * size and shape.contrast > ALIKE * main.contrast:
             others.append(shape)
         else:
             specks += 1
