@@ -58,6 +58,7 @@ def _names_gradient(name: str) -> bool:
 
 
 def is_float_output(y: Any) -> bool:
+    """Is it a float array or number?"""
     return isinstance(y, np.ndarray | np.floating | float) and np.asarray(y).dtype.kind == "f"
 
 

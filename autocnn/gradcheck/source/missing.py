@@ -19,8 +19,10 @@ def what_is_missing(
     """(code, words) for the sites `blamed` for the wrong leaves, or None."""
     for site in blamed:
         match = judged[site].match if site in judged else None
-        if match is not None and match.partial and match.label:
-            where = recording.site(site)
+        where = recording.site(site)
+        once = isinstance(where.statement, ast.Assign | ast.Return)
+        once = once and len(recording.by_site.get(site, ())) == 1  # sums in loops grow on the way
+        if once and match is not None and match.partial and match.label:
             name = where.target or "the value"
             return (
                 "missing-path",
