@@ -40,6 +40,8 @@ def evaluate(
     saved = runs.load(run, "last" if last else "best")
     config, model, now = saved
     dataset = runs.run_data(config, data)
+    for note in dataset.notes:
+        output.echo(visible(note), err=True)
     if len(dataset.classes) != len(config.classes):
         raise ValueError(
             f"{run} knows {len(config.classes)} classes, the data have {len(dataset.classes)}"

@@ -103,6 +103,11 @@ def load(what: Any = None, data: Dataset | None = None) -> PageModel:
     if isinstance(what, Run):
         if not all(hasattr(data, name) for name in ("x_train", "y_train", "x_val", "y_val")):
             raise ValueError("a Run does not hold its data: call ac.page(run, data)")
+        if data.x_val is None:
+            raise ValueError(
+                "a page shows validation images, and these data have none: "
+                "ac.data.from_arrays(images, labels, validation=0.2)"
+            )
         return _checked(_from_training(what, data))
     if what is None:
         return _checked(_tiny_cnn())

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from autocnn.checkpoint import load_weights
 from autocnn.data import load, patterns
 from autocnn.data.dataset import Dataset
+from autocnn.data.folders import UnreadableImages
 from autocnn.data.forms import form_of
 from autocnn.data.loaders import LOADERS
 from autocnn.data.parts import split_dataset
@@ -49,7 +51,9 @@ def load_data(
         if validation is not None:
             data = split_dataset(data, validation)
     else:
-        data = load(name, validation=validation, size=height_width, grey=grey)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnreadableImages)  # the notes say it too
+            data = load(name, validation=validation, size=height_width, grey=grey)
     if limit is None:
         return data
     n = integer(limit, "--limit")
@@ -70,7 +74,8 @@ def run_data(config: RunConfig, data: str = "") -> Dataset:
     ValueError that says how to name their new place when the run's own are gone.
     """
     if not data:
-        if os.path.isabs(config.data) and not os.path.exists(config.data):
+        is_name = config.data == "patterns" or config.data in LOADERS
+        if not is_name and not os.path.exists(os.path.expanduser(config.data)):
             raise ValueError(
                 f"the data of the run, {config.data}, are not there any more; if they have moved, "
                 "name their new place: --data NEW"

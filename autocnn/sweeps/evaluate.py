@@ -136,6 +136,11 @@ def _check_data(data: Any) -> Data:
             "data must be a Dataset, its name, such as 'digits', or a function of the seed; "
             f"got {type(data).__name__}"
         )
+    if is_dataset and data.x_val is None:
+        raise ValueError(
+            "a sweep compares validation accuracies, and these data have no validation images: "
+            "ac.data.from_arrays(images, labels, validation=0.2)"
+        )
     return data
 
 

@@ -172,3 +172,22 @@ def test_augmentations_are_kept_and_a_resumed_run_repeats_them(command, pets, tm
     assert code == 2 and "with no --augment, not --augment" in err
     code, _, err = command(*options, "--augment", "twist=3")
     assert code == 2 and "there is no augmentation 'twist'" in err and err.count("\n") == 1
+
+
+def test_a_table_trains_and_a_damaged_image_is_said_once(command, pets, tmp_path):
+    rows = [f"{k % 2}," + ",".join(str((k * v) % 256) for v in range(64)) for k in range(20)]
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    code, out, err = command("train", "tiny-cnn", "--data", "./train.csv", "--epochs", 1)
+    assert code == 0 and "training and 4 validation images of 1x8x8" in " ".join(out.split()), err
+    (pets / "cat" / "broken.png").write_bytes(b"x")
+    code, out, err = command("train", "tiny-cnn", "--data", "pets", "--epochs", 1)
+    assert code == 0 and (out + err).count("broken.png") == 1
+
+
+def test_data_of_an_earlier_version_that_are_not_in_this_folder(command, pets, tmp_path):
+    assert command("train", "tiny-cnn", "--data", "pets", "--epochs", 1, "--run", "r")[0] == 0
+    config = runs.read_config(tmp_path / "r").replace(data="pets", run=None)
+    runs.create("earlier", config)  # 0.1 kept the text of --data
+    os.rename("pets", "moved")
+    code, _, err = command("train", "--run", "earlier")
+    assert code == 2 and "the data of the run, pets, are not there any more" in err

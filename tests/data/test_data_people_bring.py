@@ -117,3 +117,19 @@ def test_the_shape_of_an_image_with_its_channels_last_is_refused(shape):
     assert model.init(None, first)[0]
     tower = ac.layers.serial(ac.layers.conv(4, (3, 1)), ac.layers.flatten())
     assert tower.init(None, (16, 20, 1))[0] == (72,)  # a signal: 16 channels of 20 values
+
+
+def test_what_needs_validation_images_says_so():
+    data = ac.data.from_arrays(PICTURES, LABELS, validation=None)
+    model = ac.models.tiny_cnn(3, nn=ac.fast)
+    _, params, _ = model.init(0, (1, 8, 8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ac.training.ConvergenceWarning)
+        run = ac.train(params, data, model, epochs=1)
+    with pytest.raises(ValueError, match="no validation images"):
+        ac.sweep(ac.models.tiny_cnn, {"filters": (1,)}, data=data, seeds=1)
+    pytest.importorskip("starlette")
+    from autocnn.page.model import load
+
+    with pytest.raises(ValueError, match="these data have none"):
+        load(run, data)

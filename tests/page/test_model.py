@@ -55,7 +55,7 @@ def test_a_run_folder_is_shown_and_not_written_to(folder):
 
 
 def test_a_run_folder_whose_data_are_gone_is_shown_without_training(folder, monkeypatch):
-    def gone(name, limit=None):
+    def gone(name, *_):
         raise ValueError("it is not on this machine\nsecond line")
 
     monkeypatch.setattr("autocnn.runs.start.load_data", gone)
