@@ -6,14 +6,11 @@ from reference.layer import Declaration
 
 __all__ = ["concat", "residual", "serial"]
 
-LEAST_SIDE = 8  # pixels: smaller sizes occur inside networks
-
 
 def serial(*layers):
     """Layers one after another. Params and state are lists with one entry a layer."""
 
     def init(key, shape, dtype):
-        _check_channels_first(shape)
         params, state, used = [], [], 0
         for layer in layers:
             shape, p, s = layer.init(layer_key(key, used), shape, dtype)
@@ -23,16 +20,6 @@ def serial(*layers):
         return tuple(shape), params, state
 
     return Declaration("serial", {}, init, layers, tuple(range(len(layers))))
-
-
-def _check_channels_first(shape):
-    """Refuse the shape of a square image whose channels stand last, as Keras has them."""
-    if len(shape) == 3 and shape[0] == shape[1] >= LEAST_SIDE and shape[2] in (1, 3):
-        first = (shape[2], *shape[:2])
-        raise ValueError(
-            f"the shape {tuple(shape)} looks like an image whose channels stand last; shapes are "
-            f"(C, H, W): pass {first}, and images as x.transpose(0, 3, 1, 2)"
-        )
 
 
 def residual(main, shortcut=None):
