@@ -128,7 +128,7 @@ def _read(path: Path, size: tuple[int, int], grey: bool | None) -> np.ndarray:
     """Read an image as bytes (H, W) or (H, W, 3) of that size."""
     from PIL import Image, ImageOps
 
-    from autocnn.runs.image_files import read
+    from autocnn.images import read
 
     x = read(path)
     if grey and x.ndim == 3:
