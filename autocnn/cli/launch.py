@@ -47,8 +47,7 @@ def train_on_ranks(ranks: int, folder: str) -> int:
             code, death = _start(left, [*arguments, "--run", folder], ids)
             if death is None:
                 return code
-            name = _rank(Path(ids), death.process)
-        who = f"rank {name} of {left}" if name else f"one of {left} ranks"
+            who = _who(_rank(Path(ids), death.process), left, death.signal)
         where = _last_epoch(Path(folder))
         rest = f"going on with {left - 1} from there" if left > 1 else "none is left"
         output.echo(
@@ -106,6 +105,17 @@ def _rank(ids: Path, process: int) -> str:
     """The rank of a process; "" if it is not known, such as on another machine."""
     numbers = {path.read_text(): path.name for path in ids.iterdir()}
     return numbers.get(str(process), "")
+
+
+def _who(name: str, ranks: int, number: int) -> str:
+    """Say which rank was killed. mpiexec kills the others by SIGKILL, and may report one of those:
+    only for another signal is it certain which rank was first.
+    """
+    if not name:
+        return f"one of {ranks} ranks"
+    if number == getattr(signal, "SIGKILL", 9) and ranks > 1:
+        return f"one of {ranks} ranks (rank {name}, according to mpiexec)"
+    return f"rank {name} of {ranks}"
 
 
 def _last_epoch(folder: Path) -> str:

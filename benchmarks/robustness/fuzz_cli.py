@@ -49,7 +49,8 @@ STARTS = (
     "data",
     "data list --json",
 )
-KERNELS = os.path.join("autocnn", "kernels")  # where compiled kernels are kept
+# Where compiled kernels, compiled Python and Matplotlib's list of fonts are kept.
+CACHES = (os.path.join("autocnn", "kernels"), "__pycache__", os.path.join("matplotlib", ""))
 
 
 def workplace(folder):
@@ -172,7 +173,7 @@ class Fence:
         for path in touched:
             if isinstance(path, int):  # a descriptor, whose path was seen when it was opened
                 continue
-            if KERNELS in os.path.abspath(os.fsdecode(path)):
+            if any(place in os.path.abspath(os.fsdecode(path)) for place in CACHES):
                 continue
             place = os.path.realpath(os.path.dirname(os.path.join(self.folder, os.fsdecode(path))))
             if os.path.commonpath([place, self.folder]) != self.folder and not os.fsdecode(
@@ -224,7 +225,11 @@ def patched():
     """A world for the command line: a narrow terminal, no network, and Ctrl-C by a timer."""
     from autocnn.cli import data as commands
 
-    def press(*_):
+    def press(number, frame):
+        if is_importing(frame):  # a process that goes on after it would have half a module
+            which = signal.ITIMER_PROF if number == signal.SIGPROF else signal.ITIMER_REAL
+            signal.setitimer(which, 0.05, 20.0)
+            return
         raise KeyboardInterrupt
 
     fetch, before = (
@@ -238,6 +243,13 @@ def patched():
         commands.fetch_files = fetch
         for number, handler in before:
             signal.signal(number, handler)
+
+
+def is_importing(frame):
+    """Whether a module is being imported."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def refuse_fetching(name, tell):

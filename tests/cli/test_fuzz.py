@@ -44,6 +44,8 @@ def test_the_fence_sees_writes(tmp_path):
     (tmp_path / "in" / "link" / "c").write_text("")
     os.replace(tmp_path / "b", tmp_path / "d")
     (tmp_path / "d").read_text()
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "compiled").write_text("")
     fence.up = False
     assert [event for event, _ in fence.crossed] == ["open", "open", "os.rename", "os.rename"]
 

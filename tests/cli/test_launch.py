@@ -76,8 +76,10 @@ def test_a_killed_rank_is_named_and_the_rest_reach_the_same_losses(tmp_path):
     # mpiexec kills the other ranks and may report one of them, so the number is not certain
     said = [line for line in err.splitlines() if line.startswith("autocnn: ")]
     assert [re.sub(r"rank \d", "rank _", line) for line in said] == [
-        "autocnn: rank _ of 3 was killed (SIGKILL) after epoch 0; going on with 2 from there",
-        "autocnn: rank _ of 2 was killed (SIGKILL) after epoch 1; going on with 1 from there",
+        "autocnn: one of 3 ranks (rank _, according to mpiexec) was killed (SIGKILL) after epoch 0; "
+        "going on with 2 from there",
+        "autocnn: one of 2 ranks (rank _, according to mpiexec) was killed (SIGKILL) after epoch 1; "
+        "going on with 1 from there",
     ]
     printed = [json.loads(line) for line in out.splitlines()]
     assert [row["epoch"] for row in printed] == [0, 1, 2, 3, 4, 4]  # each once, and the outcome
@@ -144,6 +146,13 @@ def test_what_mpiexec_says_of_a_death_is_not_printed(capsys, tmp_path):
     assert launch._death("".join(said[:-1])) is None  # an exit code: the rank has said why
     (tmp_path / "5").write_text("7")
     assert (launch._rank(tmp_path, 7), launch._rank(tmp_path, 8)) == ("5", "")
+
+
+def test_only_what_is_known_of_a_death_is_said():
+    assert launch._who("2", 3, signal.SIGSEGV) == "rank 2 of 3"
+    assert launch._who("2", 3, signal.SIGKILL) == "one of 3 ranks (rank 2, according to mpiexec)"
+    assert launch._who("0", 1, signal.SIGKILL) == "rank 0 of 1"
+    assert launch._who("", 3, signal.SIGSEGV) == "one of 3 ranks"
 
 
 def test_options_that_are_not_for_the_ranks():
