@@ -76,10 +76,9 @@ def test_a_killed_rank_is_named_and_the_rest_reach_the_same_losses(tmp_path):
     # mpiexec kills the other ranks and may report one of them, so the number is not certain
     said = [line for line in err.splitlines() if line.startswith("autocnn: ")]
     assert [re.sub(r"rank \d", "rank _", line) for line in said] == [
-        "autocnn: one of 3 ranks (rank _, according to mpiexec) was killed (SIGKILL) after epoch 0; "
-        "going on with 2 from there",
-        "autocnn: one of 2 ranks (rank _, according to mpiexec) was killed (SIGKILL) after epoch 1; "
-        "going on with 1 from there",
+        f"autocnn: one of {ranks} ranks (rank _, according to mpiexec) was killed (SIGKILL) after "
+        f"epoch {epoch}; going on with {ranks - 1} from there"
+        for ranks, epoch in ((3, 0), (2, 1))
     ]
     printed = [json.loads(line) for line in out.splitlines()]
     assert [row["epoch"] for row in printed] == [0, 1, 2, 3, 4, 4]  # each once, and the outcome
