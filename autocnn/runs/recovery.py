@@ -180,7 +180,10 @@ def _read_best(folder: Path, nn: ModuleType | None) -> Reading:
             raise ValueError(problem)
 
     found = _read(folder, [*copies(path), *generations(last)], nn, check)
-    return found._replace(refused=newest.refused | found.refused)
+    refused = newest.refused | found.refused
+    if not any(copy.exists() for copy in copies(path)):
+        refused |= {path: ValueError(f"{path} is missing")}
+    return found._replace(refused=refused)
 
 
 def _read(

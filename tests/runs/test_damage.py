@@ -218,3 +218,14 @@ def test_a_best_that_is_missing_or_a_folder_is_said_at_once(folders, tmp_path, k
     else:
         assert result.exit_code == 1 and "epoch" not in result.stdout
         assert f"cannot write to {folder / 'best.safetensors'}" in result.stderr
+
+
+def test_evaluating_without_the_best_says_what_is_used(folders, tmp_path, caplog):
+    part, _ = folders
+    shutil.copytree(part, tmp_path / "run")
+    for path in (tmp_path / "run").glob("best*"):
+        path.unlink()
+    run = runs.load(tmp_path / "run")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{tmp_path}/run/best.safetensors is missing; ")
+    assert said.endswith(f", of epoch {run.epoch}, is used")
