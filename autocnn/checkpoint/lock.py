@@ -132,7 +132,13 @@ class _Lock:
             if owner and owner.boot not in ("", self.me.boot) and self._is_fresh(self.file):
                 self.system.release()
                 raise self._locked(owner)
-            _write(self.file, self.me)
+            try:
+                _write(self.file, self.me)
+            except OSError as error:  # a full disk
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
+                self.system.release()
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
         if hasattr(os, "O_DIRECTORY"):  # not on Windows, where an open folder cannot be moved
             self.place = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         self.beat = threading.Thread(target=self._beat, daemon=True, name="autocnn lock")

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autocnn import runs
+from autocnn.checkpoint.lock import lock_folder
 from autocnn.cli import app
 from autocnn.data import fetch
 from autocnn.plots.predict import activations
@@ -180,3 +181,16 @@ def test_class_names_that_cannot_be_drawn_are_shown_as_text(name, tmp_path):
     taps = {"conv": np.ones((2, 4, 4)), "logits": np.ones(2), "probs": np.array([0.4, 0.6])}
     save(activations(taps, (name, "b")), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_a_lock_that_cannot_be_written_is_named_and_left_nowhere(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autocnn.checkpoint.lock._write", full)
+        with pytest.raises(OSError, match="No space left") as caught, lock_folder(tmp_path):
+            pass
+    assert caught.value.filename == str(tmp_path / ".lock") and os.listdir(tmp_path) == []
+    with lock_folder(tmp_path):
+        assert os.listdir(tmp_path) == [".lock"]
