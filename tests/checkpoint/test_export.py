@@ -166,6 +166,23 @@ def test_classes_of_any_kind(classes, stored, tiny):
         to_onnx(model, params, state, (1, 8, 8), classes=classes[:2])
 
 
+def test_a_fitted_classifier(tmp_path):
+    """The graph takes images as they were fitted, and its classes are the labels."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    from autocnn.sklearn import CNNClassifier
+
+    digits = datasets.load_digits()
+    x, y = digits.images[:300].astype("float32"), digits.target[:300]
+    fitted = CNNClassifier(epochs=2, random_state=0).fit(x, y)
+    fitted.to_onnx(tmp_path / "c.onnx", opset=13)
+    made = onnx.load(tmp_path / "c.onnx")
+    found = {p.key: json.loads(p.value) for p in made.metadata_props}
+    assert found["classes"] == list(range(10)) and made.opset_import[0].version == 13
+    logits = run(made, x[:50, None])
+    np.testing.assert_allclose(ac.ops.softmax(logits), fitted.predict_proba(x[:50]), atol=1e-5)
+    assert (fitted.classes_[logits.argmax(axis=1)] == fitted.predict(x[:50])).all()
+
+
 def test_saving(tmp_path, tiny):
     model, params, state, (x, _) = tiny
     save_onnx(tmp_path / "net.onnx", model, params, state, (1, 8, 8))

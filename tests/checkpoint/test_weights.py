@@ -168,6 +168,22 @@ def test_files_of_torch(wrapper, legacy, vgg, tmp_path):
     assert same_bits((found.params, found.state), trees)
 
 
+def test_a_real_file_of_a_data_parallel_network(tmp_path):
+    """DataParallel's own names, half precision and a wrapper, in one file of torch."""
+    torch = pytest.importorskip("torch")
+    nn, own = torch.nn, ac.layers
+    theirs = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
+    parallel = nn.DataParallel(theirs).to(torch.bfloat16)
+    torch.save({"state_dict": parallel.state_dict(), "epoch": 4}, tmp_path / "checkpoint.pth.tar")
+    model = own.serial(own.conv(2, 3), own.relu(), own.flatten(), own.dense(3))
+    found = load_weights(tmp_path / "checkpoint.pth.tar", model, (1, 8, 8))
+    assert (found.taken, found.prefix, found.converted) == (4, "module.", ("BF16",))
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype("float32")
+    expected = theirs.float()(torch.tensor(x)).detach().numpy()
+    ours = model.apply(found.params, found.state, x)[0]
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_files_of_torch_that_are_refused(vgg, tmp_path):
     model, _, tensors = vgg
     torch = pytest.importorskip("torch")
