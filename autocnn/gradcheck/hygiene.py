@@ -21,9 +21,6 @@ from autocnn.gradcheck.state import Memory
 __all__ = ["Findings", "inspect_backward"]
 
 
-_GRADIENTS = frozenset({"grad", "gradient", "_grad", "adjoint"})  # of a tape's nodes
-
-
 class Findings(NamedTuple):
     """What hygiene saw: causes and notes, leaves that cannot be compared, leaves for which no
     gradient came, leaves whose backward is not linear in dy, and the problem with what is known of

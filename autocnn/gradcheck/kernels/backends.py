@@ -23,6 +23,7 @@ __all__ = [
     "explicit",
     "get",
     "is_pair",
+    "needs_backward",
     "split",
 ]
 
@@ -178,7 +179,7 @@ def _numpy() -> Backend:
         with np.errstate(all="ignore"):
             out = function(**arguments)
         if not is_pair(out):
-            return Call(split(out)[0], _needs_backward)
+            return Call(split(out)[0], needs_backward)
         call = explicit(out, wrt, list(arguments), is_float)
 
         def backward(dys):
@@ -191,7 +192,8 @@ def _numpy() -> Backend:
     return Backend("numpy", make, read, run, lambda a: "cpu", lambda fresh: nothing(), nothing)
 
 
-def _needs_backward(dys: list[Any]) -> dict[str, Any]:
+def needs_backward(dys: list[Any]) -> dict[str, Any]:
+    """The backward of a NumPy function that returned y alone."""
     raise CallError(
         "a NumPy function must return (y, backward), with backward(dy) -> gradients: it returned "
         "y alone"

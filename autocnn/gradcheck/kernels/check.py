@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.kernels import layouts, rounding
+from autocnn.gradcheck.kernels.arguments import make_setup
 from autocnn.gradcheck.kernels.backends import DTYPES
 from autocnn.gradcheck.kernels.judge import judge
 from autocnn.gradcheck.kernels.report import KernelLeaf, KernelReport
 from autocnn.gradcheck.kernels.rounding import rms
-from autocnn.gradcheck.kernels.setup import OUTPUT, Mutates, Setup, make_setup
+from autocnn.gradcheck.kernels.setup import OUTPUT, Mutates, Setup
 from autocnn.gradcheck.report import Cause
 
 __all__ = ["check_kernel"]
@@ -45,9 +46,12 @@ def check_kernel(
         target: a function of NumPy arrays, torch tensors or jax arrays. It returns `(y, backward)`
             with `backward(dy) -> gradients`, or y alone where torch or jax differentiates it
             (a torch.autograd.Function, a function that applies one, a jax.custom_vjp).
-        reference: the same function written plainly, in the same library, taking the same
-            arguments in any float dtype. None: autograd through the target's own forward pass,
-            its custom rules unused (torch and jax).
+        reference: the same function written plainly, taking the same arguments in float64 (and,
+            to say what the dtype costs, in the target's). It may be of another library than the
+            target, a torch.nn.Module (arguments that are called like its parameters, or w, b,
+            gamma, beta, take their place), and in NumPy return y alone: its gradient is taken by
+            the complex step, or by real differences with an error bar. None: autograd through the
+            target's own forward pass, its custom rules unused (torch and jax).
         dtype: "float32", "bf16", "fp16" ...: the arguments are rounded to it. A dict gives one
             for each name. Default: the arguments' own.
         wrt: names of the arguments to differentiate. Default: every float array.
@@ -82,6 +86,8 @@ def _examine(setup: Setup, report: KernelReport, rng: np.random.Generator) -> No
         setup.golden, golden, setup.values, dys, setup.leaves, DTYPES[setup.dtype][0], rng
     )
     gradients = {n: golden[n] for n in setup.leaves}
+    if setup.numeric.used:
+        report.notes.append(setup.numeric.note)
     lengths = rounding.sum_lengths(
         lambda v, d: {n: g for n, g in setup.golden(v, d).items() if n in setup.leaves},
         setup.values,
@@ -103,6 +109,7 @@ def _examine(setup: Setup, report: KernelReport, rng: np.random.Generator) -> No
         leaf = KernelLeaf(name, golden[name].shape, setup.dtypes[name], terms=lengths[name])
         report.leaves[name] = leaf
         models[name] = rounding.model(golden[name], errors[name], lengths[name], setup.dtype)
+        models[name] = models[name].blurred(setup.numeric.errors.get(name))
         got = [run.gradients.get(name) for run in runs]
         if not _usable(setup, leaf, got, golden[name], ruler.get(name), runs[0], report):
             continue

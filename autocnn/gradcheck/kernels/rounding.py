@@ -42,6 +42,10 @@ class Model(NamedTuple):
         size = np.maximum(np.abs(gradient), rms(gradient))
         return self._replace(sigma=np.hypot(self.sigma, noise * size))
 
+    def blurred(self, bar: np.ndarray | None) -> "Model":
+        """The model with the error bar of the golden gradient itself, None for none."""
+        return self if bar is None else self._replace(sigma=np.hypot(self.sigma, bar))
+
     def z(self, error: np.ndarray) -> tuple[float, float]:
         """(root mean square, maximum) of error / sigma. An error where sigma is 0 counts as inf."""
         with np.errstate(divide="ignore", invalid="ignore"):

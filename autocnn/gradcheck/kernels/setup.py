@@ -4,7 +4,7 @@ in the target's dtype (ruler), all on the same drawn values.
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 from autocnn.gradcheck.kernels import backends
 from autocnn.gradcheck.kernels.backends import Backend
 from autocnn.gradcheck.kernels.limits import Stage, within
+from autocnn.gradcheck.kernels.numeric import Numeric
 from autocnn.gradcheck.problem import CallError
 
-__all__ = ["OUTPUT", "Result", "Setup", "make_setup"]
+__all__ = ["OUTPUT", "Mutates", "Result", "Setup"]
 
 OUTPUT = "(output "  # prefix under which outputs are compared beside the gradients
 
@@ -45,6 +46,9 @@ class Setup:
     dtypes: dict[str, str]
     device: Any
     timeout: float
+    #: the library of the reference, where it is another than the target's
+    other: Backend | None = None
+    numeric: Numeric = field(default_factory=Numeric)
 
     @property
     def dtype(self) -> str:
@@ -65,15 +69,19 @@ class Setup:
         """Normal cotangents, rounded to the target's dtype."""
         return [self.represent(np.asarray(rng.standard_normal(s))) for s in shapes]
 
-    def arguments(self, values: dict[str, np.ndarray], wide: bool) -> dict[str, Any]:
-        """Native arguments in the target's dtypes, or with all floats in float64."""
+    def arguments(
+        self, values: dict[str, np.ndarray], wide: bool, other: Backend | None = None
+    ) -> dict[str, Any]:
+        """Native arguments in the target's dtypes, or with all floats in float64; of the library
+        `other` where it is given."""
         made = {}
+        backend, device = other or self.backend, None if other else self.device
         for name in self.order:
             if name not in values:
                 made[name] = self.options[name]
                 continue
             dtype = "float64" if wide and name in self.dtypes else self.dtypes.get(name)
-            made[name] = self.backend.make(values[name], dtype, self.device)
+            made[name] = backend.make(values[name], dtype, device)
         return made
 
     def golden(self, values: dict[str, np.ndarray], dys: list[np.ndarray]) -> dict:
@@ -86,12 +94,13 @@ class Setup:
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shapes of the reference's outputs."""
-        function = self.reference or self.target
+        function, backend = self.reference or self.target, self.other or self.backend
 
         def thunk(stage: Stage) -> list[tuple[int, ...]]:
             with self._plain(True):
-                call = self.backend.run(function, self.arguments(self.values, True), self.leaves)
-                return [tuple(self.backend.read(y).shape) for y in call.outputs]
+                given = self.arguments(self.values, True, self.other)
+                call = backend.run(function, given, self.leaves)
+                return [tuple(backend.read(y).shape) for y in call.outputs]
 
         return within(thunk, self.timeout, self._reference_name(), self.values, False)
 
@@ -105,34 +114,44 @@ class Setup:
         return self.backend.plain(not wide or self.dtype == "float64")
 
     def _reference(self, values, dys, wide: bool) -> dict[str, np.ndarray]:
-        function = self.reference or self.target
+        function, backend = self.reference or self.target, self.other or self.backend
+        given = self.arguments(values, wide, self.other)
 
         def thunk(stage: Stage):
-            with self._plain(wide), self.backend.precise():
-                call = self.backend.run(function, self.arguments(values, wide), self.leaves)
+            with self._plain(wide), backend.precise():
+                call = backend.run(function, given, self.leaves)
                 stage.now = "backward"
-                return call, call.backward(self.cotangents(call.outputs, dys))
+                if call.backward is not backends.needs_backward:
+                    return call, call.backward(self.cotangents(call.outputs, dys, self.other))
+                if not wide:  # its gradient is numeric, and only float64 is exact enough for that
+                    return call, None
+                return call, self.numeric.gradients(function, given, self.leaves, dys)
 
         call, grads = within(thunk, self.timeout, self._reference_name(), values, False)
+        if grads is None:
+            return self._outputs(call, backend)
         found = {}
         for name in self.leaves:
             g = grads.get(name)
-            found[name] = (
-                np.zeros(values[name].shape) if g is None else np.array(self.backend.read(g))
-            )
+            found[name] = np.zeros(values[name].shape) if g is None else np.array(backend.read(g))
             if found[name].shape != values[name].shape:
                 raise CallError(
                     f"{self.label}: the reference's gradient of {name} has shape "
                     f"{found[name].shape}, {name} {values[name].shape}"
                 )
-        for k, y in enumerate(call.outputs):
-            found[f"{OUTPUT}{k})"] = np.array(self.backend.read(y))
-        return found
+        return found | self._outputs(call, backend)
 
-    def cotangents(self, outputs: list[Any], dys: list[np.ndarray]) -> list[Any]:
-        """`dys` as native arrays in the outputs' dtypes."""
+    def _outputs(self, call: backends.Call, backend: Backend) -> dict[str, np.ndarray]:
+        return {f"{OUTPUT}{k})": np.array(backend.read(y)) for k, y in enumerate(call.outputs)}
+
+    def cotangents(
+        self, outputs: list[Any], dys: list[np.ndarray], other: Backend | None = None
+    ) -> list[Any]:
+        """`dys` as native arrays in the outputs' dtypes, of the library `other` where it is
+        given."""
+        backend, device = other or self.backend, None if other else self.device
         return [
-            self.backend.make(dy, backends.dtype_name(y.dtype), self.device)
+            backend.make(dy, backends.dtype_name(y.dtype), device)
             for y, dy in zip(outputs, dys, strict=True)
         ]
 
@@ -193,90 +212,3 @@ class Mutates(CallError):
     def __init__(self, name: str, message: str):
         super().__init__(message)
         self.name = name
-
-
-def make_setup(
-    target: Callable,
-    reference: Callable | None,
-    dtype: Any,
-    wrt: Any,
-    library: str | None,
-    timeout: float,
-    arguments: dict[str, Any],
-) -> Setup:
-    """Decide library, dtypes, device and leaves. Raises ValueError in one line for bad input."""
-    label = getattr(target, "__name__", type(target).__name__)
-    library = library or _library(target, arguments)
-    backend = backends.get(library)
-    arrays = {n: v for n, v in arguments.items() if hasattr(v, "dtype") and hasattr(v, "shape")}
-    if reference is None and library == "numpy":
-        raise ValueError(
-            f"{label} takes NumPy arrays, which nothing differentiates: pass reference=, a "
-            "function that returns (y, backward)"
-        )
-    device = _device(backend, arrays, label)
-    dtypes, values = {}, {}
-    for name, array in arrays.items():
-        home = backends.get(backends.backend_of({name: array}))
-        read = np.array(home.read(array))
-        values[name] = read
-        if read.dtype.kind == "c":
-            raise ValueError(
-                f"{name} is complex: check_kernel takes real arrays (gradcheck.check takes complex)"
-            )
-        if read.dtype.kind == "f":
-            wanted = dtype.get(name) if isinstance(dtype, dict) else dtype
-            dtypes[name] = backends.dtype_name(array.dtype if wanted is None else wanted)
-            if not np.all(np.isfinite(read)):
-                raise ValueError(f"{name} holds inf or nan: give finite values")
-            if not read.size:
-                raise ValueError(f"{name} is empty (shape {read.shape})")
-    if not dtypes:
-        got = ", ".join(f"{n}: {type(v).__name__}" for n, v in arguments.items()) or "no arguments"
-        raise ValueError(f"{label}: nothing to differentiate, give a float array (got {got})")
-    if dtype is None and len(set(dtypes.values())) > 1:
-        raise ValueError(
-            f"dtypes differ: {', '.join(f'{n} {d}' for n, d in dtypes.items())}; pass dtype='bf16' "
-            f"for all, or dtype={{{', '.join(f'{n!r}: {d!r}' for n, d in dtypes.items())}}} to mix"
-        )
-    leaves = tuple(dtypes) if wrt is None else ((wrt,) if isinstance(wrt, str) else tuple(wrt))
-    for name in leaves:
-        if name not in dtypes:
-            raise ValueError(f"wrt names {name!r}; the float arguments are {', '.join(dtypes)}")
-    options = {n: v for n, v in arguments.items() if n not in arrays}
-    order = tuple(arguments)
-    chosen = (target, reference, backend, values, options, order, leaves, dtypes, device, timeout)
-    setup = Setup(label, *chosen)
-    rounded = setup.rounded(values)
-    for name, v in rounded.items():
-        if not np.all(np.isfinite(v)):
-            top = float(np.max(np.abs(values[name])))
-            raise ValueError(
-                f"{name} reaches {top:.3g}, which {dtypes[name]} does not hold: scale it down"
-            )
-    values.update(rounded)
-    return setup
-
-
-def _library(target: Callable, arguments: dict[str, Any]) -> str:
-    found = backends.backend_of(arguments)
-    if found != "numpy":
-        return found
-    kinds = {c.__module__.split(".")[0] for c in type(target).__mro__}
-    if isinstance(target, type):
-        kinds |= {c.__module__.split(".")[0] for c in target.__mro__}
-    if "torch" in kinds:
-        return "torch"
-    return "jax" if kinds & {"jax", "jaxlib"} else "numpy"
-
-
-def _device(backend: Backend, arrays: dict[str, Any], label: str) -> Any:
-    native = {n: a for n, a in arrays.items() if backends.backend_of({n: a}) == backend.name}
-    if backend.name == "numpy" or not native:
-        return None
-    places = {n: backend.device(a) for n, a in native.items()}
-    if len(set(places.values())) > 1:
-        raise ValueError(
-            f"{label}: devices differ: {', '.join(f'{n} on {p}' for n, p in places.items())}"
-        )
-    return next(iter(places.values())) if backend.name == "torch" else None
