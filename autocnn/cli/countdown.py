@@ -1,6 +1,5 @@
 """How far a command's runs are, and how long the rest will take."""
 
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -62,9 +61,7 @@ class Countdown:
         if not self.is_terminal:
             output.echo(text, err=True)
             return
-        width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r{text[:width]:{width}}")
-        sys.stderr.flush()
+        output.rewrite(text)
 
     def text(self) -> str:
         """Say how many runs are done, since when, and how long the others will take."""

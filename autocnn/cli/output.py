@@ -4,11 +4,10 @@ import codecs
 import errno
 import logging
 import os
+import shutil
 import sys
 import warnings
 from typing import Any
-
-import typer
 
 from autocnn.text import inert, visible
 
@@ -21,6 +20,7 @@ __all__ = [
     "leave_closed_terminal",
     "log_to_stderr",
     "prepare_streams",
+    "rewrite",
 ]
 
 MAX_COUNT = 100_000  # of repetitions, or values of an option: more is a typing error
@@ -34,18 +34,29 @@ def echo(text: object, err: bool = False) -> None:
     """Print lines of text on stdout, or on stderr. Characters that would control the terminal are
     shown as ``autocnn.text.inert`` writes them; within a line use ``autocnn.text.visible``.
     """
-    typer.echo(inert(str(text)), err=err)
+    stream = sys.stderr if err else sys.stdout
+    if stream is not None:  # Typer's own echo would write UTF-8 where the encoding is ASCII
+        stream.write(f"{inert(str(text))}\n")
+        stream.flush()
+
+
+def rewrite(text: str) -> None:
+    """Show one line on stderr, a terminal, in place of the line that the cursor is in."""
+    width = shutil.get_terminal_size().columns - 1
+    sys.stderr.write(f"\r{visible(text)[:width]:{width}}")
+    sys.stderr.flush()
 
 
 def error(message: object) -> None:
     """Print one line on stderr that begins with "autocnn: ", whatever the message holds."""
-    typer.echo(f"autocnn: {visible(message)}", err=True)
+    echo(f"autocnn: {visible(message)}", err=True)
 
 
 def prepare_streams() -> None:
     """Let warnings print as ``echo`` does, make the streams replace characters that their encoding
     lacks by ASCII, and turn escape sequences off if NO_COLOR is set.
     """
+    _open_closed_streams()
     warnings.formatwarning = _format_warning
     codecs.register_error("autocnn-ascii", _ascii)
     for stream in (sys.stdout, sys.stderr):
@@ -55,6 +66,22 @@ def prepare_streams() -> None:
         from typer import rich_utils  # takes a tenth of a second to import
 
         rich_utils.COLOR_SYSTEM = None  # Rich alone would keep bold and dim
+
+
+def _open_closed_streams() -> None:
+    """Let streams that the shell has closed (``>&-``) lead nowhere. Python makes them None, and the
+    next file that is opened would get a closed stream's number, with all that libraries print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, this one
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def log_to_stderr() -> None:
