@@ -18,8 +18,9 @@ __all__ = ["Ink", "NoInk", "find_ink", "stroke_width"]
 FAINTEST = 0.045  # the least contrast that counts as ink, whatever the noise
 FAINT = 0.12  # contrast below which a reading is doubtful
 NOISE = 5.0  # standard deviations of the background that ink stands out by
+SHADED = 0.15  # of the paper's brightness: less is no shadow
 SPECK = 0.03  # of the drawing's area: smaller shapes are specks
-SMALLEST = 0.0125  # of the page's larger side, and 5 pixels: what is smaller is a speck
+SMALLEST = 0.02  # of the page's larger side, and 5 pixels: what is smaller is a speck
 SOFT = 0.08  # of the page's smaller side: edges as wide as that are those of shadows
 ALIKE = 0.75  # of the drawing's contrast: other drawings are by the same pen, shadows are fainter
 OTHER = 0.35  # of the drawing's height or width: larger shapes are drawings of their own
@@ -81,10 +82,13 @@ def find_ink(page: np.ndarray, dark: bool | None = None) -> Ink:
     main = max(shapes, key=_weight(mask.shape))
     if max(main.size) < max(min(5, *mask.shape), SMALLEST * max(mask.shape)):
         raise NoInk("no ink found, only specks")
+    shaded = contrast.shaded > SHADED
+    if shaded and any(_edges(main, mask.shape)) and max(main.size) < 0.5 * max(mask.shape):
+        raise NoInk("no ink found, only shadows at the border")
     kept, specks, others = _sorted(main, [s for s in shapes if s is not main])
     chosen = np.isin(labels, [s.label for s in kept])
     steps += [f"{specks} {'speck' if specks == 1 else 'specks'} dropped"] if specks else []
-    if contrast.shaded > 0.15:
+    if shaded:
         steps.append("shadow evened")
     doubts = _doubts(kept, main, others, contrast, mask.shape)
     return _cut(contrast, chosen, main.contrast, tuple(steps), doubts)
@@ -201,6 +205,11 @@ def _beside(main: _Shape, shape: _Shape) -> bool:
     return overlap <= 0 and height > 0.7 * main.size[0]
 
 
+def _edges(shape: _Shape, page: tuple[int, ...]) -> list[bool]:
+    """Whether a shape touches the border of the page, in rows and in columns."""
+    return [s.start == 0 or s.stop == n for s, n in zip(shape.place, page, strict=True)]
+
+
 def _doubts(
     kept: list[_Shape],
     main: _Shape,
@@ -215,8 +224,7 @@ def _doubts(
         doubts.append(f"faint: a contrast of {main.contrast:.0%}")
     if main.contrast < 2 * NOISE * contrast.noise:
         doubts.append("hardly stronger than the noise of the image")
-    edges = [s.start == 0 or s.stop == n for s, n in zip(main.place, page, strict=True)]
-    if any(edges) and max(main.size) < 0.8 * max(page):
+    if any(_edges(main, page)) and max(main.size) < 0.8 * max(page):
         doubts.append("touches the border: a part may be missing")
     if main.area / main.length > FILLED * max(main.size):
         doubts.append("a filled shape rather than strokes")

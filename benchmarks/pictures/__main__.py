@@ -1,6 +1,6 @@
 """How many photographs ``autocnn predict`` reads rightly, under each condition.
 
-python -m benchmarks.pictures RUN [--images 200] [--fashion RUN] [--blind]
+python -m benchmarks.pictures RUN [--images 40] [--fashion RUN] [--blind]
 
 RUN: autocnn train lenet5 --data mnist --epochs 3. The i-th page shows the i-th test image.
 """
@@ -25,7 +25,7 @@ ROW = "| {:18} | {:4} | {:7} | {:7} | {:7} | {:7} | {:6} |"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="a run folder trained on MNIST")
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--fashion", help="a run folder trained on Fashion-MNIST")
     parser.add_argument("--blind", action="store_true", help="only the second generator")
     options = parser.parse_args()

@@ -173,7 +173,19 @@ def blank(kind):
 
 @pytest.mark.parametrize(
     "kind",
-    ["even", "black", "noise", "speck", "rules", "frame", "hard_shadow", "soft_shadow", "vignette"],
+    [
+        "even",
+        "black",
+        "noise",
+        "speck",
+        "rules",
+        "frame",
+        "hard_shadow",
+        "soft_shadow",
+        "vignette",
+        "slanted_shadow",
+        "shadow_across",
+    ],
 )
 def test_a_blank_page_has_no_ink(kind):
     with pytest.raises(images.NoInk, match="no ink found"):
