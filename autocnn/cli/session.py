@@ -244,7 +244,7 @@ def check_progress(losses: list[float], is_last: bool) -> None:
 
 def _usual_rate(config: RunConfig) -> tuple[float, str] | None:
     """The recipe's rate, to compare with; None where it is of another optimizer."""
-    known = recipes.recipe(config.network, config.data)
+    known = recipes.recipe(config.network, config.known_as or config.data)
     same = known.optimizer == config.recipe.optimizer
     return (known.rate, "in the recipe") if same else None
 
