@@ -30,6 +30,7 @@ __all__ = [
     "percent",
     "plain",
     "points",
+    "printed_sign",
     "shape_text",
     "strict_json",
     "table",
@@ -130,6 +131,19 @@ def points(interval: Sequence[float]) -> str:
     """
     mean, low, high = (100 * value for value in interval[:3])
     return f"{mean:.1f} points ({low:.1f} to {high:.1f})"
+
+
+def printed_sign(interval: Sequence[float], scale: float = 100) -> int:
+    """Return 1 where (mean, low, high, ...) lies above 0 as it is printed, -1 where below, else 0.
+
+    An interval is printed with one decimal, times ``scale``: 100 for fractions, as in ``points``.
+    One that is printed as "0.0 to 9.1" has the sign 0, though its low end may be 0.0004.
+
+    >>> printed_sign((0.046, 0.0004, 0.091)), printed_sign((0.046, 0.001, 0.091))
+    (0, 1)
+    """
+    low, high = (float(f"{scale * end:.1f}") for end in interval[1:3])
+    return 1 if low > 0 else -1 if high < 0 else 0
 
 
 def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.5) -> str:

@@ -14,7 +14,7 @@ from autocnn.experiments.result import Figure
 from autocnn.experiments.sections.sizes import GOOD, count_noun
 from autocnn.plots import chapter as plots
 from autocnn.sweeps.statistics import mean_interval, share_interval
-from autocnn.text import paragraphs, percent, points, table
+from autocnn.text import paragraphs, percent, points, printed_sign, table
 
 __all__ = [
     "EXERCISES",
@@ -87,7 +87,7 @@ def fifth_class(trials: int = 8, **options: Any) -> Exercise:
     baselines = {name: networks[f"{name[0]} classes, 3 filters"] for name in networks}
     numbers = _numbers(lab, networks, baselines)
     gains = {k: numbers[f"{k} classes, 8 filters"]["difference"] for k in counts}
-    short = [k for k, gain in gains.items() if gain.low > 0]
+    short = [k for k, gain in gains.items() if printed_sign(gain) > 0]
     if short:
         end = (
             f"They stop sufficing at {short[0]} classes, where 8 filters are better by "
@@ -155,7 +155,7 @@ def filter_sweep(trials: int = 8, **options: Any) -> Exercise:
     }
     spread = {name: np.ptp(list(by_size.values()), axis=0) for name, by_size in sizes.items()}
     gap = mean_interval(spread["TinyMLP"] - spread["TinyCNN"])
-    less = "less" if gap.low > 0 else "more" if gap.high < 0 else "neither more nor less"
+    less = ("neither more nor less", "less", "more")[printed_sign(gap)]
     moves = {name: percent(share_interval(values)) for name, values in spread.items()}
     return Exercise(
         "25.5",
@@ -278,14 +278,12 @@ def _signed(ends):
 def _verdict(found):
     """Say what a network's paired differences show."""
     gap, slower = found["difference"], found["slower"]
-    ends = _compared(gap, "ends worse", "ends neither clearly better nor worse", "ends better")
+    sign = printed_sign(gap)
+    ends = ("ends neither clearly better nor worse", "ends better", "ends worse")[sign]
     ends += f", by {points(gap)}"
     if slower is None:
         return ends
-    pace = _compared(slower, "learns faster", "is not clearly faster or slower", "learns slower")
+    sign = printed_sign(slower, scale=1)
+    pace = ("is not clearly faster or slower", "learns slower", "learns faster")[sign]
     epochs = f"{slower.mean:+.1f} epochs to {GOOD:.0%}, {slower.low:.1f} to {slower.high:.1f}"
     return f"{ends}, and {pace} ({epochs})"
-
-
-def _compared(interval, below, neither, above):
-    return above if interval.low > 0 else below if interval.high < 0 else neither

@@ -19,7 +19,7 @@ from autocnn.experiments.edges import chance, edge_share
 from autocnn.experiments.lab import Compared, cnn, images, mlp
 from autocnn.experiments.result import Table
 from autocnn.experiments.sections import networks, noise
-from autocnn.sweeps.statistics import mean_interval
+from autocnn.sweeps.statistics import Interval, mean_interval
 
 
 class Page(html.parser.HTMLParser):
@@ -329,3 +329,13 @@ def test_noise_is_more_of_the_same(monkeypatch):
     assert "not the chapter's" in found.done and found.rows == [] and found.wrong == ""
     again = noise.train_noisy(mlp(hidden=2), 1, "reference", 2)
     assert again.history["val_acc"][-1] == found.numbers["accuracies"]["TinyMLP, 2 hidden"][1]
+
+
+@pytest.mark.parametrize(
+    "low, words",
+    [(0.0004, "neither clearly better nor worse: 4.6 points (0.0 to"), (0.002, "clearly better: ")],
+)
+def test_an_interval_that_reaches_zero_is_not_called_clear(low, words, monkeypatch):
+    gap = Interval(0.046, low, 0.091, 8)
+    monkeypatch.setattr(noise, "mean_interval", lambda values: gap)
+    assert f" is {words}" in SECTIONS["noise"](Lab("reference", 2, workers=1, epochs=1)).found

@@ -18,6 +18,7 @@ from autocnn.text import (
     percent,
     plain,
     points,
+    printed_sign,
     shape_text,
     strict_json,
     table,
@@ -174,3 +175,19 @@ def test_shapes_intervals_and_hints():
     assert did_you_mean("Minst", ["mnist", "digits"]) == "; did you mean 'mnist'?"
     assert did_you_mean("relu", ["ReLU"]) == "; did you mean 'ReLU'?"
     assert did_you_mean("xyz", ["mnist", "digits"]) == did_you_mean(None, []) == "."
+
+
+@pytest.mark.parametrize(
+    "interval, sign",
+    [
+        ((0.046, 0.0004, 0.091), 0),
+        ((0.046, 0.0006, 0.091), 1),
+        ((0.03, -0.01, 0.07), 0),
+        ((-0.046, -0.091, -0.0004), 0),
+        ((-0.046, -0.091, -0.0006), -1),
+        ((0.0, 0.0, 0.0), 0),
+    ],
+)
+def test_the_sign_of_an_interval_is_that_of_what_is_printed(interval, sign):
+    assert printed_sign(interval) == printed_sign([100 * end for end in interval], scale=1) == sign
+    assert (" (0.0 to" in points(interval) or "-" in points(interval)) == (sign != 1)

@@ -6,7 +6,7 @@ from autocnn.experiments.result import Figure, Section, estimate, row, run_row
 from autocnn.experiments.sections.sizes import GOOD, SIZES, TRIALS, smallest_good
 from autocnn.plots import chapter as plots
 from autocnn.sweeps.statistics import Interval, mean_interval
-from autocnn.text import percent, points
+from autocnn.text import percent, points, printed_sign
 
 __all__ = ["jobs", "write"]
 
@@ -175,8 +175,8 @@ def _verdict(
         sizes = ", ".join(f"{size[c]} against {size[m]}" for c, m in chosen)
         return f" ({sizes} parameters)" if chosen else ""
 
-    better = [pair for pair in pairs if found[pair].low > 0]
-    worse = [pair for pair in pairs if found[pair].high < 0]
+    better = [pair for pair in pairs if printed_sign(found[pair]) > 0]
+    worse = [pair for pair in pairs if printed_sign(found[pair]) < 0]
     text = f"The CNN is clearly better in {len(better)} of {len(pairs)} pairs{among(better)}"
     if worse:
         text += f" and clearly worse in {len(worse)}{among(worse)}"
@@ -195,9 +195,9 @@ def _at_equal_size(small, means, gap):
         )
     cnn_share, mlp_share = (percent(means[name]) for name in names)
     better = "At equal size neither is shown to be better."
-    if gap.low > 0:
+    if printed_sign(gap) > 0:
         better = "At equal size the CNN is better."
-    if gap.high < 0:
+    if printed_sign(gap) < 0:
         better = "At equal size the MLP is better."
     return (
         f"the CNN reaches {cnn_share} and the MLP {mlp_share}: a paired difference of "

@@ -6,7 +6,7 @@ from autocnn.experiments.result import Figure, Row, Section, estimate, run_row
 from autocnn.experiments.sections.sizes import GOOD, count_noun
 from autocnn.plots import chapter as plots
 from autocnn.sweeps.statistics import mean_interval
-from autocnn.text import points
+from autocnn.text import points, printed_sign
 
 __all__ = ["jobs", "write"]
 
@@ -128,7 +128,7 @@ def _repeated(lab):
 def _sufficient(found):
     for k in CLASSES:
         gain = found[k]["more_filters"]
-        if gain.low > 0:
+        if printed_sign(gain) > 0:
             return f"With {k} classes {MANY} filters are better than 3, by {points(gain)}."
     gain = found[CLASSES[-1]]["more_filters"]
     return f"Up to 5 classes 3 filters suffice: with 5, {MANY} add {points(gain)}."

@@ -9,7 +9,7 @@ from autocnn.experiments.result import Figure, Section, Table, estimate, row
 from autocnn.experiments.sections.sizes import TRIALS
 from autocnn.plots import chapter as plots
 from autocnn.sweeps.statistics import mean_interval, share_interval
-from autocnn.text import percent, points
+from autocnn.text import percent, points, printed_sign
 from autocnn.training import evaluate
 
 __all__ = ["jobs", "write"]
@@ -144,7 +144,7 @@ def _repeated(lab):
     ]
     conclusion = (
         "Training does make edges."
-        if gap.low > 0
+        if printed_sign(gap) > 0
         else "Training is not seen to make more edges than chance."
     )
     return Section(

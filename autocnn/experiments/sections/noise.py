@@ -8,7 +8,7 @@ from autocnn.experiments.sections.sizes import TRIALS, count_noun
 from autocnn.keys import rng
 from autocnn.plots import chapter as plots
 from autocnn.sweeps.statistics import mean_interval, share_interval
-from autocnn.text import percent, points
+from autocnn.text import percent, points, printed_sign
 
 __all__ = ["jobs", "noisy", "train_noisy", "write"]
 
@@ -124,6 +124,5 @@ def write(lab: Lab) -> Section:
 
 
 def _ahead(gap):
-    if gap.low > 0:
-        return "clearly better"
-    return "clearly worse" if gap.high < 0 else "neither clearly better nor worse"
+    sign = printed_sign(gap)
+    return ("neither clearly better nor worse", "clearly better", "clearly worse")[sign]

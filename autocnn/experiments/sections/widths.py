@@ -8,7 +8,7 @@ from autocnn.experiments.result import Figure, Section, estimate, run_row
 from autocnn.experiments.sections.sizes import GOOD, SIZES, TRIALS, smallest_good
 from autocnn.plots import chapter as plots
 from autocnn.sweeps.statistics import mean_interval, share_interval
-from autocnn.text import percent, points
+from autocnn.text import percent, points, printed_sign
 
 __all__ = ["jobs", "write"]
 
@@ -129,8 +129,8 @@ def _spread(by_size, chosen):
 
 
 def _more_sensitive(gap):
-    if gap.low > 0:
+    if printed_sign(gap) > 0:
         return "The MLP is the more sensitive one."
-    if gap.high < 0:
+    if printed_sign(gap) < 0:
         return "The CNN is the more sensitive one."
     return "Neither is clearly more sensitive."
