@@ -1,5 +1,6 @@
 """The command line: one file for each command."""
 
+import inspect
 import os
 import signal
 import sys
@@ -89,6 +90,19 @@ def program(
     141 when the pipe was closed.
     """
     output.log_to_stderr()
+
+
+def _unwrapped(text: str) -> str:
+    """Join the lines of each paragraph, so that a terminal of any width can wrap them. Those that
+    begin with \\b keep their lines.
+    """
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
+
+
+for _group in (app, data.app):
+    for _info in (*_group.registered_commands, _group.registered_callback):
+        _info.help = _unwrapped(_info.callback.__doc__)
 
 
 def main() -> None:

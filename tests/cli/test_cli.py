@@ -2,6 +2,7 @@
 narrow terminals, examples.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -262,6 +263,24 @@ def test_help_fits_the_terminal(name, columns):
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= columns
     assert f"autocnn {name}" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["explain"], ["data", "fetch"]])
+@pytest.mark.parametrize("columns", [40, 80])
+def test_help_is_wrapped_once(words, columns):
+    """The next line's first word would not have fitted on any line of a paragraph."""
+    help_text = invoke([*words, "--help"], COLUMNS=str(columns), TERMINAL_WIDTH=str(columns)).stdout
+    prose = re.sub(r" +\n", "\n", help_text).partition("\n╭")[0].partition("\n\n")[2]
+    paragraphs = [part.splitlines() for part in prose.split("\n\n")]
+    pairs = [
+        pair
+        for lines in paragraphs
+        if not any(line.strip().startswith("Example") for line in lines)
+        for pair in itertools.pairwise(line for line in lines if line.strip())
+    ]
+    assert pairs
+    for line, following in pairs:
+        assert len(line) + 1 + len(following.split()[0]) > columns - 1
 
 
 def command_lines(text):
