@@ -10,6 +10,7 @@ import re
 import textwrap
 
 import pytest
+from PIL import Image
 
 import autocnn as ac
 import reference
@@ -69,12 +70,24 @@ def test_the_python_blocks_run_in_order(capsys, monkeypatch):
     assert [path for path, _ in ac.trees.leaves(names["dparams"])] == ["0.w", "0.b", "4.w", "4.b"]
 
 
+def draw_images():
+    """What the commands are given: pets, a folder of images for each class, and photo.jpg."""
+    data = ac.data.patterns(24, 1, size=28, classes=("vertical", "horizontal"))
+    for i, (x, y) in enumerate(zip(data.x_train, data.y_train, strict=True)):
+        folder = pathlib.Path("pets") / data.classes[y]
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray((x[0].clip(0, 1) * 255).astype("uint8"))
+        image.save(folder / f"{i}.png")
+    image.save("photo.jpg")
+
+
 def test_the_commands_run(command, tmp_path, monkeypatch):
     """Those of autocnn, in order; every Make target exists."""
     monkeypatch.chdir(tmp_path)
+    draw_images()
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     programs = [line.split()[0] for line in COMMANDS]
-    assert programs.count("make") == 3 and programs.count("autocnn") == 8 and len(programs) == 12
+    assert programs.count("make") == 3 and programs.count("autocnn") == 11 and len(programs) == 15
     assert programs.index(".") == 1  # what follows finds the environment that was made
     for line in COMMANDS:
         program, *arguments = line.split()
