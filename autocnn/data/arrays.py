@@ -11,7 +11,7 @@ from autocnn.data.labels import encode, hold_out, read_labels
 from autocnn.data.scale import BYTE, scaled
 from autocnn.text import shape_text
 
-__all__ = ["channels_first", "different_sizes", "from_arrays"]
+__all__ = ["channels_first", "fault_of_list", "from_arrays"]
 
 CHANNELS = (1, 3, 4)  # what a last axis may be for images whose channels stand last
 
@@ -97,10 +97,13 @@ def _images(images: Any) -> np.ndarray:
         x = np.asarray(images)
     except (ValueError, TypeError):
         x = np.empty(0, object)
-    if x.dtype.kind not in "fuib" or x.ndim < 2 or x.size == 0:
+    if fault := fault_of_list(images):
+        raise ValueError(fault)
+    if x.ndim > 1 and x.size == 0:
+        raise ValueError(f"there are no images: their array is empty, of shape {x.shape}")
+    if x.dtype.kind not in "fuib" or x.ndim < 2:
         raise ValueError(
-            different_sizes(images)
-            or "images must be numbers (N, C, H, W), (N, H, W) or (N, H, W, C); got "
+            "images must be numbers (N, C, H, W), (N, H, W) or (N, H, W, C); got "
             f"{type(images).__name__} of shape {x.shape} and dtype {x.dtype}"
         )
     if x.ndim == 2:
@@ -128,16 +131,30 @@ def channels_first(images: np.ndarray) -> np.ndarray:
     return np.moveaxis(images, 3, 1) if last else images
 
 
-def different_sizes(images: Any) -> str:
-    """Return which image of a list has another size than the first one; "" if none has."""
-    shapes = [np.shape(image) for image in images] if isinstance(images, list | tuple) else []
-    for k, shape in enumerate(shapes):
+def fault_of_list(images: Any) -> str:
+    """Return why the images of a list make no array: one has another size or other channels than
+    the first, or is a PIL image whose numbers are indices into a palette; "" otherwise.
+    """
+    if not isinstance(images, list | tuple):
+        return ""
+    shapes = [np.shape(image) for image in images]
+    for k, (image, shape) in enumerate(zip(images, shapes, strict=True)):
+        if getattr(image, "mode", None) in ("P", "PA"):
+            return (
+                f"image {k} is a PIL image of mode {image.mode}, whose numbers are indices into a "
+                "palette: pass [image.convert('RGB') for image in images]"
+            )
         if shape != shapes[0] and len(shape) > 1:
-            first = shape_text(shapes[0], "x")
-            return f"image {k} is {shape_text(shape, 'x')}, image 0 {first}: resize them first"
+            text = f"image {k} is {shape_text(shape, 'x')}, image 0 {shape_text(shapes[0], 'x')}: "
+            if shape[:2] != shapes[0][:2] or not hasattr(image, "mode"):
+                return text + "resize them first"
+            return text + "pass [image.convert('RGB') for image in images], or convert('L')"
     return ""
 
 
 def _same_length(x: np.ndarray, y: np.ndarray, what: str) -> None:
     if len(x) != len(y):
-        raise ValueError(f"there are {len(x)} {what}images and {len(y)} {what}labels")
+        text = f"there are {len(x)} {what}images and {len(y)} {what}labels"
+        if x.shape[-1] == len(y):  # as in MATLAB's files, such as SVHN's
+            text += "; the last axis counts the images, so pass np.moveaxis(images, -1, 0)"
+        raise ValueError(text)

@@ -99,9 +99,13 @@ def read_folder(folder: Path, size: Any = None, grey: bool | None = None) -> Par
 def _left_out(found: Layout, deep: int) -> list[str]:
     """Notes about files that are not used, or not as they are."""
     notes = [f"{deep} images of 16 bits were rounded to 8"] if deep else []
-    for paths, what in ((found.loose, "in no class folder"), (found.others, "not images")):
-        if paths:
-            notes.append(f"{len(paths)} files are {what} and were left out, such as {paths[0]}")
+    loose = ("file is in no class folder", "files are in no class folder")
+    others = ("file is not an image", "files are not images")
+    for paths, (one, more) in ((found.loose, loose), (found.others, others)):
+        if len(paths) == 1:
+            notes.append(f"1 {one} and was left out: {paths[0]}")
+        elif paths:
+            notes.append(f"{len(paths)} {more} and were left out, such as {paths[0]}")
     return notes
 
 

@@ -111,6 +111,11 @@ def _file_form(path: Path) -> str:
         return "mat"
     if b"ustar" in head[257:265]:
         raise ValueError(f"{path} is a tar archive; unpack it first (tar xf), and name the folder")
+    if head.startswith(b"PK") and b"/data.pkl" in head:
+        raise ValueError(
+            f"{path} is a file of torch.save; save its arrays by numpy.savez(file, "
+            "x_train=images.numpy(), y_train=labels.numpy())"
+        )
     for magic, what in OTHERS:
         if head.startswith(magic):
             raise ValueError(f"{path} {what}")

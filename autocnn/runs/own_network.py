@@ -66,7 +66,7 @@ def split(network: str) -> tuple[Path, str]:
     """
     file, _, name = network.rpartition(":")
     if not file or not name.isidentifier():
-        file = network.rstrip(":") if not file else network
+        file = network.rstrip(":") if not name else network
         raise ValueError(
             f"name the function in the file that builds the network, such as {file}:build"
         )

@@ -10,13 +10,14 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from autocnn import models
-from autocnn.data.arrays import channels_first, different_sizes
+from autocnn.data.arrays import channels_first, fault_of_list
 from autocnn.ops.arguments import integer
 
 __all__ = [
     "build_network",
     "flatten",
     "float_dtype",
+    "from_tensor",
     "image_shape",
     "mean_and_std",
     "shape_of_row",
@@ -32,6 +33,11 @@ MIN_CNN_SIZE = (
 MIN_COLOUR_SIZE = 16  # of colour images that rows are suspected to be
 
 Shape = tuple[int, ...]
+
+
+def from_tensor(a: Any) -> Any:
+    """Return a tensor of torch as a NumPy array, and anything else as it is."""
+    return a.detach().cpu().numpy() if hasattr(a, "detach") else a
 
 
 def image_shape(X: Any) -> Shape | None:
@@ -53,7 +59,7 @@ def flatten(X: Any) -> Any:
 
 def _as_images(X: Any) -> Any:
     """Return an array or list of images with the channels first, and anything else as it is."""
-    if isinstance(X, list | tuple) and (text := different_sizes(X)):
+    if text := fault_of_list(X):
         raise ValueError(text)
     return channels_first(X) if isinstance(X, np.ndarray) else X
 

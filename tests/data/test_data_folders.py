@@ -91,8 +91,8 @@ def test_files_that_are_left_out_are_named_and_counted(tmp_path):
     assert all(name in str(told[0].message) for name in ("broken.png", "empty.jpg"))
     assert len(data.x_train) + len(data.x_val) == 10
     text = repr(data)
-    assert "1 files are not images" in text and "Thumbs.db" in text
-    assert "1 files are in no class folder" in text and "loose.png" in text
+    assert "1 file is not an image and was left out:" in text and "Thumbs.db" in text
+    assert "1 file is in no class folder" in text and "loose.png" in text
 
 
 def test_sixteen_bits_are_said_to_be_rounded(tmp_path):

@@ -230,6 +230,12 @@ def archive(path, kind):
     return path / "a.tar.gz"
 
 
+def torch_file(path):
+    torch = pytest.importorskip("torch")
+    torch.save({"x": torch.zeros(2, 8, 8)}, path / "a.pt")
+    return path / "a.pt"
+
+
 @pytest.mark.parametrize(
     ("write", "words"),
     [
@@ -239,6 +245,7 @@ def archive(path, kind):
         (objects, r"x_train in .* holds Python objects, which are not read"),
         (lambda p: archive(p, "tar"), "tar archive; unpack it first"),
         (lambda p: archive(p, "zip"), "zip archive; unpack it first"),
+        (torch_file, "is a file of torch.save; save its arrays by numpy.savez"),
         (lambda p: file(p, "a.h5", b"\x89HDF\r\n"), "HDF5 file; save its arrays by numpy.savez"),
         (lambda p: file(p, "a.parquet", b"PAR1"), "Parquet"),
         (lambda p: file(p, "a.png", b"x"), "is one image; .* autocnn predict RUN IMAGE"),

@@ -165,6 +165,7 @@ def test_the_text_in_a_run_folder_is_never_run(net, command):
     "name, more, says",
     [
         ("net.py", (), "name the function in the file that builds the network, such as net.py:b"),
+        ("net.py:", (), "builds the network, such as net.py:build"),
         ("none.py:build", (), "there is no file none.py"),
         ("net.py:bild", (), r"net.py defines no 'bild'; it defines .*did you mean 'build'?"),
         ("net.py:nothing", (), "net.py:nothing returned None; it must return a network"),
