@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 from autocnn.sklearn.images import (
     flatten,
     float_dtype,
+    from_tensor,
     image_shape,
     mean_and_std,
     shape_of_row,
@@ -35,6 +36,7 @@ def validate_first(
     """Set the labels, the images' shape and their scale; return x (N, C, H, W), y as indices
     (N,), and weights.
     """
+    X, y = from_tensor(X), _one_column(y)
     shape = image_shape(X)
     rows, y = validate_data(estimator, flatten(X), y, dtype=float_dtype(X))
     check_classification_targets(y)
@@ -60,6 +62,7 @@ def validate_again(
     estimator: Any, X: Any, y: Any = "no_validation", dtype: Any = None
 ) -> list[np.ndarray]:
     """Return [x] or [x, y as indices], for a network that was fitted or is about to be."""
+    X, y = from_tensor(X), _one_column(y)
     one = estimator.image_shape_[1:]
     if isinstance(X, np.ndarray) and X.shape == one != (1, estimator.n_features_in_):
         raise ValueError(f"X is one image of {shape_text(one, 'x')}; pass X[None]")
@@ -83,6 +86,16 @@ def _scale_rows(estimator: Any, rows: np.ndarray) -> np.ndarray:
     return ((rows - number(estimator._mean)) / number(estimator._std)).reshape(
         -1, *estimator.image_shape_
     )
+
+
+def _one_column(y: Any) -> Any:
+    y = from_tensor(y)
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
+        raise ValueError(
+            f"y should be a 1d array of labels, got shape {y.shape}; "
+            "of one-hot rows, pass y.argmax(axis=1)"
+        )
+    return y
 
 
 def _label_indices(estimator: Any, y: np.ndarray) -> np.ndarray:

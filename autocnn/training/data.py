@@ -80,6 +80,13 @@ def _dtype(params: Any) -> np.dtype:
         raise ValueError(
             "there is nothing to train: params have no leaves; make them by model.init(key, shape)"
         )
+    if pairs[0][0] == "" and not hasattr(params, "dtype"):  # a network, its name, a module of torch
+        raise ValueError(
+            f"params must be a tree of float arrays, got {type(params).__name__}; draw them by "
+            "_, params, _ = model.init(0, data.x_train.shape[1:]) and call "
+            "ac.train(params, data, model=model), where model is a network such as "
+            "ac.models.lenet5()"
+        )
     for path, leaf in pairs:
         validate.floats(f"params leaf '{path}'", leaf)
     return pairs[0][1].dtype

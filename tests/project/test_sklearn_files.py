@@ -214,6 +214,19 @@ def test_layouts_are_inferred_or_asked_for(digits):
         fitted([a[i % 2 * 2 :] for i, a in enumerate(x)], y)
 
 
+def test_tensors_of_torch_are_arrays(digits):
+    torch = pytest.importorskip("torch")
+    x, y = (a[:40] for a in digits)
+    labels = np.unique(y, return_inverse=True)[1]
+    for images in (x, np.uint8(x)):
+        given = fitted(torch.tensor(images), torch.tensor(labels), epochs=1)
+        usual = fitted(images, labels, epochs=1)
+        assert (given.predict_proba(torch.tensor(images)) == usual.predict_proba(images)).all()
+        assert given.score(torch.tensor(images), labels) == usual.score(images, labels)
+    with pytest.raises(ValueError, match=r"shape \(40, 10\); of one-hot rows, .*argmax\(axis=1\)"):
+        fitted(x, np.eye(10)[labels], epochs=1)
+
+
 def test_scikit_learns_warning_where_nothing_was_learned(digits):
     x, y = digits
     with pytest.warns(ConvergenceWarning, match=r"lower the rate \(rate=\), which is 9 here") as w:

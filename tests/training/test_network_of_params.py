@@ -119,6 +119,14 @@ def test_unknown_parameters_of_other_shapes_are_refused(patterns):
         ac.train(params, patterns)
 
 
+@pytest.mark.parametrize("wrong", ["lenet5", ac.models.tiny_cnn(), 3, print])
+def test_what_is_no_parameters_is_told_the_call(wrong, patterns):
+    with pytest.raises(
+        ValueError, match=r"tree of float arrays, got .*train\(params, data, model="
+    ):
+        ac.train(wrong, patterns)
+
+
 def test_arrays_that_two_networks_share_belong_to_neither(patterns):
     kept = drawn(own())
 
