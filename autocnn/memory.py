@@ -10,20 +10,27 @@ __all__ = ["available", "gigabytes"]
 def available() -> int | None:
     """Return how many bytes of memory are free for this process; None where nothing tells.
 
-    The least of what the system, its control group and the process's own limit leave.
+    The least of what the system, its control group and the process's own limit leave. A control
+    group's file cache that is not in use counts as free, since the kernel gives it back.
     """
     limits = []
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(line for line in lines if line.startswith("MemAvailable:"))
-        limits.append(1024 * int(free.split()[1]))
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+        free = [line for line in lines if line.startswith("MemAvailable:")]
+        limits.append(1024 * int(free[0].split()[1]))
+    group = Path("/sys/fs/cgroup")
+    for limit, usage, statistics, cache in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
     ):
         with contextlib.suppress(OSError, ValueError):
-            group = Path("/sys/fs/cgroup")
-            limits.append(int((group / limit).read_text()) - int((group / used).read_text()))
+            left = int((group / limit).read_text()) - int((group / usage).read_text())
+            limits.append(left + _statistic(group / statistics, cache))
     with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
         import resource
 
@@ -32,6 +39,14 @@ def available() -> int | None:
         if most != resource.RLIM_INFINITY:
             limits.append(most - pages * os.sysconf("SC_PAGE_SIZE"))
     return max(0, min(limits)) if limits else None
+
+
+def _statistic(path: Path, name: str) -> int:
+    """Return a number of bytes from a control group's memory.stat, 0 where it does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        words = [line.split() for line in path.read_text().splitlines()]
+        return sum(int(value) for key, value in words if key == name)
+    return 0
 
 
 def gigabytes(n: int) -> str:

@@ -1,5 +1,7 @@
 """What training takes is said before anything is allocated, and refused where it is not there."""
 
+import pathlib
+
 import pytest
 
 import autocnn as ac
@@ -57,3 +59,38 @@ def test_what_is_free_is_read():
     free = memory.available()
     assert free is None or 10**6 < free < 10**14
     assert memory.gigabytes(1_340_000_000) == "1.3 GB" and memory.gigabytes(89_600_000) == "90 MB"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            "memory.max": "4000",
+            "memory.current": "3900",
+            "memory.stat": "anon 9\ninactive_file 3500",
+        },
+        {
+            "memory/memory.limit_in_bytes": "4000",
+            "memory/memory.usage_in_bytes": "3900",
+            "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 3500",
+        },
+    ],
+)
+def test_a_groups_file_cache_is_free(files, monkeypatch):
+    """The kernel counts cached files as used, and gives them back when they are needed."""
+    files = {f"/sys/fs/cgroup/{name}": text for name, text in files.items()}
+    files["/proc/meminfo"] = "MemTotal: 8000 kB\nMemAvailable: 5000 kB\n"
+
+    def read_text(path):
+        if str(path) not in files:
+            raise FileNotFoundError(path)
+        return files[str(path)]
+
+    monkeypatch.setattr(pathlib.Path, "read_text", read_text)
+    assert memory.available() == 3600
+    files["/sys/fs/cgroup/memory.stat"] = files["/sys/fs/cgroup/memory/memory.stat"] = "?"
+    assert memory.available() == 100
+    files.clear()
+    assert memory.available() is None
+    files["/proc/meminfo"] = "MemFree: 5000 kB\n"  # of an old kernel
+    assert memory.available() is None
