@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from autocnn.explanations.gradients import score
+from autocnn.explanations.gradients import BATCH, score
 from autocnn.typing import Array, Model, Tree
 
 __all__ = ["occlusion"]
@@ -43,15 +43,16 @@ def occlusion(
         for n, w, s in zip(size, windows, strides, strict=True)
     )
     places = [(row, column) for row in rows for column in columns]
-    covered = np.repeat(x[None], len(places), axis=0)
-    for image, (row, column) in zip(covered, places, strict=True):
-        image[:, row, column] = baseline
     whole = score(model, params, state, x[None], label)[0]
-    falls = whole - score(model, params, state, covered, label)
     total, count = np.zeros(size, x.dtype), np.zeros(size, x.dtype)
-    for fall, place in zip(falls, places, strict=True):
-        total[place] += fall
-        count[place] += 1
+    for part in (places[i : i + BATCH] for i in range(0, len(places), BATCH)):
+        covered = np.repeat(x[None], len(part), axis=0)
+        for image, (row, column) in zip(covered, part, strict=True):
+            image[:, row, column] = baseline
+        falls = whole - score(model, params, state, covered, label)
+        for fall, place in zip(falls, part, strict=True):
+            total[place] += fall
+            count[place] += 1
     return np.broadcast_to(total / count, x.shape).copy()
 
 

@@ -1,6 +1,7 @@
 """Explanations: held to captum on the same weights in torch, and alike in every interpretation."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -231,6 +232,20 @@ def test_smooth_grad_is_a_mean_of_gradients(ours, image):
         ac.explain(model, image, "input-x-gradient", 1, params=params, state=state).attribution
         / image,
     )
+
+
+def test_occlusion_holds_few_images_at_a_time():
+    """One window for each pixel of 32 x 32: all covered images at once would take 8.4 MB."""
+    nn = ac.layers
+    model = nn.serial(nn.max_pool(16), nn.flatten(), nn.dense(2, bias=False))
+    params = ({}, {}, {"w": np.ones((4, 2))})
+    tracemalloc.start()
+    try:
+        ac.explain(model, np.ones((32, 32)), "occlusion", 1, params=params, window=1, stride=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3e6
 
 
 def test_occlusion_finds_the_one_pixel_that_counts():
