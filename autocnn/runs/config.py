@@ -138,7 +138,8 @@ class RunConfig:
             config.replace(version=None, data="", recipe=config.recipe._replace(epochs=1)).to_json()
             for config in (self, other)
         )
-        return [name for name in mine if mine[name] != theirs.get(name)]
+        names = dict.fromkeys((*mine, *theirs))  # a default is left out of one of them
+        return [name for name in names if mine.get(name) != theirs.get(name)]
 
     @classmethod
     def from_json(cls, values: Any) -> Self:

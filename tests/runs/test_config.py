@@ -13,6 +13,7 @@ import autocnn as ac
 from autocnn import runs
 from autocnn.cli import app
 from autocnn.runs import RunConfig
+from autocnn.runs.config import WeightsFile
 from autocnn.runs.preprocessing import Inputs
 from autocnn.runs.recipes import Recipe
 
@@ -101,3 +102,29 @@ def test_values_that_make_no_sense_are_named(change, message):
     values = json.loads((RUNS / NAMES[0] / "config.json").read_text())
     with pytest.raises(ValueError, match=message):
         RunConfig.from_json(values | change)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"validation": 0.2},
+        {"size": "8x8"},
+        {"content": "0" * 64},
+        {"build_options": {"filters": 2}},
+        {"weights": WeightsFile("/w.pth", "0" * 64)},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_a_setting_that_one_config_leaves_out_is_a_difference(setting):
+    plain = RunConfig(
+        network="lenet5",
+        data="mnist",
+        classes=("0", "1"),
+        shape=(1, 28, 28),
+        recipe=Recipe(),
+        steps_per_epoch=4,
+    )
+    other = plain.replace(**setting)
+    assert plain.differences(other) == other.differences(plain) == list(setting)
+    assert other.differences(other.replace(data="elsewhere", version="0.3")) == []
