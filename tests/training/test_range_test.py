@@ -1,5 +1,6 @@
 """The learning rate range test: what it computes, and what it advises."""
 
+import copy
 import functools
 import json
 
@@ -107,3 +108,16 @@ def test_command_line(command, tmp_path, monkeypatch):
     assert code == 1 and "fell at none" in out
     code, _, err = command(*words, "--out", "rates.gif")
     assert code == 2 and "ends in .png, .svg or .pdf" in err
+
+
+def test_warnings_are_of_the_line_that_calls(tiny_digits):
+    params, data, model = tiny_digits
+    x, y = 255 * data.x_train, data.y_train
+    for call in (
+        lambda: lr_find(params, (x, y), model, steps=10),
+        lambda: lr_find(copy.deepcopy(params), (x / 255, y), steps=10),
+        lambda: ac.train(params, (x, y), model, optimizer=optim.sgd(1e-5), epochs=1),
+    ):
+        with pytest.warns(UserWarning, match="reaches 255|nothing says which network") as found:
+            call()
+        assert {warning.filename for warning in found} == {__file__}
