@@ -1,7 +1,7 @@
 """What a setting of a run's config may be in JSON, so that no reader has to check it again."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = ["CHECKS", "REQUIRED"]
@@ -72,7 +72,7 @@ def _optional(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _object(
-    checks: dict[str, Callable[[Any], bool]], required: tuple[str, ...] = ()
+    checks: Mapping[str, Callable[[Any], bool]], required: tuple[str, ...] = ()
 ) -> Callable[[Any], bool]:
     """Return the check of a JSON object: known fields only, each of which passes its check."""
 

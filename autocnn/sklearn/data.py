@@ -132,7 +132,8 @@ def divide(
                 "validation_data is a pair (X, y), as in fit(X, y, validation_data=(X2, y2)); "
                 f"got {type(validation_data).__name__}"
             )
-        return (x, y, *validate_again(estimator, *validation_data, dtype=x.dtype)), weight
+        images, labels = validation_data
+        return (x, y, *validate_again(estimator, images, labels, dtype=x.dtype)), weight
     if not estimator.early_stopping:
         return (x, y), weight
     kept, held_out = split_validation(y, estimator.validation_fraction, estimator._seed)

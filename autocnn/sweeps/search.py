@@ -77,7 +77,7 @@ def search(
     scores: dict[str, float | None] = {}
     results: dict[str, dict[str, Any]] = {}
     total = points * len(seeds)
-    options = {"may_differ": True, "sampler": "optuna", "space": described}
+    options: dict[str, Any] = {"may_differ": True, "sampler": "optuna", "space": described}
     with evaluation(work, names, executor, out, workers, progress, total, **options) as evaluate:
         while len(scores) < points:
             study.sampler = optuna.samplers.TPESampler(seed=len(scores))

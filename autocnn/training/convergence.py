@@ -100,8 +100,9 @@ def diagnose_run(
     if end.step == 0 or at == 0:
         return None
     if has_learned(history["train_loss"][at], history["train_acc"][at], loss, y):
-        if _may_be_memorized(end, history, loss, validation[1]):
-            found = _labels_without_information(model, end, *validation, history, len(y))
+        x_val, y_val = validation
+        if x_val is not None and y_val is not None and _may_be_memorized(end, history, loss, y_val):
+            found = _labels_without_information(model, end, x_val, y_val, history, len(y))
             return None if found is None else Diagnosis(found, advice="labels")
         return None
     chosen = np.arange(min(len(x), SAMPLE)) * len(x) // min(len(x), SAMPLE)
@@ -209,12 +210,10 @@ def _dead_text(dead: tuple[DeadUnits, ...]) -> list[str]:
     return [f"units that are 0 for every image: {', '.join(parts)}{more}"]
 
 
-def _may_be_memorized(
-    end: TrainState, history: dict[str, list], loss: Loss, y: np.ndarray | None
-) -> bool:
+def _may_be_memorized(end: TrainState, history: dict[str, list], loss: Loss, y: np.ndarray) -> bool:
     """Whether a run that has learned its training images guesses on the validation images."""
     at = len(end.history["epoch"]) - 1
-    if y is None or not is_labels(y) or "val_acc" not in history or len(y) < 100:
+    if not is_labels(y) or "val_acc" not in history or len(y) < 100:
         return False
     if end.step < ENOUGH_STEPS or at < ENOUGH_EPOCHS:
         return False

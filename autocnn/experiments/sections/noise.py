@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from autocnn.data.dataset import Dataset
 from autocnn.experiments.lab import Job, Lab, Network, Outcome, cnn, fit, images, mlp
 from autocnn.experiments.result import Figure, Section, Table
 from autocnn.experiments.sections.sizes import TRIALS, count_noun
@@ -38,7 +39,7 @@ def _job(lab, network, trial):
     return Job(label, train_noisy, (network, trial, engine, min(lab.epochs, EPOCHS)))
 
 
-def noisy(trial: int, noise: float = NOISE):
+def noisy(trial: int, noise: float = NOISE) -> Dataset:
     """Return the images of a repetition with more noise: N(0, noise^2) added, cut to [0, 1]."""
     data, generator = images(trial), rng((99, trial))
     x_train, x_val = (
