@@ -10,7 +10,6 @@ The content tells the format, not the name. Files of torch are read by torch its
 import contextlib
 import json
 import struct
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autocnn.checkpoint.format import open_tensors
+from autocnn.numpy_files import Member, check_sums, is_npz, open_npz
+from autocnn.text import visible
 from autocnn.typing import Array
 
 __all__ = ["FLOATS", "Entry", "open_named"]
@@ -60,7 +61,7 @@ def open_named(path: str | Path) -> Iterator[Mapping[str, Entry]]:
         raise ValueError(
             f"{path} is an HDF5 file, as Keras writes; save its arrays by np.savez(path, **arrays)"
         )
-    if start[:2] == b"PK" and zipfile.is_zipfile(path) and _is_npz(path):
+    if start[:2] == b"PK" and is_npz(path):
         with _open_npz(path) as entries:
             yield entries
     elif start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04"):
@@ -93,23 +94,14 @@ def _bfloat16(path: Path, name: str) -> np.ndarray:
     return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
-def _is_npz(path: Path) -> bool:
-    with zipfile.ZipFile(path) as file:
-        return any(name.endswith(".npy") for name in file.namelist())
-
-
 @contextlib.contextmanager
 def _open_npz(path: Path) -> Iterator[dict[str, Entry]]:
-    with np.load(path, allow_pickle=False) as file:
+    with open_npz(path) as members:
 
-        def entry(name: str) -> Entry:
-            try:
-                a = file[name]
-            except ValueError as error:
-                raise ValueError(f"{path}: the array '{name}' cannot be read: {error}") from None
-            return Entry(a.shape, _kind(a.dtype.name), lambda: _widened(a))
+        def entry(member: Member) -> Entry:
+            return Entry(member.shape, _kind(member.dtype.name), lambda: _widened(member.read()))
 
-        yield {name: entry(name) for name in file.files}
+        yield {name: entry(member) for name, member in members.items()}
 
 
 def _kind(dtype: str) -> str:
@@ -125,6 +117,14 @@ def _torch_entries(path: Path) -> dict[str, Entry]:
             "safetensors file where torch is installed, by safetensors.torch.save_file(state_dict, "
             "path)"
         ) from error
+    with open(path, "rb") as file:
+        is_archive = file.read(2) == b"PK"
+    if is_archive:
+        try:
+            check_sums(path)  # which torch does not
+        except ValueError as error:
+            why = visible(error).removeprefix(f"{path} is damaged: ")
+            raise ValueError(f"{path} is damaged, or not a file of torch: {why}") from None
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged pickle raises
@@ -134,7 +134,9 @@ def _torch_entries(path: Path) -> dict[str, Entry]:
                 "code could load; save torch.save(model.state_dict(), path) in its place"
             ) from error
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{path} is damaged, or not a file of torch: {first:.100}") from error
+        raise ValueError(
+            f"{path} is damaged, or not a file of torch: {visible(first):.100}"
+        ) from error
     state_dict = _state_dict(path, found, torch.Tensor)
 
     def entry(tensor: Any) -> Entry:

@@ -1,8 +1,9 @@
 """Which form of data a file or folder holds, by its content, and the function that reads it."""
 
+import contextlib
 import gzip
-import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from autocnn.data.layouts import SUFFIXES, layout
 from autocnn.data.named_arrays import read_mat, read_npy_folder, read_npz
 from autocnn.data.parts import Parts, dataset, split_dataset
 from autocnn.data.tables import is_table, read_table, read_table_folder
+from autocnn.numpy_files import is_npz
 from autocnn.ops.arguments import integer
+from autocnn.text import visible
 
 __all__ = ["FORMS", "form_of", "load_path"]
 
@@ -49,7 +52,23 @@ def load_path(
     transpose: bool | None = None,
     seed: Any = 0,
 ) -> Dataset:
-    """Load a file or folder in any of ``FORMS``; see ``autocnn.data.load``."""
+    """Load a file or folder in any of ``FORMS``; see ``autocnn.data.load``.
+
+    Whatever is wrong with it is a ValueError in one printable line that names it.
+    """
+    with _one_line(path):
+        return _load(path, dtype, validation, size, grey, transpose, seed)
+
+
+def _load(
+    path: Path,
+    dtype: DTypeLike,
+    validation: float | None,
+    size: Any,
+    grey: bool | None,
+    transpose: bool | None,
+    seed: Any,
+) -> Dataset:
     form = form_of(path)
     for name, value, takes in (
         ("size", size, ("images", "table", "tables")),
@@ -63,6 +82,27 @@ def load_path(
         return data if validation is None else split_dataset(data, validation, seed)
     parts = _read(form, path, size, grey)
     return dataset(parts, str(path), validation, seed, dtype)
+
+
+@contextlib.contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Make a ValueError in one printable line, which names the path, of what reading it raises."""
+    try:
+        yield
+    except ValueError as error:
+        text = visible(error)
+        if visible(path) not in text:
+            text = f"{visible(path)}: {text}"
+        if text == str(error):
+            raise
+        raise ValueError(text) from error
+    except OSError as error:
+        name = error.filename if isinstance(error.filename, str) else path
+        where = "" if Path(name) == path else f"{visible(path)}: "
+        reason = error.strerror or error
+        raise ValueError(f"{where}{visible(name)} cannot be read: {visible(reason)}") from error
+    except MemoryError as error:
+        raise ValueError(f"{visible(path)} needs more memory than is free") from error
 
 
 def form_of(path: Path) -> str:
@@ -83,7 +123,7 @@ def _read(form: str, path: Path, size: Any, grey: bool | None) -> Parts:
     if form == "npy":
         return read_npy_folder(path if path.is_dir() else path.parent)
     if form == "mat":
-        return read_mat(_mat_files(path))
+        return read_mat(_mat_files(path), path)
     rows = (
         None
         if size is None
@@ -93,19 +133,21 @@ def _read(form: str, path: Path, size: Any, grey: bool | None) -> Parts:
 
 
 def _file_form(path: Path) -> str:
+    if not path.is_file():  # reading a pipe or a device may never end
+        raise ValueError(f"{path} is neither a file nor a folder; a data set is {FORMS}")
     with open(path, "rb") as file:
         head = file.read(HEAD)
     if head[:2] == b"\x1f\x8b":
         try:
             with gzip.open(path) as inside:
                 head = inside.read(HEAD)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: damaged gzip file ({error})") from None
     if head.startswith(IDX_MAGIC):
         return "idx"
     if head.startswith(b"\x93NUMPY"):
         return "npy"
-    if head.startswith(b"PK\x03\x04") and _is_npz(path):
+    if head.startswith(b"PK\x03\x04") and is_npz(path):
         return "npz"
     if head.startswith(b"MATLAB"):
         return "mat"
@@ -152,15 +194,6 @@ def _folder_form(folder: Path) -> str:
         holds = f"{len(files)} files ({', '.join(kinds[:5])})" if files else "nothing"
         raise ValueError(f"{folder} holds {holds}; a data set is {FORMS}") from error
     return "images"
-
-
-def _is_npz(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
-        return path.suffix == ".npz"
-    return bool(names) and all(name.endswith(".npy") for name in names)
 
 
 def _only(folder: Path, pattern: str) -> Path:

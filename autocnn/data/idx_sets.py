@@ -1,6 +1,7 @@
 """Data sets of four IDX files: training and validation images with their labels."""
 
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -87,7 +88,8 @@ def _mapping(path: Path) -> dict[int, str]:
         int(row[0]): chr(int(row[1]))
         for row in rows
         if len(row) > 1 and all(cell.isdecimal() for cell in row[:2])
-    }
+        and max(map(len, row[:2])) <= 7 and int(row[1]) <= sys.maxunicode
+    }  # fmt: skip
 
 
 def _with_names(

@@ -8,7 +8,9 @@ import numpy as np
 
 from autocnn.keys import rng
 
-__all__ = ["Labels", "encode", "hold_out", "read_labels"]
+__all__ = ["LARGEST", "Labels", "encode", "hold_out", "read_labels"]
+
+LARGEST = 2**53  # of floats that tell every integer from the next
 
 
 class Labels:
@@ -41,7 +43,7 @@ def read_labels(labels: Any, what: str = "labels") -> Labels:
         raise ValueError(f"{what} must be (N,) or one-hot (N, K), got shape {y.shape}")
     if y.dtype.kind == "O":
         y = _from_objects(y, what)
-    if y.dtype.kind == "f" and np.array_equal(y, np.round(y)):
+    if y.dtype.kind == "f" and _are_whole(y):
         y = y.astype(np.int64)
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8", "replace")
@@ -52,6 +54,11 @@ def read_labels(labels: Any, what: str = "labels") -> Labels:
             + (f"; {np.isnan(y).sum()} of them are NaN: leave those images out" if missing else "")
         )
     return Labels(y)
+
+
+def _are_whole(y: np.ndarray) -> bool:
+    values = y.astype(np.float64)
+    return bool((np.abs(values) <= LARGEST).all()) and np.array_equal(values, np.round(values))
 
 
 def _from_objects(y: np.ndarray, what: str) -> np.ndarray:

@@ -4,15 +4,16 @@ Keras' x_train, y_train, x_test, y_test; MedMNIST's train_images, train_labels, 
 X, y; images, labels; SVHN's X (H, W, C, N) and y.
 """
 
+import math
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from autocnn.data.matlab import read_matlab
 from autocnn.data.parts import Pair, Parts, as_bytes, check_memory
+from autocnn.numpy_files import open_npz, read_npy
 
 __all__ = ["read_mat", "read_npy_folder", "read_npz"]
 
@@ -25,7 +26,6 @@ PARTS = {
 IMAGES = ("images", "image", "imgs", "img", "x", "data", "inputs", "features", "pixels")
 LABELS = ("labels", "label", "y", "targets", "target", "class", "lbl")
 NAMES = ("classnames", "classes", "labelnames", "targetnames", "names")
-MAGIC = b"\x93NUMPY"
 NEEDED = "x_train and y_train, train_images and train_labels, or X and y"
 
 
@@ -33,35 +33,10 @@ def read_npz(path: Path) -> Parts:
     """Read the arrays of a .npz file. ValueError when their names do not tell which are images and
     which labels, and for Python objects, which are never unpickled.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            _check_sizes(path)
-            return _parts({name: _array(file, name, path) for name in file.files}, path)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-
-
-def _array(file: Any, name: str, path: Path) -> np.ndarray:
-    try:
-        return file[name]
-    except ValueError as error:
-        raise _not_arrays(f"{name} in {path}", error) from None
-
-
-def _not_arrays(what: str, error: ValueError) -> ValueError:
-    if "pickle" not in str(error).lower():
-        return ValueError(f"{what} is damaged: {error}")
-    return ValueError(
-        f"{what} holds Python objects, which are not read, since they can run code; save arrays of "
-        "numbers: numpy.savez(file, x_train=..., y_train=...)"
-    )
-
-
-def _check_sizes(path: Path) -> None:
-    """Refuse a file whose arrays do not fit into memory, by the sizes it declares."""
-    with zipfile.ZipFile(path) as archive:
-        total = sum(member.file_size for member in archive.infolist())
-    check_memory(total, f"{path}: its arrays", "save fewer images, or as bytes (uint8)")
+    with open_npz(path) as members:
+        total = sum(math.prod(one.shape) * one.dtype.itemsize for one in members.values())
+        check_memory(total, f"{path}: its arrays", "save fewer images, or as bytes (uint8)")
+        return _parts({name: member.read() for name, member in members.items()}, path)
 
 
 def read_npy_folder(folder: Path) -> Parts:
@@ -72,49 +47,25 @@ def read_npy_folder(folder: Path) -> Parts:
         f"{folder}: its arrays",
         "save fewer images, or as bytes (uint8)",
     )
-    arrays = {}
-    for path in paths:
-        if not _begins_right(path):
-            raise ValueError(f"{path} is damaged: it does not begin as a .npy file does")
-        try:
-            arrays[path.stem] = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise _not_arrays(str(path), ValueError(str(error))) from None
-    return _parts(arrays, folder)
+    return _parts({path.stem: read_npy(path) for path in paths}, folder)
 
 
-def _begins_right(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+def read_mat(paths: Mapping[str, Path], where: Path) -> Parts:
+    """Read MATLAB files with X (H, W, C, N) and y as SVHN has them, {part: path}, of ``where``.
 
-
-def read_mat(paths: Mapping[str, Path]) -> Parts:
-    """Read MATLAB files with X (H, W, C, N) and y as SVHN has them, {part: path}, by SciPy.
-
-    Label 10 of SVHN's digits is the digit 0. ValueError for files of version 7.3.
+    Label 10 of SVHN's digits is the digit 0. ValueError as for ``read_matlab``.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
+    if "train" not in paths:
+        raise ValueError(f"{where}: there is no train_32x32.mat in it or beside it")
     pairs: dict[str, Pair] = {}
     for part, path in paths.items():
-        check_memory(path.stat().st_size, f"{path}: its arrays", "save fewer images")
-        try:
-            values = loadmat(path, variable_names=("X", "y"))
-        except NotImplementedError:
-            raise ValueError(
-                f"{path} is a MATLAB file of version 7.3 (HDF5); save it by save(..., '-v7')"
-            ) from None
-        except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
+        values = read_matlab(path, ("X", "y"))
         if "X" not in values or "y" not in values:
             raise ValueError(f"{path} has no X (H, W, C, N) and y; SVHN's cropped digits have them")
         x, y = values["X"], values["y"].ravel()
         if x.ndim == 4 and x.shape[3] == len(y):
             x = x.transpose(3, 2, 0, 1)
         pairs[part] = x, np.where(y == 10, 0, y) if set(np.unique(y)) <= {*range(1, 11)} else y
-    if "train" not in pairs:
-        raise ValueError(f"{next(iter(paths.values()))}: there is no train_32x32.mat beside it")
     return Parts(pairs["train"], None, pairs.get("test"))
 
 

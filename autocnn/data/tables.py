@@ -3,12 +3,14 @@
 import csv
 import math
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from autocnn.data.labels import LARGEST
 from autocnn.data.parts import Pair, Parts, as_bytes, check_memory
 
 __all__ = ["is_table", "read_table", "read_table_folder"]
@@ -106,8 +108,10 @@ def _read(path: Path, columns: _Columns, size: tuple[int, int] | None) -> Pair:
     }
     assert columns.label is not None
     try:
-        x = np.loadtxt(path, np.float32, usecols=columns.pixels, ndmin=2, **options)
-        y = np.loadtxt(path, str, usecols=[columns.label], ndmin=1, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about blank lines, which do no harm
+            x = np.loadtxt(path, np.float32, usecols=columns.pixels, ndmin=2, **options)
+            y = np.loadtxt(path, str, usecols=[columns.label], ndmin=1, **options)
     except ValueError as error:
         text = re.sub(r"; use `usecols`.*", "", str(error))
         raise ValueError(f"{path}: {text}: every row needs {len(columns.pixels)} numbers") from None
@@ -130,7 +134,7 @@ def _labels(y: np.ndarray) -> np.ndarray:
         numbers = y.astype(np.float64)
     except ValueError:
         return y
-    whole = np.isfinite(numbers).all() and (numbers == np.rint(numbers)).all()
+    whole = (np.abs(numbers) <= LARGEST).all() and (numbers == np.rint(numbers)).all()
     return numbers.astype(np.int64) if whole else y
 
 

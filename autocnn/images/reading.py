@@ -3,13 +3,16 @@
 import contextlib
 import io
 import os
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from autocnn.text import shape_text
+from autocnn.text import shape_text, visible
 
 __all__ = ["MAX_PIXELS", "deep_values", "read", "read_bytes", "read_with_steps"]
 
@@ -49,6 +52,8 @@ def _read(
     from PIL import Image, ImageOps
 
     with _value_errors(path), Image.open(file) as image:
+        if image.format == "PNG":
+            _check_png(file)
         if image.width * image.height > max_pixels:
             size = shape_text((image.width, image.height), "x")
             raise ValueError(
@@ -67,6 +72,25 @@ def _read(
     colours = pixels[..., 0] if is_grey else pixels[..., :3]
     result = np.divide(colours, 255, dtype=np.float32)
     return (_over_background(result, pixels[..., 3]) if has_alpha else result), ()
+
+
+def _check_png(file: Path | io.BytesIO) -> None:
+    """Compare the checksums of a PNG's chunks; Pillow skips those of the pixels."""
+    with contextlib.ExitStack() as stack:
+        if isinstance(file, Path):
+            stream: IO[bytes] = stack.enter_context(open(file, "rb"))
+        else:
+            stream, place = file, file.tell()
+            stack.callback(file.seek, place)
+        stream.seek(8)
+        while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
+            left, total = int.from_bytes(head[:4], "big"), zlib.crc32(head[4:])
+            while left and (block := stream.read(min(left, 1 << 20))):
+                left, total = left - len(block), zlib.crc32(block, total)
+            stored = stream.read(4)
+            if not left and len(stored) == 4 and int.from_bytes(stored, "big") != total:
+                kind = head[4:].decode("latin1")
+                raise SyntaxError(f"the checksum of its part {kind} does not match")
 
 
 def deep_values(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -97,7 +121,21 @@ def _over_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _value_errors(path: Path) -> Iterator[None]:
-    """Turn all that Pillow raises for a file into one ValueError."""
+    """Turn all that Pillow raises for a file into one ValueError, a printable line."""
+    try:
+        with _pillow_errors(path):
+            yield
+    except ValueError as error:
+        text = visible(error)
+        if visible(path) not in text:
+            text = f"{visible(path)} is a damaged image: {text}"
+        if text == str(error):
+            raise
+        raise ValueError(text) from None
+
+
+@contextlib.contextmanager
+def _pillow_errors(path: Path) -> Iterator[None]:
     from PIL import Image
 
     try:
@@ -129,5 +167,7 @@ def _value_errors(path: Path) -> Iterator[None]:
         OverflowError,
         MemoryError,
         AttributeError,
+        struct.error,
+        zlib.error,
     ) as error:  # besides OSError, what Pillow's decoders raise for damaged files
         raise ValueError(f"{path} is a damaged image: {error or type(error).__name__}") from None

@@ -2,8 +2,11 @@
 and ONNX.
 """
 
+import contextlib
+import math
 import numbers
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from autocnn import checkpoint
 from autocnn.export import save_onnx
 from autocnn.runs.preprocessing import Inputs
+from autocnn.text import visible
+from autocnn.training.evaluation import probabilities
+from autocnn.trees import leaves
 
 if TYPE_CHECKING:
     from autocnn.sklearn.classifier import CNNClassifier
@@ -56,7 +62,9 @@ def load(cls: type["CNNClassifier"], path: str | Path, **settings: Any) -> "CNNC
     params, state, about = checkpoint.load(path)
     if about.get("kind") != KIND:
         raise ValueError(f"{path} holds no {KIND}; it was not written by its save(path)")
-    missing = {name: text for name, text in about["left_out"].items() if name not in settings}
+    with _damage(path):
+        given, left_out = _settings(cls, about)
+    missing = {name: text for name, text in left_out.items() if name not in settings}
     if "network" in missing:
         raise ValueError(
             f"{path} was fitted with a function as network, {missing['network']}, which no file "
@@ -70,17 +78,75 @@ def load(cls: type["CNNClassifier"], path: str | Path, **settings: Any) -> "CNNC
             UserWarning,
             stacklevel=3,
         )
-    given = {name: _unplain(value) for name, value in about["settings"].items()}
     estimator = cls(**(given | settings))
-    for name, value in (about["fitted"] | about["private"]).items():
-        setattr(estimator, name, value)
-    estimator.classes_ = np.array(about["classes"]["values"], about["classes"]["dtype"])
-    estimator.image_shape_ = tuple(about["image_shape"])
-    if about["feature_names"]:
-        estimator.feature_names_in_ = np.array(about["feature_names"], object)
-    estimator.params_, estimator.state_ = params, state["network"]
-    estimator._opt_state = state["optimizer"] or None
+    with _damage(path):
+        _restore(estimator, about)
+        estimator.params_, estimator.state_ = params, state["network"]
+        estimator._opt_state = state["optimizer"] or None
+        _try(estimator)
     return estimator
+
+
+@contextlib.contextmanager
+def _damage(path: str | Path) -> Iterator[None]:
+    """Make one ValueError of what a description that makes no sense leads to."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        text = visible(" ".join(f"{error}".split()))
+        raise ValueError(
+            f"{path} is damaged, or of other settings: {type(error).__name__}: {text:.300}"
+        ) from error
+
+
+def _settings(
+    cls: type["CNNClassifier"], about: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings in the file, and {name: text} of those that it only names."""
+    given = {name: _unplain(value) for name, value in about["settings"].items()}
+    left_out = {name: visible(text) for name, text in about["left_out"].items()}
+    known = cls._get_param_names()
+    unknown = [name for name in (*given, *left_out) if name not in known]
+    if unknown:
+        raise ValueError(f"there is no setting {unknown[0]!r}")
+    return given, left_out
+
+
+def _restore(estimator: "CNNClassifier", about: dict[str, Any]) -> None:
+    """Give an estimator what its description says of the fit."""
+    for names, values in ((FITTED, about["fitted"]), (PRIVATE, about["private"])):
+        for name, value in values.items():
+            if name not in names:
+                raise ValueError(f"there is no attribute {name!r}")
+            setattr(estimator, name, value)
+    values, dtype = about["classes"]["values"], np.dtype(about["classes"]["dtype"])
+    classes = np.array(values, dtype)
+    if classes.ndim != 1 or dtype.kind not in "iubfUO" or classes.tolist() != values:
+        raise ValueError("its classes are not labels")
+    estimator.classes_ = classes
+    shape = estimator.image_shape_ = tuple(about["image_shape"])
+    are_sizes = len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)
+    if not are_sizes or estimator.n_features_in_ != math.prod(shape):
+        raise ValueError(f"its images of {shape} do not have {estimator.n_features_in_} numbers")
+    numbers = [estimator._mean, estimator._std]
+    if not np.isfinite(numbers).all() or estimator._std <= 0 or type(estimator._seed) is not int:
+        raise ValueError("its scaling or its seed makes no sense")
+    if features := about["feature_names"]:
+        if len(features) != estimator.n_features_in_ or not all(
+            isinstance(name, str) for name in features
+        ):
+            raise ValueError("its features' names are not one for each number of an image")
+        estimator.feature_names_in_ = np.array(features, object)
+
+
+def _try(estimator: "CNNClassifier") -> None:
+    """Answer for an image of zeros, which fails where parameters do not fit the network."""
+    x = np.zeros((1, *estimator.image_shape_), leaves(estimator.params_)[0][1].dtype)
+    found = probabilities(estimator._make_model(), estimator.params_, estimator.state_, x)
+    if found.shape != (1, len(estimator.classes_)):
+        raise ValueError(f"the network has {found.shape[1]} outputs for its classes")
 
 
 def export(estimator: "CNNClassifier", path: str | Path, **options: Any) -> None:

@@ -1,5 +1,5 @@
-"""Attack the program with broken input: IDX files, checkpoints and command lines, mutated at
-random.
+"""Attack the program with broken input, mutated at random: files of data, images, weights and runs,
+and command lines.
 
     python -m benchmarks.robustness.fuzz                                        # 20,000 of each
     python -m benchmarks.robustness.fuzz checkpoint --count 1000 --seed 5
@@ -9,32 +9,39 @@ the file: of a gzipped one, of what it unpacks to; of a checkpoint, 30 times wha
 JSON, which is at most 4 MB and grows when it becomes Python's dicts and lists. The command line may
 end with 0, 1 or 2, or with 130 when it trained until a timer pressed Ctrl-C, says what is wrong
 without a traceback, and writes nothing outside of the folder that it runs in.
+
+Of data sets, weights, calibrations, estimators and images, an error must also be one printable line
+that names the file; no pickle is run; no other warning than of left-out images or of their scale is
+given; and where the file has sums, changed bytes never load as other data.
 """
 
 import argparse
 import contextlib
 import gzip
-import io
 import json
 import logging
 import pathlib
 import random
-import shutil
+import resource
+import signal
 import struct
 import tempfile
 import time
 import tracemalloc
+import warnings
 import zlib
 
 import numpy as np
 
-from autocnn import checkpoint, models, optim, runs
-from autocnn.data import idx
-from autocnn.runs import image_files, recipes
-from autocnn.sweeps.store import Store
+from autocnn import checkpoint, models, optim
+from autocnn.data import UnreadableImages, UnscaledImages, idx
+from autocnn.text import visible
+from benchmarks.robustness import fuzz_arrays, fuzz_data, fuzz_runs, fuzz_weights
 from benchmarks.robustness.fuzz_cli import Fence, attack_cli, patched, workplace
 from benchmarks.robustness.mutate import INTS, dumped, mutated, mutated_json
 
+SECONDS = 5  # of computing, that reading a small file may take
+ADDRESSES = 12 << 30  # bytes of address space; torch takes some of them
 SLACK = 1 << 19  # what reading a file of a few bytes takes, its error included
 
 
@@ -133,109 +140,12 @@ def attack_checkpoint(folder, chance, known=[]):  # noqa: B006 (made once, from 
     return lambda: checkpoint.load(path), len(content) + 7 * len(raw)
 
 
-ROOM = 1 << 24  # what a run folder may take: libraries that are imported late count too
-
-
-def a_run(known=[]):  # noqa: B006 (made once, from nothing)
-    """The files of a small run, by name."""
-    if not known:
-        config = runs.RunConfig(
-            network="tiny-cnn",
-            data="patterns",
-            classes=("a", "b", "c"),
-            shape=(1, 8, 8),
-            recipe=recipes.Recipe(epochs=2),
-            steps_per_epoch=1,
-        )
-        with tempfile.TemporaryDirectory() as name:
-            folder, config = pathlib.Path(name), runs.with_identity(config)
-            runs.write_config(folder, config)
-            now = runs.initialize(config)[2]
-            for i in range(2):
-                history = {n: [0.5] * (i + 1) for n in ("train_loss", "train_acc", "val_loss")}
-                history = {"epoch": [*range(i + 1)], **history, "val_acc": [0.1, 0.2][: i + 1]}
-                now = now._replace(step=i, history=history)
-                runs.save(folder, now, "last", config)
-                runs.save(folder, now, "best", config)
-            known.append({p.name: p.read_bytes() for p in folder.iterdir()})
-    return known[0]
-
-
-def attack_config(folder, chance):
-    """Make a run folder with a hostile config.json, half of the time without a sum or checkpoint;
-    return the call that reads it.
-    """
-    files = dict(a_run())
-    content = files["config.json"]
-    if chance.random() < 0.7:
-        values = json.loads(content)
-        if chance.random() < 0.5:
-            del values["sha256"], values["run"]
-        content = dumped(mutated_json(values, chance))
-    else:
-        content = mutated(content, chance)
-    if chance.random() < 0.5:
-        files = {"best.safetensors": files["best.safetensors"]}
-    call = chance.choice((runs.read_config, runs.load, runs.verify))
-    return _in_folder(folder, files | {"config.json": content}, call), ROOM
-
-
-def attack_history(folder, chance):
-    """Make a run folder with a hostile history.csv; return the call that verifies or mends it."""
-    files = dict(a_run())
-    content = mutated(files["history.csv"], chance)
-    call = chance.choice((runs.verify, runs.recover))
-    return _in_folder(folder, files | {"history.csv": content}, call), ROOM
-
-
-def attack_sweep(folder, chance):
-    """Make a hostile file of a sweep's results; return the call that opens it."""
-    sweep = {"build": "tiny_cnn", "data": "patterns", "varied": ["filters"], "epochs": 1}
-    lines = [{"sweep": sweep}]
-    result = {"parameters": 4, "train_loss": 1.5, "val_acc": 0.5}
-    lines += [{"trial": {"filters": i, "seed": 0}, "result": result} for i in range(3)]
-    if chance.random() < 0.5:
-        i = chance.randrange(4)
-        lines[i] = mutated_json(lines[i], chance)
-    content = b"".join(dumped(line) + b"\n" for line in lines)
-    if chance.random() < 0.5:
-        content = mutated(content, chance)
-    path = folder / "trials.jsonl"
-    path.write_bytes(content)
-    return lambda: Store(path, sweep).close(), ROOM
-
-
-def attack_image(folder, chance, known=[]):  # noqa: B006 (made once, from nothing)
-    """Make a hostile image; return the call that reads it."""
-    from PIL import Image
-
-    if not known:
-        pixels = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
-        for kind in ("png", "gif", "bmp", "jpeg", "webp", "tiff"):
-            stored = io.BytesIO()
-            Image.fromarray(pixels).save(stored, kind)
-            known.append((kind, stored.getvalue()))
-    kind, content = chance.choice(known)
-    path = folder / f"image.{kind}"
-    path.write_bytes(mutated(content, chance))
-    return lambda: image_files.read(path), 1 << 28
-
-
-def _in_folder(folder, files, call):
-    shutil.rmtree(folder / "run", ignore_errors=True)
-    (folder / "run").mkdir()
-    for name, content in files.items():
-        (folder / "run" / name).write_bytes(content)
-    return lambda: call(folder / "run")
-
-
 ATTACKS = {
     "idx": attack_idx,
     "checkpoint": attack_checkpoint,
-    "config": attack_config,
-    "history": attack_history,
-    "sweep": attack_sweep,
-    "image": attack_image,
+    **fuzz_runs.ATTACKS,
+    **fuzz_data.ATTACKS,
+    **fuzz_weights.ATTACKS,
 }
 
 
@@ -243,19 +153,51 @@ def attempt(make, folder, chance):
     """Make one file and read it. Returns "read" or "refused"; AssertionError when the reader did
     anything else.
     """
-    call, size = make(folder, chance)
+    call, size, *more = make(folder, chance)
+    target, same = more or (None, None)
     tracemalloc.start()
     try:
-        call()
+        with _limits(target):
+            found = call()
         outcome = "read"
+        assert same is None or same(found), "other data than before, without an error"
     except ValueError as error:
-        outcome = "refused"
-        assert str(error), "an error without a word"
+        outcome, text = "refused", str(error)
+        assert text, "an error without a word"
+        if target is not None:
+            assert text.isprintable(), f"not one printable line: {text!r}"
+            assert visible(target) in text, f"does not name {target}: {text}"
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak <= 4 * size + SLACK, f"{peak:,} bytes of memory for a file of {size:,}"
+    assert not fuzz_arrays.TRAPS, fuzz_arrays.TRAPS.pop()
     return outcome
+
+
+@contextlib.contextmanager
+def _limits(target):
+    """Stop after ``SECONDS`` of computing. Turn warnings into errors; those of left-out images and
+    of their scale must be one printable line, and the former name ``target``.
+    """
+
+    def stop(*_):
+        raise AssertionError(f"not done after {SECONDS} s")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("error")
+            for kind in (UnreadableImages, UnscaledImages):
+                warnings.simplefilter("always", kind)
+            yield
+        for text, kind in ((str(one.message), one.category) for one in said):
+            assert text.isprintable(), f"not one printable line: {text!r}"
+            assert kind is UnscaledImages or visible(target) in text, text
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def fuzz(target, count, seed, bar=lambda things: things):
@@ -303,6 +245,7 @@ def main():
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     logging.getLogger("autocnn").setLevel(logging.ERROR)  # what is not used is said all the time
     for target in options.targets or (*ATTACKS, "cli"):
         start = time.perf_counter()

@@ -231,7 +231,7 @@ def test_npz(vgg, tmp_path):
         built = ac.models.vgg16(5, stem=2, nn=nn)
         assert same_bits(load_torch(tmp_path / "w.npz", built, SHAPE), trees)
     np.savez(tmp_path / "bad.npz", a=np.array([{}], object))
-    with pytest.raises(ValueError, match="the array 'a' cannot be read"):
+    with pytest.raises(ValueError, match=r"a in .*bad\.npz holds Python objects"):
         load_torch(tmp_path / "bad.npz", model, SHAPE)
     (tmp_path / "w.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     with pytest.raises(ValueError, match="is an HDF5 file, as Keras writes; save its arrays"):
