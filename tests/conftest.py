@@ -47,6 +47,16 @@ SECONDS = (
 )
 
 
+def pytest_configure():
+    """Undo what ``nohup`` and shells that start jobs in the background do: processes that the tests
+    start would ignore SIGINT or SIGHUP as well, and the tests send these.
+    """
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            is_interrupt = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Mark as slow what `make test` leaves to `make test-all`, and run the tests that compile

@@ -100,7 +100,13 @@ def test_a_signal_saves_on_all_ranks(tmp_path, number):
     pytest.importorskip("mpi4py")
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    wait = f"open({str(fifo)!r}, 'w').write('here'); signal.pause()"
+    wait = f"""
+import time
+from autocnn.cli.interrupt import _Received
+open({str(fifo)!r}, "w").write("here")
+while not _Received.number:  # signal.pause() would miss a signal that is already here
+    time.sleep(0.01)
+"""
     process = command(tmp_path, "--ranks", "2", **{"1 3": wait})
     with open(fifo) as file:
         assert file.read() == "here"
