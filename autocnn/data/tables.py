@@ -1,5 +1,6 @@
 """Tables of pixels: CSV files as Kaggle's digits, a row for each image with its label."""
 
+import collections
 import csv
 import math
 import re
@@ -18,6 +19,7 @@ __all__ = ["is_table", "read_table", "read_table_folder"]
 LABELS = {"label", "labels", "class", "classes", "target", "y", "digit", "category", "species"}
 INDICES = {"", "id", "index", "imageid", "unnamed0"}
 DELIMITERS = ",;\t "
+MOST = 1 << 18  # columns: images of 512x512, or 3x256x256
 FEWEST = 4  # columns of the smallest table of images
 HEAD = 1 << 22  # bytes in which the first lines are
 FLOAT_BYTES = 4
@@ -147,6 +149,11 @@ def _columns(path: Path) -> _Columns:
     if len(text) == HEAD and len(lines) > 1:
         lines.pop()  # may be cut
     delimiter = max(DELIMITERS, key=lines[0].count)
+    if len(lines[0]) >= HEAD or lines[0].count(delimiter) >= MOST:
+        raise ValueError(
+            f"{path} has more than {MOST:,} columns, or more than {HEAD:,} characters in a line; "
+            "save such images as .npz, or as image files in a folder for each class"
+        )
     rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter == " "))
     first, body = rows[0], rows[1:]
     has_header = any(not _is_number(cell) for cell in first) and all(
@@ -168,7 +175,8 @@ def _columns(path: Path) -> _Columns:
         pixels = [k for k, name in enumerate(names) if name not in INDICES and k != label]
         if label is None:  # one column that is not called as the others are
             stems = [re.sub(r"\d+", "", names[k]) for k in pixels]
-            odd = [k for k, stem in zip(pixels, stems, strict=True) if stems.count(stem) == 1]
+            counts = collections.Counter(stems)
+            odd = [k for k, stem in zip(pixels, stems, strict=True) if counts[stem] == 1]
             if len(odd) == 1 and len(pixels) > FEWEST:
                 label = odd[0]
                 pixels.remove(label)

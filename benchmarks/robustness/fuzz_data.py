@@ -68,7 +68,7 @@ def attack_csv(folder: Path, chance: Any) -> Attack:
         content = mutated(content, chance)
     path.write_bytes(content)
     target = chance.choice((path, path.parent)) if path.suffix == ".csv" else path
-    return Attack(lambda: load(target), 40 * len(content) + DAMAGE_ROOM, target)
+    return Attack(lambda: load(target), 40 * len(content) + 2 * DAMAGE_ROOM, target)
 
 
 def _train() -> tuple[np.ndarray, np.ndarray]:

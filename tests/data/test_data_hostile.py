@@ -262,3 +262,10 @@ def test_pickles_are_never_run(tmp_path):
             with pytest.raises(ValueError, match=r"w\.pth"):
                 fuzz_weights.read_weights(tmp_path / "w.pth")
     assert not fuzz_arrays.TRAPS
+
+
+@pytest.mark.parametrize("line", ["1," * 1_000_000, "1" * 5_000_000 + ",1,2,3,4"])
+def test_tables_that_are_too_wide(line, tmp_path):
+    """A line that is cut where its columns are counted must not be read as a shorter one."""
+    (tmp_path / "d.csv").write_text(f"{line}\n{line}\n")
+    refused(tmp_path / "d.csv", "more than 262,144 columns|begins with")

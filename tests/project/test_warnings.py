@@ -141,3 +141,41 @@ def test_what_is_shown_of_a_dead_network():
     figures.append(curves(history | {"val_acc": [0.0]}))
     for figure in figures:
         figure.savefig(io.BytesIO())
+
+
+def test_the_estimator(tmp_path):
+    """Every way through it, with labels that are words and images of bytes."""
+    pytest.importorskip("sklearn")
+    from sklearn.model_selection import GridSearchCV
+
+    from autocnn.sklearn import CNNClassifier
+
+    x = np.zeros((24, 8, 8), np.uint8)
+    y = np.array(["bar", "dot"])[np.arange(24) % 2]
+    x[y == "bar", :, 2:4], x[y == "dot", 5:7, 5:7] = 255, 255
+    one = CNNClassifier(epochs=1, random_state=0, early_stopping=True, class_weight="balanced")
+    one.fit(x, y, sample_weight=np.ones(24))
+    assert set(one.predict(x)) <= {"bar", "dot"} and one.score(x, y) >= 0.5
+    np.testing.assert_allclose(one.predict_proba(x).sum(axis=1), 1, rtol=1e-6)
+    one.save(tmp_path / "c.safetensors")
+    two = CNNClassifier.load(tmp_path / "c.safetensors")
+    assert np.array_equal(one.predict_proba(x), two.predict_proba(x))
+    two.set_params(class_weight=None).partial_fit(x, y)
+    search = GridSearchCV(
+        CNNClassifier("tiny-mlp", epochs=1, random_state=0), {"rate": [0.01, 0.02]}, cv=2
+    )
+    assert search.fit(x.reshape(24, 64), y).best_params_["rate"] in (0.01, 0.02)
+
+
+def test_the_estimator_as_onnx(tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("onnx")
+    from autocnn.sklearn import CNNClassifier
+
+    x, y = np.random.default_rng(0).random((8, 8, 8)), np.arange(8) % 2
+    one = CNNClassifier(random_state=0).partial_fit(x, y, [0, 1])
+    with warnings.catch_warnings():
+        # of onnx itself, about Python's own modules
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="onnx|google")
+        one.to_onnx(tmp_path / "c.onnx")
+    assert (tmp_path / "c.onnx").stat().st_size > 1000
