@@ -97,4 +97,8 @@ def explain(
     if found.digits is not None:
         other = "autograd" if found.engine == "reference" else "reference"
         output.echo(f"{found.engine} and {other} agree to {found.digits:.1f} digits")
+    elif method != "occlusion":
+        output.echo(
+            f"computed by {found.engine} only: a layer of your own has no backward pass by hand"
+        )
     output.echo(visible(path))

@@ -148,6 +148,7 @@ def new_config(network: str, options: dict[str, Any]) -> tuple[RunConfig, Datase
 def _recipe(known: recipes.Recipe, options: dict[str, Any]) -> recipes.Recipe:
     """The recipe ``known`` with what the options change."""
     name = options.get("optimizer", known.optimizer)
+    recipes.named_optimizer(name, known.rate)  # a ValueError for a name that does not exist
     if name != known.optimizer and "rate" not in options:
         raise ValueError(
             f"--optimizer {name} needs a --rate: {known.rate:g} is known to suit {known.optimizer}"

@@ -496,6 +496,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(images, tmp_path, change, word
         (("train", "tiny-gnn", "--data", "patterns"), "no network 'tiny-gnn'"),
         (("train", "tiny-cnn", "--data", "patterns", "--optimizer", "adam"), "needs a --rate"),
         (
+            ("train", "tiny-cnn", "--data", "patterns", "--optimizer", "rms"),
+            "no optimizer 'rms'; use",
+        ),
+        (
             ("train", "tiny-cnn", "--run", "x", "--out", "y"),
             "--run x and --out y both name the run folder",
         ),

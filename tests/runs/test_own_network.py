@@ -229,3 +229,15 @@ def test_summary(net, command):
     assert code == 2 and "--shape C,H,W" in err
     code, _, err = command("summary", "resnet50", "--build", "a=1")
     assert code == 2 and "--build is for networks of your own" in err
+
+
+def test_a_layer_of_ones_own_is_explained_by_the_one_way_that_it_has(net, command):
+    command("train", "net.py:scaled", *TRAIN, "--out", "runs/scaled")
+    for engine in ("fast", "autograd"):
+        code, out, err = command(
+            "explain", "runs/scaled", "eye.png", "--method", "saliency", "--engine", engine
+        )
+        assert (code, err) == (0, "")
+        assert f"computed by {engine} only: a layer of your own has no backward pass" in out
+    code, out, err = command("explain", "runs/scaled", "eye.png", "--engine", "reference")
+    assert code == 2 and "use --engine autograd or fast" in err
