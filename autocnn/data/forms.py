@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,7 +174,7 @@ def _file_form(path: Path) -> str:
 def _folder_form(folder: Path) -> str:
     files = sorted(one for one in folder.iterdir() if one.is_file() and one.name[0] != ".")
     names = [one.name.lower() for one in files]
-    if any("idx" in name or "ubyte" in name for name in names):
+    if any(re.search(r"idx(\d|\.gz|$)|ubyte", name) for name in names):  # not class_to_idx.json
         return "idx"
     if has_cifar(folder):
         return "cifar"
@@ -182,12 +183,19 @@ def _folder_form(folder: Path) -> str:
             f"{folder} is CIFAR's Python version, pickles, which can run code when they are read; "
             f"fetch the binary version from {CIFAR_PAGE}"
         )
-    for suffix, form in ((".npz", "npz"), (".npy", "npy"), (".mat", "mat"), (".csv", "tables")):
-        if any(name.endswith(suffix) for name in names):
+    for pattern, form in (
+        (r".*\.npz", "npz"),
+        (r".*\.npy", "npy"),
+        (r"(train|test).*\.mat", "mat"),
+        (r"train\.csv", "tables"),
+    ):
+        if any(re.fullmatch(pattern, name) for name in names):
             return form
     try:
         layout(folder)
     except ValueError as error:
+        if any(name.endswith(".csv") for name in names):
+            return "tables"
         kinds = sorted({one.suffix.lower() or one.name for one in files})
         if any(kind in SUFFIXES for kind in kinds) or any(p.is_dir() for p in folder.iterdir()):
             raise

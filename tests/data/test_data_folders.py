@@ -126,3 +126,10 @@ def test_the_order_is_that_of_the_names(tmp_path):
     fill(tmp_path / "val")
     x = ac.data.from_folder(tmp_path).x_train
     assert np.array_equal(np.rint(x[:, 0] * 255), np.stack([written[p] for p in sorted(written)]))
+
+
+@pytest.mark.parametrize("name", ["class_to_idx.json", "labels.csv", "setid.mat", "README.md"])
+def test_files_beside_class_folders_are_not_taken_for_the_data(tmp_path, name):
+    fill(tmp_path)
+    (tmp_path / name).write_text("x")
+    assert ac.data.load(tmp_path).classes == ("cat", "dog")

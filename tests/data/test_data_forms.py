@@ -251,6 +251,8 @@ def torch_file(path):
         (lambda p: file(p, "a.png", b"x"), "is one image; .* autocnn predict RUN IMAGE"),
         (lambda p: file(p, "a.bin", b""), "begins with nothing; a data set is a folder"),
         (lambda p: file(p, "a.npy", b"x").parent, "a.npy is damaged"),
+        (lambda p: file(p, "a.npz", b"x").parent, "a.npz is damaged"),
+        (lambda p: file(p, "a.mat", b"MATLAB 5.0"), "there is no train_32x32.mat"),
         (lambda p: file(p, "a.csv", b"a,b,c,d\n1,2,3\n"), "no label|every row needs"),
         (lambda p: file(p, "a.csv", b"file,label\nx.png,1\n"), "a data set is"),
         (lambda p: file(p, "a.csv", b"label,p0,p1,p2,p3\n1,2,x,3,4\n"), "x.*every row needs 4"),
