@@ -46,6 +46,9 @@ def evaluate(
         raise ValueError(
             f"{run} knows {len(config.classes)} classes, the data have {len(dataset.classes)}"
         )
+    if dataset.classes != config.classes:
+        theirs, own = (visible(", ".join(names)) for names in (dataset.classes, config.classes))
+        output.echo(f"the data's classes are {theirs}; they count as the run's {own}", err=True)
     which = "validation" if dataset.x_test is None else "test"
     x, y = dataset.x_val, dataset.y_val
     if which == "test":

@@ -40,6 +40,10 @@ def test_a_folder_of_images_trains_and_says_what_was_chosen(command, pets, tmp_p
     assert config_of(tmp_path / "r")["data"] == str(pets)
     code, out, err = command("evaluate", "r")
     assert code == 0 and out.startswith("4 validation images: loss")
+    assert "count as" not in err
+    (pets / "dog").rename(pets / "bird")  # which sorts before cat
+    code, _, err = command("evaluate", "r", "--data", "pets")
+    assert code == 0 and "the data's classes are bird, cat; they count as the run's cat, dog" in err
 
 
 def test_a_share_and_a_size_are_kept(command, pets, tmp_path):
