@@ -41,6 +41,12 @@ def check(
     quick: Annotated[
         bool, typer.Option("--quick", help="Do not look for the wrong statement in the source.")
     ] = False,
+    batched: Annotated[
+        bool,
+        typer.Option(
+            "--batched", help="Also give backward a batch of cotangents: dy with one more axis."
+        ),
+    ] = False,
     fix_diff: Annotated[
         Path | None,
         typer.Option(help="Write the verified edit here, as a patch for git apply."),
@@ -89,6 +95,7 @@ def check(
             str(fix_diff) if fix_diff else None,
             str(plot) if plot else None,
             timeout,
+            batched,
         )
         if isolate or timeout is not None:
             code, text, remark = run_in_process(

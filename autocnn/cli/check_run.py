@@ -35,6 +35,7 @@ class Options(NamedTuple):
     fix_diff: str | None = None
     plot: str | None = None
     timeout: float | None = None
+    batched: bool = False
 
     def call(self, name: str = "") -> str:
         """The command as it was given, to be repeated in a message; `name` is added to a file."""
@@ -46,6 +47,7 @@ class Options(NamedTuple):
         words += ["--timeout", f"{self.timeout:g}"] if self.timeout else []
         words += ["--json"] if self.json else []
         words += ["--quick"] if self.quick else []
+        words += ["--batched"] if self.batched else []
         words += ["--fix-diff", self.fix_diff] if self.fix_diff else []
         words += ["--plot", self.plot] if self.plot else []
         return shlex.join(words)
@@ -118,17 +120,17 @@ def _check_one(
 ) -> gradcheck.Report:
     own = default_arguments(module, target, options.seed)
     arguments = {**own, **in_library(module, target, given)}
-    seed = options.seed
+    how: dict[str, Any] = {"quick": options.quick, "batched": options.batched, "seed": options.seed}
     if target.kind == "object":
         return _check_object(target, arguments, options, call)
     require_fit(target, arguments, call)
     if target.kind == "pair":
-        return gradcheck.check_pair(*target.functions, seed=seed, quick=options.quick, **arguments)
+        return gradcheck.check_pair(*target.functions, **how, **arguments)
     if target.kind == "vjp":
         names = inspect.signature(target.functions[0]).parameters
         ordered = [arguments[n] for n in names if n in arguments]
-        return gradcheck.check_vjp(*target.functions, *ordered, seed=seed, quick=options.quick)
-    return gradcheck.check(target.functions[0], seed=seed, quick=options.quick, **arguments)
+        return gradcheck.check_vjp(*target.functions, *ordered, **how)
+    return gradcheck.check(target.functions[0], **how, **arguments)
 
 
 def _check_object(
@@ -162,9 +164,8 @@ def _check_object(
     first = next((n for n in ("x", "inputs", "input", *given) if n in given), None)
     if first is None:
         raise ValueError(f"{name}.forward needs an array: {suggestion(call, value, ['x'])}")
-    return gradcheck.check_object(
-        layer, given.pop(first), seed=options.seed, quick=options.quick, **given
-    )
+    how: dict[str, Any] = {"quick": options.quick, "batched": options.batched}
+    return gradcheck.check_object(layer, given.pop(first), seed=options.seed, **how, **given)
 
 
 def _check_all(module: Any, path: str, given: dict[str, Any], options: Options) -> list[_Row]:

@@ -156,6 +156,7 @@ def check_object(
     surrogate: bool = False,
     timeout: float | None = None,
     quick: bool = False,
+    batched: bool = False,
     **others: Any,
 ) -> Report:
     """Check layer.forward(x, *more, **others) -> y with layer.backward(dy) -> dx, and the
@@ -164,14 +165,16 @@ def check_object(
     The gradient of `weights` is looked for as d_weights, weights_grad ..., in grads["weights"], as
     the .grad of a parameter object, in what backward returns and in what it writes or updates.
     forward and backward may be called backward_pass, backprop and so on, return nothing and keep
-    .output and .dinputs, or be one method loss(X, y) -> (loss, gradients).
+    .output and .dinputs, or be one method loss(X, y) -> (loss, gradients). `batched` is that of
+    `check`.
     """
     from autocnn.gradcheck import adapters
-    from autocnn.gradcheck.examine import examine
+    from autocnn.gradcheck.batching.check import examine_batched
 
     inputs = more if x is None else (x, *more)
     with protected(timeout):
-        return examine(adapters.instance(layer, inputs, others, wrt), seed, surrogate, quick)
+        problem = adapters.instance(layer, inputs, others, wrt)
+        return examine_batched(problem, seed, surrogate, quick, batched)
 
 
 def check_tape(

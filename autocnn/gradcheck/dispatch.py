@@ -15,6 +15,7 @@ from autocnn.gradcheck.frameworks import framework_problem
 from autocnn.gradcheck.modules.functions import check_function
 from autocnn.gradcheck.modules.torch_module import check_module, is_module
 from autocnn.gradcheck.orders import check_orders
+from autocnn.gradcheck.positional import by_name
 from autocnn.gradcheck.problem import Problem
 from autocnn.gradcheck.pytrees import flat_function
 from autocnn.gradcheck.report import Report
@@ -41,7 +42,7 @@ def check_any(
                 "check(lambda x: module(x), x=x, order=2)"
             )
         return check_module(f, arrays, wrt, seed, surrogate, quick)
-    whole = f
+    whole = f = by_name(f)
     f, arrays = flat_function(f, arrays)
     nested = f is not whole
     complex_names = [n for n, a in arrays.items() if "complex" in str(getattr(a, "dtype", ""))]

@@ -15,6 +15,7 @@ from autocnn.gradcheck.adapters.functions import closure
 from autocnn.gradcheck.adapters.results import returns_gradients
 from autocnn.gradcheck.jax_functions import jax_problem
 from autocnn.gradcheck.leaves import make_problem
+from autocnn.gradcheck.positional import function_of
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.source.frameworks import torch_build
 
@@ -25,9 +26,7 @@ def framework_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Proble
     """A Problem when f is a torch.autograd.Function or any argument is a torch tensor or a jax
     array; None otherwise.
     """
-    owner = getattr(f, "__self__", None)
-    if getattr(f, "__name__", "") == "apply" and isinstance(owner, type):  # Function.apply
-        f = owner if hasattr(owner, "forward") and hasattr(owner, "backward") else f
+    f = function_of(f)
     homes = {type(a).__module__.split(".")[0] for a in arrays.values()}
     homes |= {"torch" for a in arrays.values() if devices.is_tensor(a)}
     custom = isinstance(f, type) and any(

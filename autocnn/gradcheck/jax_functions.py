@@ -12,6 +12,7 @@ import numpy as np
 
 from autocnn.gradcheck import devices, pytrees
 from autocnn.gradcheck.compiling import OFTEN, Compiled, stamp
+from autocnn.gradcheck.custom_values import another_value
 from autocnn.gradcheck.leaves import make_problem
 from autocnn.gradcheck.own_backward import own_backward, with_own_backward
 from autocnn.gradcheck.problem import Problem
@@ -42,15 +43,17 @@ def jax_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Problem:
         wanted = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         inside = tuple(n + mark for n in wanted for mark in ".[")
         traced = [n for n in traced if n in wanted or n.startswith(inside)]
+    call = _Call(f, traced)
+    call.remarks += devices.narrow_remarks(arrays, label)
     return make_problem(
         label,
-        _Call(f, traced),
+        call,
         plain,
         None,
         (),
         wrt,
         build=jax_build(f),
-        remarks=devices.narrow_remarks(arrays, label),
+        remarks=call.remarks,
     )
 
 
@@ -61,6 +64,7 @@ class _Call:
         self.f, self.traced = f, traced
         self.explicit = False  # f is known to return its own backward
         self.whole: bool | None = None  # do custom rules give another value than the function?
+        self.remarks: list[tuple[Any, ...]] = []
         self.compiled: dict[Any, tuple[Compiled, Compiled]] = {}
 
     def outputs(self, fixed: dict[str, Any]) -> Callable:
@@ -89,8 +93,10 @@ class _Call:
                 run = self.outputs(arguments)
                 ys, pull = jax.vjp(run, *leaves)
                 if self.whole is None:
-                    pairs = zip(ys, run(*leaves), strict=True)
-                    self.whole = not all(_same(a, b) for a, b in pairs)
+                    plain = run(*leaves)
+                    self.whole = not all(_same(a, b) for a, b in zip(ys, plain, strict=True))
+                    if self.whole:
+                        self.remarks += another_value(run, leaves, ys, plain)
             except _Own:
                 self.explicit = True
         if self.explicit:

@@ -39,7 +39,7 @@ def make_problem(
         )
         raise ValueError(
             f"nothing to differentiate in {label}: it needs at least one float array, got {got}"
-            + _as_array(arguments)
+            + (_narrow(arguments, label) or _as_array(arguments))
         )
     for name in leaves:
         value = np.asarray(arguments[name])
@@ -80,6 +80,20 @@ def _chosen(floats, arguments: dict, wrt, label: str) -> tuple[str, ...]:
         )
     chosen = {f for found in inside.values() for f in found}
     return tuple(f for f in floats if f in chosen)
+
+
+def _narrow(arguments: dict, label: str) -> str:
+    """The call that would work, where the arrays are of a dtype that NumPy itself has not."""
+    kinds = [str(getattr(v, "dtype", "")) for v in arguments.values()]
+    kind = next((k for k in kinds if k.startswith(("bfloat", "float8"))), None)
+    if kind is None:
+        return ""
+    given = ", ".join(f"{n}={n}" for n in arguments)
+    return (
+        f"; check_kernel({label}, reference, {given}) compares in {kind}"
+        if kind == "bfloat16"
+        else (f"; pass {next(iter(arguments))}.astype(float)")
+    )
 
 
 def _as_array(arguments: dict) -> str:

@@ -4,7 +4,7 @@ cotangents back.
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -82,7 +82,7 @@ class Problem:
     leaf_eps: tuple[tuple[str, float], ...] = ()  # and of single gradients, where it is coarser
     repeatable: bool = True  # backward may be called more than once after one forward
     #: Notes, warnings and errors of the adapter: (level, message) or (level, message, code, leaf).
-    remarks: tuple[tuple[str, ...], ...] = ()
+    remarks: Sequence[tuple[Any, ...]] = ()
     #: Gradients that accumulate in an object's attributes on purpose, and how they are reset.
     reset: str = ""
     accumulates_in_place: bool = False

@@ -52,7 +52,7 @@ CODES = {
     "batched": "right for one cotangent, wrong for a batch of them",
     "layout": "another memory layout of dy or an input gives another gradient",
     "precision": "digits are lost: a narrow accumulator, or cancellation",
-    "forward": "the forward passes of target and reference differ",
+    "forward": "two forward passes differ: of target and reference, or of function and rule",
     "unclassified": "none of these",
 }
 

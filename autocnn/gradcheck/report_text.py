@@ -25,6 +25,7 @@ _DOES = {
     "batched": "wrong for a batch of cotangents",
     "nonfinite": "it holds inf or nan",
     "uncompared": "a parameter was not compared",
+    "forward": "its rule returns another value than the function",
 }
 
 

@@ -2,6 +2,7 @@
 library of the reference.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,35 @@ from autocnn.gradcheck.kernels import backends
 from autocnn.gradcheck.kernels.backends import Backend
 from autocnn.gradcheck.kernels.libraries import candidates, module_function
 from autocnn.gradcheck.kernels.setup import Setup
+from autocnn.gradcheck.positional import by_name, function_of
 
-__all__ = ["make_setup"]
+__all__ = ["make_setup", "need_names"]
+
+
+def need_names(target: Any, reference: Any, positional: tuple, arguments: dict[str, Any]) -> Any:
+    """The reference, also where it is given by name. Raises ValueError with the call that works
+    for arrays by position."""
+    name = getattr(target, "__name__", type(target).__name__)
+    if not callable(target):
+        raise ValueError(
+            f"check_kernel needs a function, got {name}: check_kernel(f, reference, x=x)"
+        )
+    if reference is None and callable(arguments.get("reference")):
+        reference = arguments.pop("reference")
+    if positional or not (reference is None or callable(reference)):
+        arrays = positional if reference is None or callable(reference) else (0, *positional)
+        try:
+            code = getattr(target, "forward", target)
+            names = [n for n in inspect.signature(code).parameters if n != "ctx"]
+        except (TypeError, ValueError):
+            names = []
+        names = [n for n in names if n not in arguments][: len(arrays)]
+        names += [f"x{k}" for k in range(len(names), len(arrays))]
+        given = ", ".join(f"{n}=..." for n in [*names, *arguments])
+        raise ValueError(
+            f"check_kernel takes arrays by name: check_kernel({name}, reference, {given})"
+        )
+    return reference
 
 
 def make_setup(
@@ -26,8 +54,9 @@ def make_setup(
     arguments: dict[str, Any],
 ) -> Setup:
     """Decide library, dtypes, device and leaves. Raises ValueError in one line for bad input."""
+    target, reference = by_name(function_of(target)), by_name(function_of(reference))
     label = getattr(target, "__name__", type(target).__name__)
-    library = library or _library(target, arguments)
+    library = library or _library(target, arguments, dtype)
     backend = backends.get(library)
     arrays = {n: v for n, v in arguments.items() if hasattr(v, "dtype") and hasattr(v, "shape")}
     if reference is None and library == "numpy":
@@ -100,10 +129,13 @@ def _with_reference(setup: Setup, library: str) -> Setup:
     raise first
 
 
-def _library(target: Callable, arguments: dict[str, Any]) -> str:
+def _library(target: Callable, arguments: dict[str, Any], dtype: Any) -> str:
     found = backends.backend_of(arguments)
     if found != "numpy":
         return found
+    wanted = dtype.values() if isinstance(dtype, dict) else (dtype,)
+    if any(str(d).startswith("torch.") for d in wanted):
+        return "torch"
     kinds = {c.__module__.split(".")[0] for c in type(target).__mro__}
     if isinstance(target, type):
         kinds |= {c.__module__.split(".")[0] for c in target.__mro__}

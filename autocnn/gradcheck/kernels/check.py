@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.kernels import layouts, rounding
-from autocnn.gradcheck.kernels.arguments import make_setup
+from autocnn.gradcheck.kernels.arguments import make_setup, need_names
 from autocnn.gradcheck.kernels.backends import DTYPES
 from autocnn.gradcheck.kernels.judge import judge
 from autocnn.gradcheck.kernels.report import KernelLeaf, KernelReport
@@ -32,7 +32,7 @@ def check_kernel(
     target: Callable,
     reference: Callable | None = None,
     /,
-    *,
+    *positional: Any,
     dtype: Any = None,
     wrt: Any = None,
     library: str | None = None,
@@ -68,6 +68,7 @@ def check_kernel(
         report.raise_if_wrong()
     """
     start = time.perf_counter()
+    reference = need_names(target, reference, positional, arguments)
     setup = make_setup(target, reference, dtype, wrt, library, timeout, arguments)
     report = KernelReport(setup.label, setup.dtype, setup.backend.name)
     try:

@@ -66,6 +66,9 @@ class NetworkReport(Report):
         skip = len(textwrap.wrap(head, max(40, min(limit, 120)), subsequent_indent="    "))
         rules = [line for rule in self.rules for line in _rule_lines(rule, limit)]
         top = textwrap.wrap(self.headline, min(limit, 120), subsequent_indent="    ")
+        if len(top) > 1 and self.headline == f"{head}; {self.counts}":  # the counts in one piece
+            wrapped = (head + ";", min(limit, 120)), ("    " + self.counts, min(limit, 120))
+            top = [w for t, n in wrapped for w in textwrap.wrap(t, n, subsequent_indent="    ")]
         return "\n".join([*top, *rules, *lines[skip:]])
 
     def to_json(self, indent: int | None = 2) -> str:

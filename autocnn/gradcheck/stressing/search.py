@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autocnn.gradcheck.positional import by_name
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.protection import protected, set_stage
 from autocnn.gradcheck.report import Report
@@ -105,6 +106,7 @@ def stress(
 
 def _stress(f: Callable, seed: int, seconds: float, examples: int, make, given) -> StressReport:
     start = time.monotonic()
+    f = by_name(f)
     label = getattr(f, "__name__", type(f).__name__)
     report = StressReport(label)
     space = make_space(f, given)

@@ -160,3 +160,27 @@ def test_errors_of_modules_are_one_line():
         gradcheck.check(net, x=X, order=2)
     with pytest.raises(ValueError, match=r"check\(Linear, input=...\)"):
         gradcheck.check(net, X)
+
+
+def test_the_headline_breaks_before_the_rules():
+    class Half(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy * 0.5
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.last(Half.apply(self.first(x)))
+
+    report = gradcheck.check(Net().double(), x=X)
+    for width in (80, 100, 120):
+        lines = [line.strip() for line in report.text(width=width).splitlines()]
+        assert "1 custom rule: 1 wrong: Half.backward" in lines
