@@ -20,7 +20,7 @@ from autocnn.gradcheck.witnesses import slope
 __all__ = [
     "Comparison",
     "Probe",
-    "agrees_in_float32",
+    "agrees_as_given",
     "compare",
     "probe",
     "refuted",
@@ -205,24 +205,29 @@ def refuted(leaf: LeafAt, other: Witness, probes: list[Probe], rng: np.random.Ge
     return sides > 0
 
 
-def agrees_in_float32(leaf: LeafAt, rng: np.random.Generator) -> tuple[bool, float, float]:
-    """The same rule with float32's eps: your float32 gradient against your float64 one, which a
-    witness has confirmed.
+def agrees_as_given(leaf: LeafAt, rng: np.random.Generator) -> tuple[bool, float, float]:
+    """The same rule with the eps of the leaf's dtype (float32, float16): your gradient in it
+    against your float64 one, which a witness has confirmed.
 
-    -> (agrees, error, tolerance). Where rounding the inputs to float32 moves a unit over a kink,
+    -> (agrees, error, tolerance). Where rounding the inputs moves a unit over a kink,
     that much is allowed.
     """
-    eps = float(np.finfo(np.float32).eps)
+    dtype = np.asarray(leaf.problem.arguments[leaf.name]).dtype
+    eps = float(np.finfo(dtype).eps)
     given = leaf.at(Point(leaf.problem, leaf.problem.values(None)))
     size = leaf.point.run().flat.size
     worst = (True, 0.0, 0.0)
     for _ in range(DIRECTIONS):
-        v = rng.standard_normal(size).astype(np.float32).astype(np.float64)
+        v = rng.standard_normal(size).astype(dtype).astype(np.float64)
         u = rng.standard_normal(leaf.x.shape)
         out = leaf.point.run()
         g, g32 = np.array(out.backward(v)[leaf.name], dtype=np.float64), given.yours(v)
-        if not np.all(np.isfinite(g32)):
+        held = (
+            np.abs(g) < np.finfo(dtype).max / 2
+        )  # larger ones overflow, however they are computed
+        if not np.all(np.isfinite(g32[held])):
             return False, math.inf, 0.0
+        g, g32 = np.where(held, g, 0.0), np.where(held, g32, 0.0)
         scale = float(np.sum(np.abs(g * u)))
         large = float(np.abs(v) @ np.abs(out.flat)) * rms(u) / rms(leaf.x)
         error, tolerance = abs(float(np.vdot(g32 - g, u))), MARGIN * eps * max(2 * scale, large)

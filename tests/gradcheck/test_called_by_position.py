@@ -28,7 +28,7 @@ def test_positional_only_functions_of_numpy():
     assert gradcheck.check(twice, x=X).ok
     assert gradcheck.check(twice, x=X, w=3.0).ok
     report = gradcheck.check(half, x=X, shift=1.0)
-    assert report.causes[0].code == "scale" and report.place.lines[0] > 1
+    assert report.causes[0].code == "scale" and "dy * w / 2" in str(report)
     assert gradcheck.stress(twice, x=("N", "C"), examples=4).ok
     assert gradcheck.check_kernel(twice, lambda x, /: 2 * x, x=X.astype(np.float32)).ok
 

@@ -78,6 +78,8 @@ class Sites:
 def compile_function(body: ast.FunctionDef | ast.Lambda, like: types.CodeType) -> types.CodeType:
     """Compile a definition so that its free variables are those of `like`."""
     free = like.co_freevars
+    if not like.co_posonlyargcount:  # `positional.by_name` lets them be passed by name
+        body.args.args[:0], body.args.posonlyargs = body.args.posonlyargs, []
     if isinstance(body, ast.Lambda):
         value: ast.stmt = ast.Return(body)
         statements = [value]
