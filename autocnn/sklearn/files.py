@@ -27,6 +27,7 @@ __all__ = ["export", "load", "save"]
 
 FITTED = ("n_features_in_", "epoch_", "n_iter_", "history_", "loss_curve_")
 PRIVATE = ("_mean", "_std", "_seed")
+TINY = 1e-30  # below any standard deviation that images have; dividing by less overflows
 KIND = "autocnn.sklearn.CNNClassifier"
 
 
@@ -131,7 +132,7 @@ def _restore(estimator: "CNNClassifier", about: dict[str, Any]) -> None:
     if not are_sizes or estimator.n_features_in_ != math.prod(shape):
         raise ValueError(f"its images of {shape} do not have {estimator.n_features_in_} numbers")
     numbers = [estimator._mean, estimator._std]
-    if not np.isfinite(numbers).all() or estimator._std <= 0 or type(estimator._seed) is not int:
+    if not np.isfinite(numbers).all() or estimator._std < TINY or type(estimator._seed) is not int:
         raise ValueError("its scaling or its seed makes no sense")
     if features := about["feature_names"]:
         if len(features) != estimator.n_features_in_ or not all(

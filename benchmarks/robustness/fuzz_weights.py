@@ -169,7 +169,7 @@ def _estimator_before(folder: Path) -> Any:
 
 def _changed(about: Any, chance: Any) -> Any:
     """Mostly a change within one of the description's parts, so that more of it is looked at."""
-    if chance.random() < 0.2 or not isinstance(about, dict):
+    if chance.random() < 0.2 or not isinstance(about, dict) or not about.keys() - {"kind"}:
         return mutated_json(about, chance)
     key = chance.choice([key for key in about if key != "kind"])
     return about | {key: mutated_json(about[key], chance)}
