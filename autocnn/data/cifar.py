@@ -12,7 +12,7 @@ __all__ = ["CIFAR_PAGE", "has_cifar", "has_cifar_pickles", "read_cifar"]
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
-CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+CIFAR_PAGE = "Alex Krizhevsky's page of CIFAR"
 
 
 def has_cifar(folder: Path) -> bool:

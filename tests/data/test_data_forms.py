@@ -240,7 +240,7 @@ def torch_file(path):
     ("write", "words"),
     [
         (no_labels, r"64 columns of pixels and no label"),
-        (pickles, r"Python version, pickles, .* fetch the binary version from https"),
+        (pickles, r"Python version, pickles, .* binary version from Alex Krizhevsky's page"),
         (lambda p: pickles(p) / "data_batch_1", "is a pickle, which can run code"),
         (objects, r"x_train in .* holds Python objects, which are not read"),
         (lambda p: archive(p, "tar"), "tar archive; unpack it first"),

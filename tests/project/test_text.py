@@ -124,7 +124,7 @@ def test_results_show_themselves(monkeypatch):
     solved = Exercise("25.2", "Which?", "Answer.", "kernels 3x3", rows, {}, [])
     lines = repr(solved).splitlines()
     assert (
-        lines[0] == "25.2  Which?"
+        lines[0] == "Exercise 25.2  Which?"
         and lines[2] == "network         kernels 3x3"
         and lines[-1] == "Answer."
     )
