@@ -25,3 +25,31 @@ def test_a_correct_layer_passes(twin, dtype, conditions):
     for seed, condition in enumerate(conditions):
         report = gradcheck.check(twin.function, **under(condition, twin.arrays(seed), seed, dtype))
         assert report.ok, f"{condition}\n{report}"
+
+
+def product(x):
+    others = np.array([np.prod(np.delete(x, k)) for k in range(x.size)])
+    return np.prod(x), lambda dy: dy * others
+
+
+def cubes(x):
+    return x**3, lambda dy: 3 * x**2 * dy
+
+
+def squares_of_products(x):
+    y = x[0] * x[1]
+    return y * y, lambda dy: 2 * y * dy * np.array([x[1], x[0]])
+
+
+@pytest.mark.parametrize(
+    "f, x",
+    [
+        (product, [2.0, 3.0, 0.0, 0.0]),
+        (cubes, [0.0, 0.0, 0.0]),
+        (squares_of_products, [0.0, 0.0]),
+    ],
+)
+def test_a_derivative_of_zero_is_more_than_what_the_complex_step_leaves_out(f, x):
+    """Terms of the size of its square, 1e-40, are no derivative, however exact the step is."""
+    report = gradcheck.check(f, x=np.array(x))
+    assert report.ok, report
