@@ -35,7 +35,7 @@ def by_name(f: Any) -> Any:
         made = types.FunctionType(code, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
         made.__kwdefaults__ = f.__kwdefaults__
         functools.update_wrapper(made, f, assigned=_KEPT)
-        del made.__wrapped__  # whose signature would be taken for its own
+        delattr(made, "__wrapped__")  # its signature would be taken for that of made
         return made
     return _by_position(f, parameters, only)
 
