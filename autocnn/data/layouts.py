@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from autocnn.images.reading import check_png
 from autocnn.text import shape_text
 
 __all__ = ["Header", "Layout", "headers", "layout", "size_text"]
@@ -93,6 +94,8 @@ def headers(files: Sequence[Path]) -> list[Header]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about metadata and large images
                 with Image.open(path) as image:
+                    if image.format == "PNG":  # getexif reads all of its parts
+                        check_png(path)
                     sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
                     size = image.size if sideways else image.size[::-1]
                     deep = image.mode.startswith("I")

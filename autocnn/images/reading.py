@@ -14,7 +14,7 @@ import numpy as np
 
 from autocnn.text import shape_text, visible
 
-__all__ = ["MAX_PIXELS", "deep_values", "read", "read_bytes", "read_with_steps"]
+__all__ = ["MAX_PIXELS", "check_png", "deep_values", "read", "read_bytes", "read_with_steps"]
 
 MAX_PIXELS = 50_000_000
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -53,7 +53,7 @@ def _read(
 
     with _value_errors(path), Image.open(file) as image:
         if image.format == "PNG":
-            _check_png(file)
+            check_png(file)
         if image.width * image.height > max_pixels:
             size = shape_text((image.width, image.height), "x")
             raise ValueError(
@@ -74,8 +74,10 @@ def _read(
     return (_over_background(result, pixels[..., 3]) if has_alpha else result), ()
 
 
-def _check_png(file: Path | io.BytesIO) -> None:
-    """Compare the checksums of a PNG's chunks; Pillow skips those of the pixels."""
+def check_png(file: Path | io.BytesIO) -> None:
+    """Compare the checksums of a PNG's chunks, of which Pillow skips those of the pixels, and their
+    lengths with the file: Pillow would reserve the memory that a chunk declares.
+    """
     with contextlib.ExitStack() as stack:
         if isinstance(file, Path):
             stream: IO[bytes] = stack.enter_context(open(file, "rb"))
@@ -87,8 +89,10 @@ def _check_png(file: Path | io.BytesIO) -> None:
             left, total = int.from_bytes(head[:4], "big"), zlib.crc32(head[4:])
             while left and (block := stream.read(min(left, 1 << 20))):
                 left, total = left - len(block), zlib.crc32(block, total)
+            if left:
+                raise SyntaxError("it cannot be read beyond one of its parts, where the file ends")
             stored = stream.read(4)
-            if not left and len(stored) == 4 and int.from_bytes(stored, "big") != total:
+            if len(stored) == 4 and int.from_bytes(stored, "big") != total:
                 kind = head[4:].decode("latin1")
                 raise SyntaxError(f"the checksum of its part {kind} does not match")
 

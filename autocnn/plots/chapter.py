@@ -61,7 +61,7 @@ def _curves(axes, histories, title="Validation accuracy"):
 @styled
 def repetitions(groups: Mapping[str, Sequence[float]]) -> Any:
     """Show validation accuracies of repeated runs, {network: accuracies}: each run a dot, beside
-    them the mean with its 95 % interval.
+    them the mean with its 95 % interval, where there is more than one run.
     """
     fig = figure(6.5, 3.6)
     axes = fig.subplots()
@@ -72,6 +72,8 @@ def repetitions(groups: Mapping[str, Sequence[float]]) -> Any:
             for j, v in enumerate(values)
         ]
         axes.plot(i - 0.12 + np.array(offsets), values, "o", color=COLOURS[i], alpha=0.75)
+        if len(values) == 1:
+            continue
         interval = mean_interval(values)
         spread = [
             [interval.mean - max(interval.low, 0)],

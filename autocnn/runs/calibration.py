@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 
 from autocnn.checkpoint.format import ZEROS, is_sealed, seal
+from autocnn.text import visible
 
 __all__ = [
     "FILE",
@@ -145,7 +146,7 @@ def parse_calibration(path: Path) -> list[Calibration]:
     try:
         return [_checked(values) for values in json.loads(content)["calibrations"]]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(visible(f"{path} is damaged: {error}")) from error
 
 
 def read_calibration(folder: Path, run: str | None, epoch: int) -> tuple[Calibration | None, str]:

@@ -89,7 +89,7 @@ def test_torch_rules_that_are_wrong_for_a_batch(name):
     assert set(cases) == set(TORCH)
     f, arrays, words = cases[name]
     report = gradcheck.check(f, batched=True, quick=True, **arrays)
-    assert not report.ok and words in text(report), str(report)
+    assert not report.ok and words in text(report).replace("- ", "-"), str(report)  # unwrapped
     assert "right for one cotangent" in text(report) or "right alone" in text(report)
 
 
