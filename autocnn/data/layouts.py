@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from autocnn.images.reading import check_png
 from autocnn.text import shape_text
 
 __all__ = ["Header", "Layout", "headers", "layout", "size_text"]
@@ -87,6 +86,8 @@ def layout(folder: Path) -> Layout:
 def headers(files: Sequence[Path]) -> list[Header]:
     """Read the headers of those image files that have one that Pillow reads."""
     from PIL import Image
+
+    from autocnn.images.reading import check_png  # takes SciPy along
 
     found = []
     for path in files:
