@@ -16,6 +16,7 @@ import time
 FOLDER = pathlib.Path(__file__).parent
 ENVIRONMENT = {"COLUMNS": "100", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(FOLDER.parent)}
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?")
+HYPHEN = re.compile(r"(?<=\w)- (?=\w)")
 # Durations, and to how many digits a sum happens to agree, differ from run to run and from machine
 # to machine.
 UNSTEADY = re.compile(r"[\d.]+ (s|digits)\b|\bexact\b")
@@ -61,6 +62,7 @@ def text_difference(before, after, numbers):
     """Say where two texts differ in words or, with ``numbers``, in numbers; None: nowhere."""
     before, after = (UNSTEADY.sub("~", text) for text in (before, after))
     words = [" ".join(NUMBER.sub("#", text).split()) for text in (before, after)]
+    words = [HYPHEN.sub("-", text) for text in words]  # a line may break there, or not
     if words[0] != words[1]:
         return f"words differ: {before!r} became {after!r}"
     if numbers:
