@@ -324,7 +324,10 @@ def _factor_names(leaf: LeafAt, ones: bool = False) -> tuple[float, list[str]] |
     found = []
     for p in probe(leaf.point, rng):
         u = rng.standard_normal(leaf.x.shape)
-        found.append(float(np.vdot(p.grads[leaf.name], u)) / slope(leaf, u, p.v).value)
+        true = slope(leaf, u, p.v).value
+        if true == 0:  # nothing is a multiple of it
+            return None
+        found.append(float(np.vdot(p.grads[leaf.name], u)) / true)
     if np.ptp(found) > 10 * tol() * abs(found[0]):
         return None
     shapes = leaf.point.run().shapes
