@@ -76,10 +76,12 @@ def warn_unscaled(x: Any, name: str, stacklevel: int = 2) -> None:
         text = f"{name} reaches {high:.3g} at most: was it divided twice? Pass values in [0, 1]"
     else:
         value = _likely_scale(float(x.max()))
+        # 15 may be the largest of a few images whose values go up to 16.
+        most, scale = (value, value) if value > FEW_LEVELS else ("the most that it can be", "...")
         text = (
             f"{name} reaches {high:g}, and networks are made for values in about [0, 1]: many do "
-            f"not learn from it. Divide it by {value}, or make the data by "
-            f"ac.data.from_arrays(images, labels, scale={value})"
+            f"not learn from it. Divide it by {most}, or make the data by "
+            f"ac.data.from_arrays(images, labels, scale={scale})"
         )
     warnings.warn(text, UnscaledImages, stacklevel=stacklevel + 1)
 

@@ -200,7 +200,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         """Return the probability of each of ``classes_`` for each image, (N, K)."""
         check_is_fitted(self, "params_")
         (x,) = data.validate_again(self, X)
-        return probabilities(self._make_model(), self.params_, self.state_, x)
+        return probabilities(self._model(), self.params_, self.state_, x)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each image, (N,)."""
@@ -246,7 +246,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
     def _init_network(self, dtype):
         """Return the model with new params and state."""
         self._seed = self._draw_seed()
-        model = self._make_model()
+        model = self._model()
         try:
             _, params, state = model.init((0, self._seed), self.image_shape_, dtype)
         except ValueError as error:
@@ -256,7 +256,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             ) from error
         return model, params, state
 
-    def _make_model(self):
+    def _model(self):
         """Build the model, which cannot be pickled: an estimator stores params and state only."""
         nn = interpretation(self.engine)
         return build_network(self.network, len(self.classes_), self.image_shape_, self.width, nn)

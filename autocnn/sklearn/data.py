@@ -55,7 +55,7 @@ def go_on(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple:
     """Check data for parameters that are there; return them as well."""
     x, y = validate_again(estimator, X, y)
     weight = example_weights(estimator, y, sample_weight)
-    return x, y, weight, estimator._make_model(), estimator.params_, estimator.state_
+    return x, y, weight, estimator._model(), estimator.params_, estimator.state_
 
 
 def validate_again(

@@ -145,7 +145,7 @@ def _restore(estimator: "CNNClassifier", about: dict[str, Any]) -> None:
 def _try(estimator: "CNNClassifier") -> None:
     """Answer for an image of zeros, which fails where parameters do not fit the network."""
     x = np.zeros((1, *estimator.image_shape_), leaves(estimator.params_)[0][1].dtype)
-    found = probabilities(estimator._make_model(), estimator.params_, estimator.state_, x)
+    found = probabilities(estimator._model(), estimator.params_, estimator.state_, x)
     if found.shape != (1, len(estimator.classes_)):
         raise ValueError(f"the network has {found.shape[1]} outputs for its classes")
 
@@ -156,7 +156,7 @@ def export(estimator: "CNNClassifier", path: str | Path, **options: Any) -> None
     low, high = -estimator._mean / estimator._std, (1 - estimator._mean) / estimator._std
     save_onnx(
         path,
-        estimator._make_model(),
+        estimator._model(),
         estimator.params_,
         estimator.state_,
         estimator.image_shape_,

@@ -5,9 +5,10 @@ that has more points than before, goes through the same points, and what is stor
 again.
 """
 
+import contextlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from autocnn.ops.arguments import integer
@@ -71,14 +72,14 @@ def search(
     grid_points(build, ends)
     distributions = {option: _distribution(space[option]) for option in names}
     described = {option: list(given) for option, given in space.items()}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
     trials: list[Trial] = []
     scores: dict[str, float | None] = {}
     results: dict[str, dict[str, Any]] = {}
     total = points * len(seeds)
     options: dict[str, Any] = {"may_differ": True, "sampler": "optuna", "space": described}
-    with evaluation(work, names, executor, out, workers, progress, total, **options) as evaluate:
+    running = evaluation(work, names, executor, out, workers, progress, total, **options)
+    with _quiet(optuna.logging), running as evaluate:
+        study = optuna.create_study(direction="maximize")
         while len(scores) < points:
             study.sampler = optuna.samplers.TPESampler(seed=len(scores))
             chosen = _choose(study, distributions, scores, min(BATCH, points - len(scores)))
@@ -95,6 +96,17 @@ def search(
                 scores[line] = _mean([results[json_line(trial)] for trial in batch[line]])
                 _tell(study, asked, scores[line])
     return Sweep([trial | results[json_line(trial)] for trial in trials], names)
+
+
+@contextlib.contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Let Optuna say nothing of each trial; its level is that of the whole process."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _choose(

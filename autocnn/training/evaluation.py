@@ -35,8 +35,9 @@ def evaluate(
 
     Raises ValueError for trees, images or labels that do not fit the network.
     """
-    warn_unscaled(x, "x")
-    return measure(model, params, state, x, labels, batch_size, loss)
+    found = measure(model, params, state, x, labels, batch_size, loss)
+    warn_unscaled(x, "x")  # last: of images of another shape the error is enough
+    return found
 
 
 def measure(
@@ -74,8 +75,9 @@ def predict(
     x: images (N, C, H, W), computed ``batch_size`` at a time, by default as ``evaluate`` does.
     Raises ValueError for trees or images that do not fit the network.
     """
+    found = probabilities(model, params, state, x, batch_size)
     warn_unscaled(x, "x")
-    return probabilities(model, params, state, x, batch_size)
+    return found
 
 
 def probabilities(

@@ -24,7 +24,7 @@ from autocnn.training.state import Run, TrainState, epochs_since_best
 from autocnn.training.step import ADVICE, train_batches
 from autocnn.trees import leaves, tree_map
 from reference import validate
-from reference.origin import remember
+from reference.origin import origin_of, remember
 
 __all__ = ["METRICS", "SNAPSHOTS", "train"]
 
@@ -124,6 +124,7 @@ def train(
     arguments.check_methods(model, optimizer)
     optimizer = optim.sgd(0.12) if optimizer is None else optimizer
     x, y, x_val, y_val, kept = training_data(params, data, validation)
+    is_guess = model is None and origin_of(params) is None
     model = network_of(params) if model is None else model
     arguments.check_start(start)
     arguments.check_monitor(x_val is not None, monitor, patience, restore, start)
@@ -158,7 +159,8 @@ def train(
         )
 
     def end_epoch(now: TrainState, epoch: int) -> TrainState:
-        remember(now.params, model)
+        if not is_guess:  # a guess stays one: the next call warns again
+            remember(now.params, model)
         values = _metrics(model, now, x[subset], y[subset], "training", epoch, loss)
         if x_val is not None:
             values += _metrics(model, now, x_val, y_val, "validation", epoch, loss)

@@ -206,6 +206,22 @@ def test_images_of_another_scale_are_told_of_once(factor):
         assert len(told) == 1 and told[0].filename == __file__
 
 
+def test_the_advice_names_a_scale_only_where_the_values_tell_it():
+    model = ac.models.tiny_cnn(4)
+    _, params, state = model.init(0, (1, 9, 8))
+    for most, advice in ((250, "by 255,"), (15, r"by the most that it can be, .* scale=\.\.\.")):
+        with pytest.warns(ac.data.UnscaledImages, match=f"Divide it {advice}"):
+            ac.predict(model, params, state, np.full((1, 1, 9, 8), float(most)))
+
+
+def test_images_of_another_shape_get_an_error_only(recwarn):
+    model = ac.models.tiny_cnn(4)
+    _, params, state = model.init(0, (1, 9, 8))
+    with pytest.raises(ValueError, match="conv needs images"):
+        ac.predict(model, params, state, BYTES[:1] * 1.0)
+    assert not recwarn
+
+
 def test_other_scales_of_about_one_are_not(recwarn):
     model = ac.models.tiny_cnn(4)
     _, params, state = model.init(0, (1, 9, 8))

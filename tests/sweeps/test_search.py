@@ -39,6 +39,15 @@ def test_points_are_in_the_space_and_none_comes_twice(found):
     assert same.trials[0] == alone
 
 
+def test_optuna_speaks_as_before():
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    assert before != optuna.logging.WARNING  # of a search
+    search(tiny_cnn, {"filters": [1]}, 1, 1, Here(), epochs=1)
+    assert optuna.logging.get_verbosity() == before
+
+
 def test_a_search_goes_on_and_may_grow(found, tmp_path):
     out = tmp_path / "trials.jsonl"
     assert search(tiny_cnn, SPACE, 5, 2, Here(), epochs=1, out=out).trials == found.trials[:10]

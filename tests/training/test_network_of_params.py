@@ -103,6 +103,9 @@ def test_what_cannot_be_known_is_said(build, change, patterns):
     changed = change(params)
     with pytest.warns(UserWarning, match=r"nothing says which .* ac\.models\.tiny_cnn\(classes=3"):
         run = ac.train(changed, patterns, epochs=1)
+    for unknown in (changed, run.params):  # the first guess is no evidence for a second one
+        with pytest.warns(UserWarning, match="nothing says which"):
+            ac.train(unknown, patterns, epochs=1)
     assert same(run, ac.train(changed, patterns, model=ac.models.tiny_cnn(nn=ac.fast), epochs=1))
 
 
