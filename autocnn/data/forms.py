@@ -27,7 +27,7 @@ __all__ = ["FORMS", "form_of", "load_path"]
 
 FORMS = (
     "a folder of image folders (cat/1.png or train/cat/1.png), four IDX files, CIFAR's binary "
-    "version, .npz, .npy, .mat of SVHN, or a .csv of pixels"
+    "version, .npz, .npy, SVHN's train_32x32.mat, or a .csv of pixels"
 )
 # How files begin that hold data, but not in a form that is read: what to do about them.
 OTHERS = (
@@ -199,7 +199,11 @@ def _folder_form(folder: Path) -> str:
         kinds = sorted({one.suffix.lower() or one.name for one in files})
         if any(kind in SUFFIXES for kind in kinds) or any(p.is_dir() for p in folder.iterdir()):
             raise
-        holds = f"{len(files)} files ({', '.join(kinds[:5])})" if files else "nothing"
+        holds = (
+            f"{len(files)} file{'s' * (len(files) > 1)} ({', '.join(kinds[:5])})"
+            if files
+            else "nothing"
+        )
         raise ValueError(f"{folder} holds {holds}; a data set is {FORMS}") from error
     return "images"
 

@@ -81,7 +81,7 @@ def encode(
     others: (what they are of, labels). classes: the names; where their number is that of the
     different labels, in the sorted order of these; otherwise indexed by integer labels. Strings
     that are among the names are that class, whatever the order. ValueError for a label of others
-    that does not occur in training, and for names that do not fit.
+    that does not occur in training, for names that do not fit, and for a single class.
     """
     found: np.ndarray = np.arange(y.one_hot) if y.one_hot else np.unique(y.values)
     names = tuple(str(label) for label in found)
@@ -95,6 +95,11 @@ def encode(
         raise ValueError(
             f"classes has {len(names)} names, but the labels have {len(found)} values: "
             f"{', '.join(map(str, found[:6]))}{' ...' * (len(found) > 6)}"
+        )
+    if len(names) == 1:
+        raise ValueError(
+            f"all labels are {names[0]!r}; a network tells two classes or more apart, so give "
+            "images of another class as well"
         )
     if len(set(names)) != len(names):
         raise ValueError("two classes have the same name; give each its own")

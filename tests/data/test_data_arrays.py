@@ -214,6 +214,12 @@ def test_the_advice_names_a_scale_only_where_the_values_tell_it():
             ac.predict(model, params, state, np.full((1, 1, 9, 8), float(most)))
 
 
+@pytest.mark.parametrize("labels", [np.zeros, lambda n: ["cat"] * n, lambda n: np.ones((n, 1))])
+def test_labels_of_one_class_teach_nothing(labels):
+    with pytest.raises(ValueError, match=r"all labels are '(0|1|cat)'; a network tells two"):
+        ac.data.from_arrays(BYTES, labels(len(BYTES)))
+
+
 def test_images_of_another_shape_get_an_error_only(recwarn):
     model = ac.models.tiny_cnn(4)
     _, params, state = model.init(0, (1, 9, 8))

@@ -256,7 +256,7 @@ def torch_file(path):
         (lambda p: file(p, "a.csv", b"a,b,c,d\n1,2,3\n"), "no label|every row needs"),
         (lambda p: file(p, "a.csv", b"file,label\nx.png,1\n"), "a data set is"),
         (lambda p: file(p, "a.csv", b"label,p0,p1,p2,p3\n1,2,x,3,4\n"), "x.*every row needs 4"),
-        (lambda p: file(p, "train_1.txt", b"x").parent, r"holds 1 files \(.txt\); a data set is"),
+        (lambda p: file(p, "train_1.txt", b"x").parent, r"holds 1 file \(.txt\); a data set is"),
         (lambda p: file(p, "1.png", b"x").parent, "holds 1 image files and 0 folders of images"),
         (lambda p: file(p, "data_batch_1.bin", b"x" * 3000).parent, "3000 bytes, no whole number"),
     ],

@@ -202,7 +202,7 @@ def test_every_changed_byte_of_a_packed_matlab_file_is_seen(tmp_path):
 
 def test_a_folder_with_a_mat_file_of_something_else(tmp_path):
     (tmp_path / "z.mat").write_bytes(b"")
-    refused(tmp_path, "no train_32x32.mat")
+    refused(tmp_path, r"holds 1 file \(\.mat\); a data set is .* SVHN's train_32x32\.mat")
 
 
 def test_pixels_that_do_not_match_the_checksum(tmp_path):
