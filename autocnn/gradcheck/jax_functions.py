@@ -6,6 +6,7 @@ at the same shapes, since tracing a custom rule anew takes milliseconds.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from autocnn.gradcheck import devices, pytrees
 from autocnn.gradcheck.compiling import OFTEN, Compiled, stamp
 from autocnn.gradcheck.custom_values import another_value
 from autocnn.gradcheck.leaves import make_problem
+from autocnn.gradcheck.noise import LARGEST
 from autocnn.gradcheck.own_backward import own_backward, with_own_backward
 from autocnn.gradcheck.problem import Problem
 from autocnn.gradcheck.source.frameworks import jax_build
@@ -34,8 +36,13 @@ class _Own(Exception):
     """Raised out of a trace when the function turns out to return its own backward."""
 
 
-def jax_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Problem:
-    """f(**arrays) with the vector-Jacobian product of jax, or with a backward of its own."""
+def jax_problem(
+    f: Any, arrays: dict[str, Any], wrt: Any = None, is_recorded: bool = False
+) -> Problem:
+    """f(**arrays) with the vector-Jacobian product of jax, or with a backward of its own.
+
+    is_recorded: f repeats a call of a custom rule, whose trace jax keeps with its noise.
+    """
     label = getattr(f, "__name__", "jax function")
     plain = {n: devices.jax_to_numpy(a) for n, a in arrays.items()}
     traced = [n for n, a in plain.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
@@ -43,7 +50,7 @@ def jax_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Problem:
         wanted = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         inside = tuple(n + mark for n in wanted for mark in ".[")
         traced = [n for n in traced if n in wanted or n.startswith(inside)]
-    call = _Call(f, traced)
+    call = _Call(f, traced, LARGEST if is_recorded else 0.0)
     call.remarks += devices.narrow_remarks(arrays, label)
     return make_problem(
         label,
@@ -60,8 +67,9 @@ def jax_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Problem:
 class _Call:
     """`call(arguments) -> (y, backward, held)` of one function; it keeps what was compiled."""
 
-    def __init__(self, f: Callable, traced: list[str]) -> None:
+    def __init__(self, f: Callable, traced: list[str], noise: float = 0.0) -> None:
         self.f, self.traced = f, traced
+        self.noise = noise  # of custom rules, relative, that cannot be measured
         self.explicit = False  # f is known to return its own backward
         self.whole: bool | None = None  # do custom rules give another value than the function?
         self.remarks: list[tuple[Any, ...]] = []
@@ -96,7 +104,8 @@ class _Call:
                     plain = run(*leaves)
                     self.whole = not all(_same(a, b) for a, b in zip(ys, plain, strict=True))
                     if self.whole:
-                        self.remarks += another_value(run, leaves, ys, plain)
+                        build = partial(self.outputs, arguments)
+                        self.remarks += another_value(build, leaves, ys, plain, self.noise)
             except _Own:
                 self.explicit = True
         if self.explicit:

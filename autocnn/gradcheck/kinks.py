@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from autocnn.gradcheck.point import LeafAt, rms
+from autocnn.gradcheck.problem import EPS
 from autocnn.gradcheck.verdict import compare, probe
 from autocnn.gradcheck.witnesses import jvp
 
-__all__ = ["TieFinding", "examine", "nearby"]
+__all__ = ["TieFinding", "examine", "nearby", "within_rounding"]
 
 NEARBY = 24
 MORE = 240  # further points before a gradient is called no subgradient
@@ -31,6 +32,24 @@ def nearby(leaf: LeafAt, rng: np.random.Generator) -> LeafAt:
     """
     size = 1e-7 if leaf.witness.exact else 1e-2
     near = {n: x + size * rms(x) * rng.standard_normal(x.shape) for n, x in leaf.values.items()}
+    return leaf.at(leaf.point.replace(**near))
+
+
+def within_rounding(leaf: LeafAt, rng: np.random.Generator) -> bool:
+    """Do points that differ in the last digits only have other slopes? Then a tie lies here, though
+    the slopes from the right and from the left may be equal."""
+    u = rng.standard_normal(leaf.x.shape)
+    slopes = np.array([jvp(_rounded(leaf, rng), u) for _ in range(6)])
+    return bool(np.any(np.ptp(slopes, axis=0) > 1e-6 * np.max(np.abs(slopes), initial=0.0)))
+
+
+def _rounded(leaf: LeafAt, rng: np.random.Generator) -> LeafAt:
+    """The leaf at a point of which each value differs in its last digits."""
+    last = 8 * leaf.problem.eps
+    near = {}
+    for name, x in leaf.values.items():
+        tiny = np.where(x == 0, EPS * rms(x), x)
+        near[name] = x + last * tiny * rng.standard_normal(x.shape)
     return leaf.at(leaf.point.replace(**near))
 
 

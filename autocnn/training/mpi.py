@@ -35,6 +35,7 @@ import atexit
 import contextlib
 import functools
 import os
+import signal
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +58,7 @@ __all__ = ["FOLDER", "RankEnded", "Sharded", "World", "rank", "shard", "world"]
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 TASKS, TASK = "SLURM_NTASKS", "PMIX_RANK"
 FOLDER = "AUTOCNN_RANKS"  # in which ranks leave their process numbers for ``autocnn train --ranks``
+INTERRUPTED = 128 + signal.SIGINT  # the exit code, as a shell has it
 SAMPLE = 4096  # pixels of a batch that ranks compare at every step
 
 
@@ -90,7 +92,11 @@ def world() -> World:
     ) -> None:
         sys.__excepthook__(kind, error, traceback)
         name = f"rank {started.rank} of {started.size}"
-        agreement.end_job(started, f"{name} ended with {kind.__name__}; the others end too", 1)
+        interrupted = issubclass(kind, KeyboardInterrupt)
+        message = f"{name} ended with {kind.__name__}; the others end too"
+        agreement.end_job(started, message, INTERRUPTED if interrupted else 1)
+        if interrupted:  # Python would kill itself by SIGINT, maybe while the others still end
+            sys.exit(INTERRUPTED)
 
     if folder := os.environ.get(FOLDER):
         with contextlib.suppress(OSError):  # on another machine it is not there

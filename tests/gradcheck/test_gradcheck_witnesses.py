@@ -162,6 +162,10 @@ def test_next_to_a_kink():
     assert not gradcheck.check(
         lambda x: (np.maximum(x, 0), lambda dy: {"x": dy * (x > 1e-6)}), x=x
     ).ok
+    assert not gradcheck.check(  # no tie: 1e-12 apart, and the gradient goes to the lesser one
+        lambda x: (np.maximum(x[:3], x[3:]), lambda dy: {"x": np.r_[dy, 0 * dy]}),
+        x=np.array([1.0, 2.0, 3.0, 1.0, 2.0, 3.0]) + 1e-12 * np.array([0, 1, 1, 1, 0, 0]),
+    ).ok
 
 
 # ---- the verdict

@@ -203,7 +203,7 @@ DEATHS = {
 def test_a_rank_that_fails_ends_the_job(error):
     """All that it prints arrives, its last line too."""
     code, said = ranks_end(f"raise {error}", ranks=3)
-    assert code == (2 if error == "KeyboardInterrupt" else 1)
+    assert code == (130 if error == "KeyboardInterrupt" else 1)
     kind = re.match(r"\w+", error)[0]
     assert re.search(
         f"{DEATHS[error]}(.|\n)*rank 2 of 3 ended with {kind}; the others end too\n", said

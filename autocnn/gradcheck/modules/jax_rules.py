@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.gradcheck.jax_functions import x64
+from autocnn.gradcheck.jax_functions import jax_problem, x64
 from autocnn.gradcheck.modules.report import CustomRule
 from autocnn.gradcheck.problem import CallError, Problem
 
@@ -192,8 +192,6 @@ def check_jax_rules(walk: _Walk, examine: Callable[[Problem], Any]) -> list[Cust
 
 def _rule_problem(found: _Found, eqn: Any, values: list, active: list[bool]) -> Problem:
     """One call of a rule as a function of the arguments that are differentiated."""
-    from autocnn.gradcheck.frameworks import framework_problem
-
     count = len(values)
     names = found.arguments if len(found.arguments) == count else []
     names = names if len(set(names)) == count else [f"x{k}" for k in range(count)]
@@ -207,6 +205,4 @@ def _rule_problem(found: _Found, eqn: Any, values: list, active: list[bool]) -> 
         return out[0] if len(out) == 1 else tuple(out)
 
     rule.__name__ = found.name.rpartition(".")[0]
-    problem = framework_problem(rule, arrays)
-    assert problem is not None
-    return problem
+    return jax_problem(rule, arrays, is_recorded=True)
