@@ -157,7 +157,7 @@ class Layer:
         params = self._open(params)
         validate.call(self, params, state, x)
         with self._context():
-            return self.forward(params, state, x, train, key)
+            return self._apply(params, state, x, train, key)
 
     def vjp(self, params, state, x, train: bool = False, key=None):
         """Compute the output and the way back: vector-Jacobian products.
@@ -200,6 +200,9 @@ class Layer:
 
     def _open(self, params):
         return params
+
+    def _apply(self, params, state, x, train, key):
+        return self.forward(params, state, x, train, key)
 
     def pullback(self, params, state, x, train, key):
         """Compute what ``vjp`` does, without checks: for networks that call their parts."""

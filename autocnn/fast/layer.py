@@ -22,6 +22,7 @@ import numpy as np
 from autograd.tracer import trace_stack
 
 from autocnn import autodiff, layers
+from autocnn.fast import plans
 from autocnn.fast.arrays import supports
 from autocnn.fast.kernels import thread_context
 from autocnn.fast.loss import loss_and_gradient
@@ -53,9 +54,18 @@ class Layer(layers.Layer):
 
         return y, after, backward
 
+    def _apply(self, params, state, x, train, key):
+        found = None
+        if not is_traced(params, state, x):
+            found = plans.apply(self, params, state, x, train, key)
+        return self.forward(params, state, x, train, key) if found is None else found
+
     def _loss_and_grad(self, params, state, x, targets, weights, loss, train, key):
         if is_traced(params, state, x):
             return super()._loss_and_grad(params, state, x, targets, weights, loss, train, key)
+        found = plans.loss_and_grad(self, params, state, x, targets, weights, loss, train, key)
+        if found is not None:
+            return found
         y, after, backward = self.pullback(params, state, x, train, key)
         value, dy = loss_and_gradient(loss, y, targets, weights)
         _, grads = backward(dy, need_dx=False, consume=True)
