@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import gate
 from autocnn.gradcheck.outputs import name_gradients
+from autocnn.gradcheck.patterns import gate
 from autocnn.gradcheck.problem import Problem
 
 __all__ = ["block_problem", "only_block"]

@@ -2,44 +2,28 @@
 
 Row j of `J` holds the true derivatives of output j, row j of `G` what your backward gives for a
 cotangent of one at j. Almost every mistake is plain to see in this picture: rows missing, columns
-exchanged, a diagonal too many. The helpers at the end read it.
+exchanged, a diagonal too many.
 """
 
-import contextlib
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from autocnn.gradcheck.clock import Clock
 from autocnn.gradcheck.point import LeafAt, Point, Values, Witness, rms
-from autocnn.gradcheck.problem import CallError, Problem, run
-from autocnn.gradcheck.witnesses import central_jvp, imaginary, jvp
+from autocnn.gradcheck.problem import CallError, Problem
+from autocnn.gradcheck.tolerance import residual, tol
+from autocnn.gradcheck.witnesses import central_jvp, imaginary
 
 __all__ = [
-    "CLOSE",
     "LARGE",
     "SMALL",
-    "Clock",
     "Evidence",
-    "OutOfTime",
     "affordable",
-    "box",
-    "close",
-    "column_at",
-    "elementwise",
-    "functions_of",
-    "gate",
     "gather",
-    "jacobian_at",
     "jacobians_of",
-    "kept",
-    "product",
-    "residual",
     "second_point",
-    "slopes",
-    "tol",
-    "tolerating",
     "true_jacobian",
     "your_jacobian",
 ]
@@ -52,56 +36,6 @@ LARGE = 4000  # calls for both Jacobians that are spent where the case cannot be
 RULES_CALLS = 4000  # calls for all further Jacobians that the rules ask for, of one leaf
 # of processor time: far more than those counts take, unless one call takes tens of milliseconds
 SECONDS = 30.0
-CLOSE = 1e-7  # residual under which an explanation counts as exact
-CLOSE_IN_SINGLE = 2e-3  # the same where the function computes in float32
-VAIN = 5.0  # seconds of processor time for each report that rules may spend in vain
-
-_tolerance = CLOSE
-
-
-def tol() -> float:
-    """The residual under which an explanation counts as exact, for the leaf that is being named."""
-    return _tolerance
-
-
-@contextlib.contextmanager
-def tolerating(eps: float) -> Iterator[None]:
-    """Name in the precision `eps` for the body of `with`."""
-    global _tolerance
-    before, _tolerance = _tolerance, CLOSE if eps < 1e-12 else max(CLOSE_IN_SINGLE, 64 * eps)
-    try:
-        yield
-    finally:
-        _tolerance = before
-
-
-class OutOfTime(Exception):
-    """The rules have used up their time."""
-
-
-class Clock:
-    """Processor time for naming one report. Time that led to a name is given back."""
-
-    def __init__(self, seconds: float = VAIN):
-        self.left = seconds
-        self.start = time.process_time()
-        self.checks = 0
-        self.known: dict[tuple, tuple] = {}  # Jacobians by point and leaf
-
-    def begin(self) -> None:
-        """Start to count for another leaf."""
-        self.start = time.process_time()
-
-    def end(self, named: bool) -> None:
-        """Stop counting; only time spent in vain is lost."""
-        if not named:
-            self.left -= time.process_time() - self.start
-
-    def check(self) -> None:
-        """Raise OutOfTime when nothing is left (every eighth call looks: clocks are slow)."""
-        self.checks += 1
-        if self.checks % 8 == 0 and time.process_time() - self.start > self.left:
-            raise OutOfTime
 
 
 @dataclass
@@ -149,21 +83,6 @@ class Evidence:
     def grids(self) -> tuple[np.ndarray, np.ndarray]:
         """J and G with the axes (outputs, *leaf)."""
         return self.J.reshape(-1, *self.shape), self.G.reshape(-1, *self.shape)
-
-
-def close(a: np.ndarray, b: np.ndarray, tolerance: float | None = None) -> bool:
-    """a equals b to a residual of `tol()`, relative to the largest entry of b (which must not be
-    zero).
-    """
-    tolerance = tol() if tolerance is None else max(tolerance, tol() if tol() > CLOSE else 0.0)
-    top = np.max(np.abs(b), initial=0.0)
-    return a.shape == b.shape and top > 0 and bool(np.max(np.abs(a - b)) <= tolerance * top)
-
-
-def residual(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference, relative to the largest entry of b."""
-    top = np.max(np.abs(b), initial=0.0)
-    return float(np.max(np.abs(a - b), initial=0.0) / top) if top else float("inf")
 
 
 def true_jacobian(leaf: LeafAt, clock: Clock | None = None) -> np.ndarray:
@@ -302,165 +221,3 @@ def _redrawn(e: Evidence, rng: np.random.Generator, k: int, attempt: int) -> Poi
     if key not in e.clock.known:
         e.clock.known[key] = e.leaf.point, point
     return e.clock.known[key][1]
-
-
-def jacobian_at(e: Evidence, values: Values) -> np.ndarray | None:
-    """J at other values, None where the function refuses them or the leaf's calls are spent."""
-    e.calls -= e.x.size
-    if e.calls < 0:
-        return None
-    try:
-        J = true_jacobian(e.leaf.at(Point(e.problem, values)), e.clock)
-    except CallError:
-        return None
-    if J.shape != e.J.shape or not np.all(np.isfinite(J)):
-        return None
-    J[np.abs(J) <= 1e-13 * np.max(np.abs(J), initial=0.0)] = 0.0
-    return J
-
-
-def column_at(e: Evidence, x: np.ndarray, u: np.ndarray) -> np.ndarray | None:
-    """J u at another value of the leaf, None where the function refuses it."""
-    e.clock.check()
-    leaf = e.leaf.at(e.leaf.point.replace(**{e.name: x}))
-    try:
-        moved = jvp(leaf, u.reshape(e.shape))
-    except CallError:
-        return None
-    if moved.size != e.J.shape[0] or not np.all(np.isfinite(moved)):
-        return None
-    return np.where(np.abs(moved) <= 1e-9 * np.max(np.abs(e.J)), 0.0, moved)
-
-
-def functions_of(problem: Problem) -> list:
-    """The author's functions: those that are known, and those that the problem is built from."""
-    found = list(problem.functions)
-
-    def record(function):
-        if not any(function is f for f in found):
-            found.append(function)
-        return function
-
-    if problem.build is not None:
-        with contextlib.suppress(TypeError, ValueError):  # objects pass their methods when called
-            built = replace(problem, call=problem.build(record))
-            if not found:
-                out = run(built, built.values())
-                out.backward(np.ones(out.flat.size))
-    return found
-
-
-def product(e: Evidence, replaced: dict, u: np.ndarray, v: np.ndarray) -> float | None:
-    """v . J u with some arguments replaced (leaves or labels), or None where the function
-    refuses them.
-    """
-    leaves = {n: replaced.get(n, x) for n, x in e.values.items()}
-    others = {n: a for n, a in replaced.items() if n not in e.values}
-    e.clock.check()
-    problem = e.problem.at(**others) if others else e.problem
-    point = Point(problem, leaves)
-    try:
-        if e.witness.exact or problem.eps < 1e-12:
-            moved = jvp(e.leaf.at(point), u)
-        else:
-            moved = central_jvp(point, e.name, u, 2.0**-4 * rms(leaves[e.name]))
-    except CallError:
-        return None
-    return float(v @ moved) if moved.size == v.size and np.all(np.isfinite(moved)) else None
-
-
-def kept(e: Evidence) -> np.ndarray | None:
-    """True where G keeps a nonzero entry of J exactly, False where it has 0 instead; None if G
-    does anything else.
-    """
-    off = np.abs(e.G - e.J) > tol() * np.max(np.abs(e.J), initial=0.0)
-    return None if np.any(off & (e.G != 0)) or not np.any(e.G) else ~off
-
-
-def elementwise(e: Evidence) -> tuple[np.ndarray, np.ndarray] | None:
-    """The diagonals of J and G when each output depends on its own entry of the leaf only, in
-    both.
-    """
-    if e.J.shape[0] != e.J.shape[1] or e.J.shape[0] == 1:
-        return None
-    a, b = np.diag(e.J), np.diag(e.G)
-    if np.count_nonzero(e.J) != np.count_nonzero(a) or np.count_nonzero(e.G) != np.count_nonzero(b):
-        return None
-    return a, b
-
-
-def slopes(e: Evidence) -> tuple[np.ndarray, np.ndarray] | None:
-    """True and your slope of each entry, where the function is elementwise or one sum of such
-    terms.
-    """
-    if e.J.shape[0] > 1:
-        return elementwise(e)
-    half = np.arange(e.x.size).reshape(e.shape) % 2 == 0
-    rng = np.random.default_rng(12)
-    for kept_ in (half, ~half):  # the slopes of one half do not change with the other
-        J = jacobian_at(
-            e,
-            {
-                **e.values,
-                e.name: np.where(kept_, e.x, rng.permutation(e.x.ravel()).reshape(e.shape)),
-            },
-        )
-        if J is None or np.max(np.abs(J - e.J)[:, kept_.ravel()], initial=0.0) > max(
-            1e-12, tol() if tol() > CLOSE else 0.0
-        ) * np.max(np.abs(e.J)):
-            return None
-    return e.J[0], e.G[0]
-
-
-def gate(first: int, last: int, n: int, lengths: set[int]) -> str:
-    """ "gate 2 of 4" for a block of an axis that packs the gates of an LSTM or a GRU, else "".
-
-    `lengths` are the lengths of other axes: the hidden size must be one of them.
-    """
-    for gates in (4, 3, 2):
-        size = n // gates
-        count, rest = divmod(last - first + 1, max(size, 1))
-        if n % gates or size < 2 or size not in lengths or rest or first % size:
-            continue
-        if 0 < count < gates:
-            number = first // size + 1
-            return (
-                f"gate {number} of {gates}"
-                if count == 1
-                else f"gates {number} to {number + count - 1} of {gates}"
-            )
-    return ""
-
-
-def box(keep: np.ndarray) -> str | None:
-    """Where a boolean grid is True, when that is a product of index sets: "axis 0: 2; axis 3:
-    all but 5".
-    """
-    if not np.any(keep) or np.all(keep):
-        return None
-    words, shape = [], keep.shape
-    sets = [
-        np.any(keep, axis=tuple(a for a in range(keep.ndim) if a != k)) for k in range(keep.ndim)
-    ]
-    full = np.ones(shape, bool)
-    for k, chosen in enumerate(sets):
-        full &= chosen.reshape([-1 if a == k else 1 for a in range(keep.ndim)])
-    if not np.array_equal(full, keep):
-        return None
-    for k, chosen in enumerate(sets):
-        if not np.all(chosen):
-            words.append(f"axis {k}: {_few(np.flatnonzero(chosen), shape[k])}")
-    return "; ".join(words)
-
-
-def _few(indices: np.ndarray, n: int) -> str:
-    lost = sorted(set(range(n)) - set(indices.tolist()))
-    if len(indices) == 1:
-        return f"only {indices[0]} of 0..{n - 1}"
-    if len(lost) <= 2:
-        return f"all but {', '.join(map(str, lost))}"
-    return (
-        f"{indices[0]}..{indices[-1]} of 0..{n - 1}"
-        if np.all(np.diff(indices) == 1)
-        else f"{len(indices)} of {n}"
-    )

@@ -2,112 +2,32 @@
 guesses.
 """
 
-import contextlib
-import itertools
 from collections.abc import Callable
 
 import numpy as np
 
 from autocnn.gradcheck.blocks import block_problem, only_block
+from autocnn.gradcheck.clock import Clock, OutOfTime
 from autocnn.gradcheck.evidence import (
-    CLOSE,
     LARGE,
-    SMALL,
-    Clock,
     Evidence,
-    OutOfTime,
     affordable,
-    box,
     gather,
-    residual,
     second_point,
-    tol,
-    tolerating,
     true_jacobian,
 )
-from autocnn.gradcheck.factors import distinct, matches
+from autocnn.gradcheck.patterns import box
 from autocnn.gradcheck.point import LeafAt, Point
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rules import accuracy as rules_accuracy
-from autocnn.gradcheck.rules import constants as rules_constants
-from autocnn.gradcheck.rules import indices as rules_indices
-from autocnn.gradcheck.rules import mask as rules_mask
-from autocnn.gradcheck.rules import operand as rules_operand
-from autocnn.gradcheck.rules import outputs as rules_outputs
-from autocnn.gradcheck.rules import routes as rules_routes
-from autocnn.gradcheck.rules import rows as rules_rows
-from autocnn.gradcheck.rules import slope as rules_slope
-from autocnn.gradcheck.rules import steps as rules_steps
-from autocnn.gradcheck.rules import support as rules_support
-from autocnn.gradcheck.rules import tangents as rules_tangents
-from autocnn.gradcheck.rules import upstream as rules_upstream
-from autocnn.gradcheck.rules import whole as rules_whole
-from autocnn.gradcheck.shrink import shrink, variants
+from autocnn.gradcheck.rules import accuracy, constants, operand, upstream, whole
+from autocnn.gradcheck.rules.table import RULES
+from autocnn.gradcheck.sizes import at_other_sizes, at_unequal_sizes, small_case, smallest
+from autocnn.gradcheck.tolerance import residual, tol, tolerating
 from autocnn.gradcheck.verdict import compare, probe
-from autocnn.gradcheck.witnesses import choose, slope
+from autocnn.gradcheck.witnesses import choose
 
-__all__ = ["RULES", "explain", "name_cause"]
-
-#: In order, simplest first. The report lists the names of those that were tried and did not fit.
-RULES = (
-    ("a mask taken from dy's sign", rules_mask.from_gradient_sign),
-    ("zero", rules_whole.zero),
-    ("a factor or sign", rules_whole.scale),
-    ("units that are off", rules_mask.dead_outputs),
-    ("a wrong mask", rules_mask.diagonal_mask),
-    ("a maximum or choice ignored", rules_mask.choice_forgotten),
-    ("a branch ignored", rules_mask.threshold),
-    ("a mask missing", rules_mask.operand_mask),
-    ("a skip connection", rules_routes.skip),
-    ("an index used as a slice", rules_indices.slice_for_position),
-    ("a transpose, flip or shift", rules_whole.moved),
-    ("a sum over too many axes", rules_whole.broadcast),
-    ("a one-hot mask", rules_mask.one_in_each_row),
-    ("cross terms missing", rules_rows.diagonal_only),
-    ("dy summed or averaged", rules_upstream.reduced),
-    ("a recurrence cut", rules_steps.recurrence),
-    ("`=` for `+=`", rules_rows.collisions),
-    ("windows assigned", rules_rows.wiped),
-    ("missing examples or windows", rules_rows.partial),
-    ("`=` for `+=`", rules_rows.overwritten),
-    ("other steps or positions", rules_outputs.same_index_only),
-    ("missing outputs", rules_rows.some_outputs),
-    ("a repeated index", rules_indices.repeated),
-    ("a factor for each index", rules_whole.axis_scale),
-    ("a factor for each output", rules_outputs.output_factors),
-    ("something added", rules_whole.additive),
-    ("the output's formula at the input", rules_operand.input_for_output),
-    ("a sum", rules_routes.sum_route),
-    ("a second use", rules_routes.one_use),
-    ("a direct route", rules_routes.direct),
-    ("another slope", rules_slope.local_factor),
-    ("input and output exchanged in a slope", rules_slope.exchanged_operand),
-    ("rows exchanged", rules_outputs.exchanged),
-    ("another operand", rules_operand.wrong_operand),
-    ("an operand before an activation", rules_operand.operand_before_activation),
-    ("a factor outside the sums", rules_routes.factor_outside),
-    ("dy along another axis", rules_upstream.along_wrong_axis),
-    ("a slope on the way", rules_tangents.activation_on_the_way),
-    ("one group for all", rules_operand.first_group),
-    ("another entry's weight", rules_indices.weights_of_others),
-    ("another factor inside", rules_operand.inner_factor),
-    ("the Jacobian for its transpose", rules_outputs.jacobian_not_transposed),
-    ("entries at other places", rules_rows.rerouted),
-    ("windows read elsewhere", rules_indices.windows_elsewhere),
-    ("a normalisation", rules_routes.normaliser),
-    ("a sum over the wrong axes", rules_routes.coupled_wrongly),
-    ("a wrong sum", rules_routes.low_rank),
-    ("a function's slope on the way", rules_tangents.function_on_the_way),
-    ("a mask inverted", rules_support.inverted),
-    ("entries that are not read", rules_support.unread),
-    ("a symmetric part", rules_support.symmetrised),
-    ("a constant added", rules_whole.constant_on_some),
-    ("a linear operand", rules_operand.linear_operand),
-    ("every unit on", rules_mask.always_open),
-    ("the other side of a kink", rules_mask.other_branch),
-    ("groups", rules_rows.group),
-)
+__all__ = ["explain", "name_cause"]
 
 
 def explain(
@@ -138,7 +58,7 @@ def explain(
             continue
         clock.begin()
         try:
-            small = leaf if name in nonlinear else _small_case(leaf, clock, before)
+            small = leaf if name in nonlinear else small_case(leaf, clock, before)
             before = small
             with tolerating(leaf.eps):
                 cause, tried = _explain_leaf(leaf, small, name not in nonlinear, seed, clock)
@@ -149,7 +69,7 @@ def explain(
         causes += [cause] if cause else []
         ruled_out += [t for t in tried if t not in ruled_out]
         if shapes is None and name not in nonlinear and small is not None:
-            shapes = _shapes(_smallest(small).problem)
+            shapes = _shapes(smallest(small).problem)
     return causes, ruled_out, shapes or _shapes(point.problem)
 
 
@@ -176,13 +96,13 @@ def _explain_leaf(
     evidence = gather(near, rng, linear, clock)
     gap = residual(evidence.G, evidence.J)
     if gap < (1e-9 if tol() < 1e-6 else tol()):
-        cause = rules_upstream.some_cotangents_only(evidence)
+        cause = upstream.some_cotangents_only(evidence)
         if cause is not None:
             return (cause if linear else None), []
-    if gap < rules_constants.LARGEST and tol() < 1e-6:
-        cause = _apply(rules_whole.additive, evidence)
-        cause = cause or rules_constants.small_constant(evidence)
-        cause = cause or _apply(rules_accuracy.limited_accuracy, evidence)
+    if gap < constants.LARGEST and tol() < 1e-6:
+        cause = _apply(whole.additive, evidence)
+        cause = cause or constants.small_constant(evidence)
+        cause = cause or _apply(accuracy.limited_accuracy, evidence)
         if cause is not None:
             return cause, []
     if gap < 10 * tol():  # within ten times what counts as exact no rule can tell here from there
@@ -194,9 +114,9 @@ def _explain_leaf(
     cause, tried = name_cause(evidence)
     cause = _in_a_block(near, evidence, cause)
     if cause.code not in _SURE:
-        cause = _at_unequal_sizes(near, cause)
+        cause = at_unequal_sizes(near, cause)
     if cause.code == "scale" and evidence.J.shape[0] * evidence.J.shape[1] > 1:
-        cause = _at_other_sizes(leaf, near, cause, clock)
+        cause = at_other_sizes(leaf, near, cause, clock)
     return cause, tried
 
 
@@ -256,93 +176,12 @@ def _same(cause: Cause, again: Cause | None) -> bool:
 _SURE = ("scale", "sign", "zero", "eps", "overwritten", "partial", "additive", "mask")
 
 
-def _at_unequal_sizes(leaf: LeafAt, cause: Cause) -> Cause:
-    """Where lengths are equal, a gradient along the wrong axis has the right shape by chance: what
-    shape has it elsewhere?
-    """
-    sizes = [n for x in leaf.values.values() for n in x.shape if n > 1]
-    if not leaf.x.ndim or len(set(sizes)) == len(sizes):
-        return cause
-    for other in variants(leaf.problem, 16):
-        if np.shape(other.arguments[leaf.name]) == leaf.x.shape and leaf.x.ndim > 1:
-            continue
-        try:
-            out = Point(other, other.values()).run()
-            grad = out.backward(np.ones(out.flat.size)).get(leaf.name)
-        except (CallError, ValueError, TypeError):
-            continue
-        shape = np.shape(other.arguments[leaf.name])
-        if grad is None or np.shape(grad) == shape or np.ndim(grad) != len(shape):
-            continue
-        shapes = ", ".join(f"{n} {np.shape(a)}" for n, a in other.values().items())
-        if leaf.x.ndim == 1:
-            what = "summed over the wrong axis"
-        elif np.shape(grad) == shape[::-1]:
-            what = "transposed"
-        else:
-            what = "taken along the wrong axis"
-        message = f"{what}: with {shapes} yours has the shape {np.shape(grad)} for {shape}"
-        code = "transposed" if what == "transposed" else "wrong-operand"
-        code = cause.code if cause.code != "unclassified" else code
-        return cause._replace(code=code, message=f"{message} ({cause.message})")
-    return cause
-
-
-def _at_other_sizes(leaf: LeafAt, small: LeafAt, cause: Cause, clock: Clock) -> Cause:
-    """The factor at the given sizes, named by what fits there and at other sizes: 1 / N is not 1
-    / k at both.
-    """
-    found = _factor_names(leaf)
-    if found is None:
-        return cause
-    c, names = found
-    others = [small.problem] if small.problem is not leaf.problem else []
-    varied = False
-    for other in itertools.chain(others, variants(small.problem, 24)):
-        if not names or (varied and len(names) < 2):
-            break
-        clock.check()
-        try:
-            # an axis may have length 1 here: the factor is called by it all the same
-            seen = _factor_names(small.at(Point(other, other.values())), ones=True)
-        except (CallError, ValueError, KeyError):  # the function needs the sizes as they are
-            continue
-        if seen is None:
-            continue
-        varied = True
-        left = [n for n in names if n in seen[1]]
-        if left or abs(seen[0] - c) > 1e-6 * abs(c):
-            names = left
-    return rules_whole.scale_cause(cause.leaf, c, distinct(names), cause.residual)
-
-
-def _factor_names(leaf: LeafAt, ones: bool = False) -> tuple[float, list[str]] | None:
-    """c with yours = c x the gradient along three directions, and everything that c may be
-    called.
-    """
-    rng = np.random.default_rng(9)
-    found = []
-    for p in probe(leaf.point, rng):
-        u = rng.standard_normal(leaf.x.shape)
-        true = slope(leaf, u, p.v).value
-        if true == 0:  # nothing is a multiple of it
-            return None
-        found.append(float(np.vdot(p.grads[leaf.name], u)) / true)
-    if np.ptp(found) > 10 * tol() * abs(found[0]):
-        return None
-    shapes = leaf.point.run().shapes
-    c = found[int(np.argmin(np.abs(np.array(found) - np.median(found))))]
-    yshape = shapes[0] if len(shapes) == 1 else ()
-    tolerance = max(1e-9, tol() - CLOSE)
-    return c, matches(c, leaf.problem, leaf.name, yshape, tolerance, True, ones)
-
-
 def _pattern(e: Evidence) -> str:
     """Cosine, ratio of norms, and where the wrong entries lie."""
     norms = np.linalg.norm(e.G), np.linalg.norm(e.J)
     cosine = float(np.vdot(e.G, e.J) / (norms[0] * norms[1])) if min(norms) else 0.0
     off = np.abs(e.G - e.J) > tol() * np.max(np.abs(e.J), initial=0.0)
-    nearly = rules_constants.another_formula(e)
+    nearly = constants.another_formula(e)
     entries, outputs = off.any(axis=0), off.any(axis=1)
     where = box(entries.reshape(e.shape))
     ratio = norms[0] / norms[1] if norms[1] else np.inf
@@ -422,41 +261,6 @@ def _shape_hint(point: Point, name: str, known: list[Cause]) -> None:
         if not affordable(point, name, LARGE):
             continue
         r = (v @ true_jacobian(leaf)).reshape(leaf.x.shape)
-        hint = rules_operand.shape_hint(grad, leaf.x, r)
+        hint = operand.shape_hint(grad, leaf.x, r)
         if hint:
             known[k] = cause._replace(message=f"{cause.message}; {hint}")
-
-
-def _still_wrong(leaf: LeafAt) -> Callable[[Problem], bool]:
-    rng = np.random.default_rng(8)
-
-    def fails(problem: Problem) -> bool:
-        there = leaf.at(Point(problem, problem.values()))
-        return compare(there, probe(there.point, rng, 1), rng).verdict == "wrong"
-
-    return fails
-
-
-def _small_case(leaf: LeafAt, clock: Clock, before: LeafAt | None) -> LeafAt:
-    """The given case when both Jacobians are quick, else a smaller one in which the leaf is
-    still wrong: that of the leaf `before`, if it will do.
-    """
-
-    def enough(problem: Problem) -> bool:
-        return affordable(Point(problem, problem.values()), leaf.name, SMALL)
-
-    if enough(leaf.problem):
-        return leaf
-    if before is not None and enough(before.problem):
-        there = leaf.at(before.point)
-        with contextlib.suppress(CallError, ValueError):
-            if _still_wrong(leaf)(before.problem):
-                return there
-    smaller = shrink(leaf.problem, _still_wrong(leaf), enough, seconds=max(clock.left / 2, 0.1))
-    return leaf.at(Point(smaller, smaller.values()))
-
-
-def _smallest(leaf: LeafAt) -> LeafAt:
-    """For the report: a few more cuts, as far as the leaf stays wrong."""
-    smaller = shrink(leaf.problem, _still_wrong(leaf), lambda _: False, most=15)
-    return leaf.at(Point(smaller, smaller.values()))

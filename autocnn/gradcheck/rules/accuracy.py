@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, gather, tol
+from autocnn.gradcheck.evidence import Evidence, gather
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import tol
 
 __all__ = ["limited_accuracy"]
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import CLOSE, Evidence, functions_of, gather, residual, tol
+from autocnn.gradcheck.evidence import Evidence, gather
 from autocnn.gradcheck.lift import lift
+from autocnn.gradcheck.perturbed import functions_of
 from autocnn.gradcheck.point import LeafAt, Point
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import CLOSE, residual, tol
 
 LARGEST = 1e-3  # of the largest derivative: a larger gap is no matter of an eps
 SMALL = 2e-3  # constants below it may be an eps

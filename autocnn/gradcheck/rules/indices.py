@@ -5,10 +5,13 @@ import types
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, functions_of, gather, kept, tol
+from autocnn.gradcheck.evidence import Evidence, gather
+from autocnn.gradcheck.patterns import kept
+from autocnn.gradcheck.perturbed import functions_of
 from autocnn.gradcheck.point import Point
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import close, tol
 
 
 def repeated(e: Evidence) -> Cause | None:

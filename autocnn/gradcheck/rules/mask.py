@@ -6,8 +6,11 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, elementwise, jacobian_at, kept, slopes, tol
+from autocnn.gradcheck.evidence import Evidence
+from autocnn.gradcheck.patterns import elementwise, kept, slopes
+from autocnn.gradcheck.perturbed import jacobian_at
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import close, tol
 
 
 def from_gradient_sign(e: Evidence) -> Cause | None:

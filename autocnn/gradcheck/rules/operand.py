@@ -6,18 +6,12 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import (
-    CLOSE,
-    Evidence,
-    close,
-    jacobian_at,
-    product,
-    tol,
-    your_jacobian,
-)
+from autocnn.gradcheck.evidence import Evidence, your_jacobian
+from autocnn.gradcheck.perturbed import jacobian_at, product
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
 from autocnn.gradcheck.rules.whole import ratios, softmax
+from autocnn.gradcheck.tolerance import CLOSE, close, tol
 
 PAIRS = 3  # random projections that a candidate must meet
 

@@ -6,8 +6,10 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, kept, residual, tol
+from autocnn.gradcheck.evidence import Evidence
+from autocnn.gradcheck.patterns import kept
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import close, residual, tol
 
 
 def exchanged(e: Evidence) -> Cause | None:

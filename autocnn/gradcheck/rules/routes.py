@@ -6,8 +6,10 @@ import contextlib
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, elementwise, tol
+from autocnn.gradcheck.evidence import Evidence
+from autocnn.gradcheck.patterns import elementwise
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import close, tol
 
 
 def skip(e: Evidence) -> Cause | None:

@@ -6,8 +6,11 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, box, close, column_at, elementwise, kept, tol
+from autocnn.gradcheck.evidence import Evidence
+from autocnn.gradcheck.patterns import box, elementwise, kept
+from autocnn.gradcheck.perturbed import column_at
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import close, tol
 
 
 def partial(e: Evidence) -> Cause | None:

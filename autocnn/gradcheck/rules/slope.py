@@ -7,8 +7,10 @@ import math
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import CLOSE, Evidence, close, slopes, tol
+from autocnn.gradcheck.evidence import Evidence
+from autocnn.gradcheck.patterns import slopes
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import CLOSE, close, tol
 
 
 def exchanged_operand(e: Evidence) -> Cause | None:

@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, gather, jacobians_of, tol
+from autocnn.gradcheck.evidence import Evidence, gather, jacobians_of
 from autocnn.gradcheck.point import LeafAt, Point
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import close, tol
 from autocnn.gradcheck.witnesses import jvp
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, residual, tol
+from autocnn.gradcheck.evidence import Evidence
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import residual, tol
 
 __all__ = ["inverted", "symmetrised", "unread"]
 

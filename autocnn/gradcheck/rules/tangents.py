@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck import lift
-from autocnn.gradcheck.evidence import Evidence, product, tol
+from autocnn.gradcheck.evidence import Evidence
+from autocnn.gradcheck.perturbed import product
 from autocnn.gradcheck.point import Witness
 from autocnn.gradcheck.problem import CallError
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import tol
 
 Slope = Callable[[np.ndarray, np.ndarray], Any]  # (input, value) -> slope
 

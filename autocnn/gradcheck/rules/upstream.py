@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import Evidence, close, tol
+from autocnn.gradcheck.evidence import Evidence
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import close, tol
 
 
 def reduced(e: Evidence) -> Cause | None:

@@ -6,9 +6,10 @@ import itertools
 
 import numpy as np
 
-from autocnn.gradcheck.evidence import CLOSE, Evidence, close, residual, tol
+from autocnn.gradcheck.evidence import Evidence
 from autocnn.gradcheck.factors import describe, matches
 from autocnn.gradcheck.report import Cause
+from autocnn.gradcheck.tolerance import CLOSE, close, residual, tol
 
 
 def zero(e: Evidence) -> Cause | None:
