@@ -14,7 +14,7 @@ from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import report
 from autocnn.experiments.chapter import jobs
 from autocnn.experiments.lab import cost
-from autocnn.models.interpretations import INTERPRETATIONS
+from autocnn.models.interpretations import INTERPRETATIONS, RUNTIMES, interpretation
 from autocnn.text import paragraphs, strict_json, table, visible
 
 
@@ -63,6 +63,8 @@ def chapter(
       autocnn chapter --seeds 20
       autocnn chapter --json | jq .gradients
     """
+    if engine in RUNTIMES:
+        interpretation(engine)  # says what they are for
     if engine and engine not in (*INTERPRETATIONS, "both"):
         raise ValueError(
             f"there is no engine {engine!r}; use --engine {', '.join(INTERPRETATIONS)} or both"

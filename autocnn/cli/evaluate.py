@@ -6,7 +6,8 @@ import typer
 
 from autocnn import runs
 from autocnn.cli import output
-from autocnn.runs.answers import network_outputs, run_calibration
+from autocnn.cli.run_options import Engine, note_precision
+from autocnn.runs.answers import network_outputs, run_calibration, run_outputs
 from autocnn.runs.preprocessing import prepare
 from autocnn.runs.scores import class_scores, scores
 from autocnn.text import shape_text, strict_json, table, visible
@@ -17,6 +18,7 @@ __all__ = ["evaluate"]
 def evaluate(
     run: Annotated[str, typer.Argument(help="Run folder", metavar="RUN")],
     data: Annotated[str, typer.Option(help="Data set; default: the one of the run")] = "",
+    engine: Engine = "autograd",
     last: Annotated[
         bool, typer.Option("--last", help="Use the parameters of the last epoch, not the best")
     ] = False,
@@ -31,14 +33,18 @@ def evaluate(
     (ECE) and the loss (NLL), as the network gives them and with the temperature
     that the run keeps, by which autocnn predict calibrates them.
 
+    --engine onnxruntime and openvino run the network's ONNX graph, in float32,
+    where these packages are installed (pip install 'autocnn[openvino]').
+
     \b
     Examples:
       autocnn evaluate runs/lenet5-mnist
+      autocnn evaluate runs/lenet5-mnist --engine openvino
       autocnn evaluate runs/lenet5-mnist --data fashion-mnist
       autocnn evaluate runs/lenet5-mnist --json | jq .accuracy
     """
     saved = runs.load(run, "last" if last else "best")
-    config, model, now = saved
+    config = saved.config
     dataset = runs.run_data(config, data)
     for note in dataset.notes:
         output.echo(visible(note), err=True)
@@ -58,7 +64,8 @@ def evaluate(
             f"{run} was trained on images of {shape_text(config.shape, 'x')}, the data have "
             f"{shape_text(x.shape[1:], 'x')}"
         )
-    outputs = network_outputs(model, now.params, now.state, prepare(x, config.inputs))
+    note_precision(engine, config)
+    outputs = network_outputs(run_outputs(saved, engine), prepare(x, config.inputs))
     calibration, why = run_calibration(run, saved)
     found = scores(outputs, y, calibration)
     rows = class_scores(outputs.argmax(axis=1), y, config.classes)
@@ -66,7 +73,7 @@ def evaluate(
         "run": run,
         "data": data or config.data,
         "set": which,
-        "epoch": now.history["epoch"][-1],
+        "epoch": saved.train_state.history["epoch"][-1],
         "images": len(x),
         "loss": found["loss"],
         "accuracy": found["accuracy"],

@@ -9,7 +9,7 @@ from autocnn.cli.countdown import Countdown
 from autocnn.cli.output import MAX_COUNT
 from autocnn.experiments import exercises, report
 from autocnn.experiments.questions import NUMBERS, QUESTIONS, check_number
-from autocnn.models.interpretations import INTERPRETATIONS
+from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.text import paragraphs, strict_json, table, visible
 
 __all__ = ["exercise"]
@@ -55,6 +55,8 @@ def exercise(
         _list(as_json)
         return
     check_number(number)
+    if engine != "both":
+        interpretation(engine)  # refuse other names before a folder is made
     folder = report.check_folder(out)
     with Countdown(f"exercise {number}") as countdown:
         solved = exercises.exercise(

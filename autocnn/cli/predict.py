@@ -9,7 +9,15 @@ import typer
 
 from autocnn import runs
 from autocnn.cli import errors, output
-from autocnn.cli.run_options import Invert, Json, Last, Run, save_figure
+from autocnn.cli.run_options import (
+    Engine,
+    Invert,
+    Json,
+    Last,
+    Run,
+    note_precision,
+    save_figure,
+)
 from autocnn.images import Fitted
 from autocnn.images.blocks import block_image
 from autocnn.runs.answers import Answer, answers, run_calibration
@@ -37,6 +45,7 @@ def predict(
             help="File for a figure of the images as the network sees them", metavar="FILE.png"
         ),
     ] = "",
+    engine: Engine = "autograd",
     last: Last = False,
     as_json: Json = False,
 ) -> None:
@@ -56,16 +65,20 @@ def predict(
     An image that cannot be read is reported on stderr, and the exit code is 1;
     it is 2 if none can be read.
 
+    --engine onnxruntime and openvino run the network's ONNX graph, in float32,
+    where these packages are installed (pip install 'autocnn[openvino]').
+
     \b
     Examples:
       autocnn predict runs/lenet5-mnist three.png --show
-      autocnn predict runs/lenet5-mnist *.png --json
+      autocnn predict runs/lenet5-mnist *.png --json --engine onnxruntime
       autocnn predict runs/lenet5-mnist *.jpg --out seen.png
     """
     saved = runs.load(run, "last" if last else "best")
+    note_precision(engine, saved.config)
     calibration, why = run_calibration(run, saved)
     paths, fitted, failed = _read(images, saved.config, invert)
-    found = answers(saved, calibration, fitted)
+    found = answers(saved, calibration, fitted, engine)
     predictions = [_top_classes(one.probabilities, saved.config.classes, top) for one in found]
     if out:
         from autocnn.plots.seen import seen  # matplotlib takes a second to import

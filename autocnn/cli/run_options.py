@@ -9,8 +9,11 @@ import typer
 
 from autocnn.cli import output
 from autocnn.files import atomic_write
+from autocnn.models.interpretations import INTERPRETATIONS, RUNTIMES
+from autocnn.runs import RunConfig
 
 __all__ = [
+    "Engine",
     "Image",
     "Invert",
     "Json",
@@ -18,6 +21,7 @@ __all__ = [
     "Out",
     "Run",
     "figure_format",
+    "note_precision",
     "save_figure",
     "write_or_exit",
 ]
@@ -28,6 +32,9 @@ Last = Annotated[
     bool, typer.Option("--last", help="Use the parameters of the last epoch, not the best")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
+Engine = Annotated[
+    str, typer.Option(help=f"What computes: {', '.join((*INTERPRETATIONS, *RUNTIMES))}")
+]
 Invert = Annotated[
     bool | None,
     typer.Option(
@@ -47,6 +54,14 @@ FORMATS: dict[str, dict[str, Any]] = {
     ".svg": {"metadata": {"Date": None}},
     ".pdf": {"metadata": {"CreationDate": None}},
 }
+
+
+def note_precision(engine: str, config: RunConfig) -> None:
+    """Say on stderr when an engine computes in another precision than the run was trained in."""
+    if engine in RUNTIMES and config.dtype != "float32":
+        output.echo(
+            f"{engine} computes in float32, the run was trained in {config.dtype}", err=True
+        )
 
 
 def figure_format(path: str | Path) -> str:

@@ -166,7 +166,7 @@ def _run(graph, model, params, state, x, opset):
             raise ValueError(f"{layer.name} needs opset {first} or later; got opset {opset}")
         if not layer.parts and layer.name not in WORDS:
             raise ValueError(
-                f"the word '{layer.name}' has no translation to ONNX; there are {', '.join(WORDS)}"
+                f"the layer '{layer.name}' has no translation to ONNX; there are {', '.join(WORDS)}"
             )
     names = dict(named_layers(model))
 

@@ -2,7 +2,7 @@
 doubtful.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from scipy.special import softmax
 from autocnn.data.dataset import Dataset
 from autocnn.files import atomic_write
 from autocnn.images import Fitted
+from autocnn.models.interpretations import INTERPRETATIONS, RUNTIMES, interpretation
 from autocnn.runs.calibration import (
     FILE,
     Calibration,
@@ -21,12 +22,24 @@ from autocnn.runs.calibration import (
 )
 from autocnn.runs.config import RunConfig
 from autocnn.runs.folder import load
+from autocnn.runs.own_network import interpreted
 from autocnn.runs.preprocessing import prepare
 from autocnn.runs.saved_run import SavedRun
 
-__all__ = ["Answer", "answers", "network_outputs", "run_calibration", "save_calibration"]
+__all__ = [
+    "Answer",
+    "Outputs",
+    "answers",
+    "network_outputs",
+    "run_calibration",
+    "run_outputs",
+    "save_calibration",
+]
 
 UNSURE = 0.8  # the probability below which an answer is doubtful
+
+
+Outputs = Callable[[np.ndarray], np.ndarray]  # images (N, C, H, W) -> (N, K), before the softmax
 
 
 class Answer(NamedTuple):
@@ -38,14 +51,33 @@ class Answer(NamedTuple):
     doubts: tuple[str, ...]
 
 
-def network_outputs(
-    model: Any, params: Any, state: Any, x: np.ndarray, batch_size: int = 512
-) -> np.ndarray:
-    """Return the outputs (N, K) of a network in evaluation mode, before the softmax."""
+def run_outputs(saved: SavedRun, engine: str | None = None) -> Outputs:
+    """Return what computes a run's outputs in evaluation mode.
+
+    engine: "fast", "autograd" or "reference"; "onnxruntime" or "openvino", which compute in float32
+    whatever the run's dtype is, see ``export.predictor``; None for the run's network as it is.
+    ValueError for another name, and for layers of one's own that the engine cannot compute.
+    """
+    config, model, now = saved
+    if engine in RUNTIMES:
+        from autocnn import export  # with the kernels, which take a moment to import
+
+        return export.predictor(engine, model, now.params, now.state, config.input_shape)
+    if engine is not None and engine not in INTERPRETATIONS:
+        names = ", ".join((*INTERPRETATIONS, *RUNTIMES))
+        raise ValueError(f"there is no engine {engine!r}; the engines are {names}")
+    model = model if engine is None else interpreted(model, interpretation(engine))
+    return _by_apply(model, now.params, now.state)
+
+
+def _by_apply(model: Any, params: Any, state: Any) -> Outputs:
+    return lambda x: np.asarray(model.apply(params, state, x)[0])
+
+
+def network_outputs(outputs: Outputs, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
+    """Return the outputs (N, K) of images, computed ``batch_size`` at a time."""
     starts = range(0, len(x), batch_size)
-    return np.concatenate(
-        [np.asarray(model.apply(params, state, x[k : k + batch_size])[0]) for k in starts]
-    )
+    return np.concatenate([outputs(x[k : k + batch_size]) for k in starts])
 
 
 def run_calibration(folder: str | Path, saved: SavedRun) -> tuple[Calibration | None, str]:
@@ -54,17 +86,20 @@ def run_calibration(folder: str | Path, saved: SavedRun) -> tuple[Calibration | 
 
 
 def answers(
-    saved: SavedRun, calibration: Calibration | None, images: Sequence[Fitted]
+    saved: SavedRun,
+    calibration: Calibration | None,
+    images: Sequence[Fitted],
+    engine: str | None = None,
 ) -> list[Answer]:
     """Answer images that were fitted to a run.
 
     Probabilities are softmax(outputs / temperature), with a temperature of 1 where there is no
     calibration. An answer is doubtful when the image was hard to read, its probability is below
-    0.8, or the image is unlike the run's own; see ``calibration.calibrate``.
+    0.8, or the image is unlike the run's own; see ``calibration.calibrate``. engine: as of
+    ``run_outputs``.
     """
-    config, model, state = saved
-    x = prepare(np.stack([image.x for image in images]), config.inputs)
-    outputs = network_outputs(model, state.params, state.state, x)
+    x = prepare(np.stack([image.x for image in images]), saved.config.inputs)
+    outputs = network_outputs(run_outputs(saved, engine), x)
     if calibration is None:
         probs, unlike = softmax(outputs, axis=1), np.zeros(len(x), bool)
     else:
@@ -90,8 +125,8 @@ def save_calibration(folder: Path, config: RunConfig, model: Any, data: Dataset)
         saved = load(folder, name)
         if any(one.epoch == saved.epoch for one in found):
             continue
-        state = saved.train_state
-        outputs = network_outputs(model, state.params, state.state, data.x_val)
+        now = saved.train_state
+        outputs = network_outputs(_by_apply(model, now.params, now.state), data.x_val)
         one = calibrate(outputs, data.y_val, config.run, saved.epoch)
         found += [] if one is None else [one]
     if found:

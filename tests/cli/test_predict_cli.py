@@ -18,6 +18,7 @@ from autocnn import checkpoint, runs
 from autocnn.cli import app, predict
 from autocnn.data import idx
 from autocnn.data.known import FILES
+from autocnn.models.interpretations import RUNTIMES
 from autocnn.runs import preprocessing
 from autocnn.runs.answers import run_calibration
 
@@ -116,6 +117,63 @@ def test_predict_tells_the_networks_own_probabilities(trained, images):
         np.testing.assert_allclose(
             [t["probability"] for t in found["top"]], np.sort(probs)[::-1], rtol=1e-5
         )
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference", "onnxruntime", "openvino"])
+def test_every_engine_gives_the_same_probabilities(engine, trained, images):
+    if engine in RUNTIMES:
+        pytest.importorskip(engine)
+        pytest.importorskip("onnx")
+
+    def found(network, *more):
+        path = images[0] / ("same.png" if network == "tiny-cnn" else "noise.png")
+        told = json.loads(autocnn("predict", trained[network], path, "--json", *more).stdout)
+        (one,) = told["predictions"]
+        return {row["class"]: row["probability"] for row in one["top"]}
+
+    for network in ("tiny-cnn", "lenet5-1998"):  # outputs of the latter are sums of about 100
+        expected = found(network)
+        assert found(network, "--engine", engine) == pytest.approx(expected, rel=1e-4)
+    results = [
+        json.loads(autocnn("evaluate", trained["tiny-cnn"], "--json", *more).stdout)
+        for more in ([], ["--engine", engine])
+    ]
+    losses, accuracies = zip(*((r["loss"], r["accuracy"]) for r in results), strict=True)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5) and len(set(accuracies)) == 1
+
+
+def test_a_runtime_says_that_it_computes_in_float32(images, tmp_path, capsys):
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    run = tmp_path / "run"
+    short = ("--data", "patterns", "--epochs", 1, "--limit", 9, "--dtype", "float64")
+    assert autocnn("train", "tiny-mlp", *short, "--out", run).exit_code == 0
+    for command in (("evaluate", run), ("predict", run, images[0] / "same.png")):
+        result = autocnn(*command, "--engine", "onnxruntime")
+        assert result.exit_code == 0
+        assert "onnxruntime computes in float32, the run was trained in float64" in result.stderr
+        assert "computes in" not in autocnn(*command).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "tiny-cnn", "--out", "OUT"),
+        ("lr-find", "tiny-cnn"),
+        ("sweep", "tiny-cnn", "--grid", "filters=1", "--out", "OUT"),
+        ("exercise", "1", "--out", "OUT"),
+        ("chapter", "--out", "OUT"),
+        ("explain", "RUN", "IMAGE", "--out", "OUT.png"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_gradients_are_refused_to_runtimes(command, trained, images, tmp_path):
+    places = {"RUN": trained["tiny-cnn"], "IMAGE": images[0] / "same.png", "OUT": tmp_path / "out"}
+    places["OUT.png"] = tmp_path / "out.png"
+    words = [places.get(word, word) for word in command]
+    with pytest.raises(ValueError, match=r"^openvino computes outputs only, for autocnn predict"):
+        autocnn(*words, "--engine", "openvino")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_best_parameters_are_used_unless_the_last_are_asked_for(trained, images, tmp_path):
@@ -491,6 +549,8 @@ def test_export_safetensors(trained, tmp_path):
         (("summary", "vgg16", "--width", "0"), "width is a factor"),
         (("summary", "tiny-cnn", "--width", "nan"), "width is a factor"),
         (("summary", "lenet5-1998", "--classes", "11"), "1 to 10 classes"),
+        (("predict", "RUN", "same.png", "--engine", "torch"), "there is no engine 'torch'"),
+        (("evaluate", "RUN", "--engine", "torch"), "there is no engine 'torch'"),
         (("export", "RUN", "model.pt"), "suffix gives the format"),
         (("export", "nowhere", "model.onnx"), "holds no run"),
         (("export", "RUN", "model.onnx", "--opset", "9"), "opset is a version"),

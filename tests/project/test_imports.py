@@ -20,6 +20,8 @@ OPTIONAL = [
     "dask",
     "mpi4py",
     "onnx",
+    "onnxruntime",
+    "openvino",
     "pytest",
     "typer",
     "scipy.stats",
