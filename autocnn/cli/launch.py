@@ -6,8 +6,6 @@ of ranks but for the rounding of a sum, nor does the loss curve. (With batch nor
 does, see ``autocnn.training.mpi``.)
 """
 
-import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,24 +13,15 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from autocnn import processes
-from autocnn.cli import output
-from autocnn.training import mpi
+from autocnn.cli import deaths, output
 
 __all__ = ["train_on_ranks"]
 
 OWN_OPTIONS = ("--ranks", "--out", "--run")
 PROGRAM = ("-m", "autocnn")
 BANNER = "=" * 40  # with such a line begins what mpiexec says about a process that died
-
-
-class Death(NamedTuple):
-    """What mpiexec says about a process that a signal has ended: its number, and the signal's."""
-
-    process: int
-    signal: int
 
 
 def train_on_ranks(ranks: int, folder: str) -> int:
@@ -43,24 +32,29 @@ def train_on_ranks(ranks: int, folder: str) -> int:
     """
     arguments = _without(OWN_OPTIONS, sys.argv[1:])
     for left in range(ranks, 0, -1):
-        with tempfile.TemporaryDirectory(prefix="autocnn-") as ids:
-            code, death = _start(left, [*arguments, "--run", folder], ids)
-            if death is None:
-                return code
-            who = _who(_rank(Path(ids), death.process), left, death.signal)
+        code, death = _start(left, [*arguments, "--run", folder])
+        if death is None:
+            return code
         where = _last_epoch(Path(folder))
         rest = f"going on with {left - 1} from there" if left > 1 else "none is left"
-        output.echo(
-            f"autocnn: {who} was killed ({_signal_name(death.signal)}) {where}; {rest}", err=True
-        )
+        output.echo(f"autocnn: {deaths.describe(death, left)} {where}; {rest}", err=True)
     return 1
 
 
-def _start(ranks: int, arguments: list[str], ids: str) -> tuple[int, Death | None]:
+def _start(ranks: int, arguments: list[str]) -> tuple[int, deaths.Death | None]:
     """Run the command line on so many ranks; return its exit code, and of what a rank died."""
     program = [sys.executable, *PROGRAM, *arguments]
-    options = {"stdout": subprocess.PIPE, "env": os.environ | {mpi.FOLDER: ids}}
-    with processes.watched([_mpiexec(), "-n", str(ranks), *program], **options) as process:
+    with tempfile.TemporaryDirectory(prefix="autocnn-") as folder:
+        command = [_mpiexec(), "-n", str(ranks), *deaths.supervised(program, folder)]
+        code, said = _run(command)
+        return code, None if said is None else deaths.recorded(folder) or deaths.reported(said)
+
+
+def _run(command: list[str]) -> tuple[int, str | None]:
+    """Run mpiexec; return its exit code, and what it says of a death, None if a signal stopped it
+    here.
+    """
+    with processes.watched(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         said: list[str] = []
         stopped = 0
@@ -75,7 +69,7 @@ def _start(ranks: int, arguments: list[str], ids: str) -> tuple[int, Death | Non
         code = process.wait()
     if stopped:
         return 128 + stopped, None
-    return code, _death("".join(said))
+    return code, "".join(said)
 
 
 def _copy(lines: Iterable[str], said: list[str]) -> None:
@@ -95,42 +89,12 @@ def _copy(lines: Iterable[str], said: list[str]) -> None:
         sys.stdout.write(blank)
 
 
-def _death(said: str) -> Death | None:
-    process = re.search(r"PID (\d+) ", said)
-    number = re.search(r"EXIT STRING: .*\(signal (\d+)\)", said)
-    return Death(int(process[1]), int(number[1])) if process and number else None
-
-
-def _rank(ids: Path, process: int) -> str:
-    """The rank of a process; "" if it is not known, such as on another machine."""
-    numbers = {path.read_text(): path.name for path in ids.iterdir()}
-    return numbers.get(str(process), "")
-
-
-def _who(name: str, ranks: int, number: int) -> str:
-    """Say which rank was killed. mpiexec kills the others by SIGKILL, and may report one of those:
-    only for another signal is it certain which rank was first.
-    """
-    if not name:
-        return f"one of {ranks} ranks"
-    if number == getattr(signal, "SIGKILL", 9) and ranks > 1:
-        return f"one of {ranks} ranks (rank {name}, according to mpiexec)"
-    return f"rank {name} of {ranks}"
-
-
 def _last_epoch(folder: Path) -> str:
     try:
         *_, last = (folder / "history.csv").read_text().splitlines()
         return f"after epoch {int(last.partition(',')[0])}"
     except (OSError, ValueError):
         return "before its first epoch was saved"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _without(names: tuple[str, ...], arguments: list[str]) -> list[str]:

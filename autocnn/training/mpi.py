@@ -32,12 +32,10 @@ each has 128 images. ResNet-50 takes 4.2 s for 8 images of 224 and sums 102 MB, 
 """
 
 import atexit
-import contextlib
 import functools
 import os
 import signal
 import sys
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -51,13 +49,13 @@ from autocnn.training import agreement
 from autocnn.training.agreement import RankEnded, World
 from autocnn.trees import count, leaves, tree_map, unflatten
 
-__all__ = ["FOLDER", "RankEnded", "Sharded", "World", "rank", "shard", "world"]
+__all__ = ["PARENT", "RankEnded", "Sharded", "World", "rank", "shard", "world"]
 
 # How MPICH and its derivatives, and Open MPI, tell a process the number of ranks. Slurm's srun says
 # it to each of its tasks, and sets PMIX_RANK where the tasks can find each other by PMIx.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 TASKS, TASK = "SLURM_NTASKS", "PMIX_RANK"
-FOLDER = "AUTOCNN_RANKS"  # in which ranks leave their process numbers for ``autocnn train --ranks``
+PARENT = "AUTOCNN_PARENT"  # the process that a rank of ``autocnn train --ranks`` ends with
 INTERRUPTED = 128 + signal.SIGINT  # the exit code, as a shell has it
 SAMPLE = 4096  # pixels of a batch that ranks compare at every step
 
@@ -70,6 +68,8 @@ def world() -> World:
     them from now on: they would wait for it forever. Raises ValueError when mpi4py is missing
     there, or finds no MPI library, or where srun started several tasks that MPI does not join.
     """
+    if parent := os.environ.pop(PARENT, ""):  # which is not that of programs that this one starts
+        end_with_parent(int(parent))
     tasks = _number(TASKS) if os.environ.get(TASK) else 1
     if max(tasks, *map(_number, SIZES)) == 1:
         return World(None, 0, 1)
@@ -98,10 +98,6 @@ def world() -> World:
         if interrupted:  # Python would kill itself by SIGINT, maybe while the others still end
             sys.exit(INTERRUPTED)
 
-    if folder := os.environ.get(FOLDER):
-        with contextlib.suppress(OSError):  # on another machine it is not there
-            Path(folder, str(started.rank)).write_text(str(os.getpid()))
-        end_with_parent(os.getppid(), at_once=False)
     sys.excepthook = end_all
     atexit.register(agreement.come_to_end, started)  # before MPI ends, which mpi4py registered
     return started

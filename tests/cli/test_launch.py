@@ -4,7 +4,6 @@ loss curve; signals save; nothing outlives the command.
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from autocnn import runs
-from autocnn.cli import launch
+from autocnn.cli import deaths, launch
 from tests.helpers import ROOT
 
 TRAIN = ["train", "tiny-cnn", "--data", "patterns", "--limit", "50", "--epochs", "4"]
@@ -67,18 +66,14 @@ def command(tmp_path, *arguments, **deeds):
 @pytest.mark.slow
 def test_a_killed_rank_is_named_and_the_rest_reach_the_same_losses(tmp_path):
     pytest.importorskip("mpi4py")
-    kill = "os.kill(os.getpid(), signal.SIGKILL)"
-    process = command(
-        tmp_path, "--ranks", "3", "--json", **{"2 3": kill, "0 8": kill, "1 99": "never"}
-    )
+    deeds = {f"{rank} {step}": f"os.kill(os.getpid(), signal.SIG{name})" for rank, step, name in
+             ((2, 3, "KILL"), (0, 8, "SEGV"))}  # fmt: skip
+    process = command(tmp_path, "--ranks", "3", "--json", **deeds)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    # mpiexec kills the other ranks and may report one of them, so the number is not certain
-    said = [line for line in err.splitlines() if line.startswith("autocnn: ")]
-    assert [re.sub(r"rank \d", "rank _", line) for line in said] == [
-        f"autocnn: one of {ranks} ranks (rank _, according to mpiexec) was killed (SIGKILL) after "
-        f"epoch {epoch}; going on with {ranks - 1} from there"
-        for ranks, epoch in ((3, 0), (2, 1))
+    assert [line for line in err.splitlines() if line.startswith("autocnn: ")] == [
+        "autocnn: rank 2 of 3 was killed (SIGKILL) after epoch 0; going on with 2 from there",
+        "autocnn: rank 0 of 2 was killed (SIGSEGV) after epoch 1; going on with 1 from there",
     ]
     printed = [json.loads(line) for line in out.splitlines()]
     assert [row["epoch"] for row in printed] == [0, 1, 2, 3, 4, 4]  # each once, and the outcome
@@ -143,21 +138,78 @@ BANNER = [
 ]  # fmt: skip
 
 
-def test_what_mpiexec_says_of_a_death_is_not_printed(capsys, tmp_path):
+def test_what_mpiexec_says_of_a_death_is_not_printed(capsys):
     said = []
     launch._copy(BANNER, said)
     assert capsys.readouterr().out == "first\n\nsecond\n"
-    assert launch._death("".join(said)) == (7, 9)
-    assert launch._death("".join(said[:-1])) is None  # an exit code: the rank has said why
-    (tmp_path / "5").write_text("7")
-    assert (launch._rank(tmp_path, 7), launch._rank(tmp_path, 8)) == ("5", "")
+    assert deaths.reported("".join(said)) == (9, None)
+    assert deaths.reported("".join(said[:-1])) is None  # an exit code: the rank has said why
 
 
-def test_only_what_is_known_of_a_death_is_said():
-    assert launch._who("2", 3, signal.SIGSEGV) == "rank 2 of 3"
-    assert launch._who("2", 3, signal.SIGKILL) == "one of 3 ranks (rank 2, according to mpiexec)"
-    assert launch._who("0", 1, signal.SIGKILL) == "rank 0 of 1"
-    assert launch._who("", 3, signal.SIGSEGV) == "one of 3 ranks"
+def supervise(folder, code, start=subprocess.run):
+    """Run Python code as the rank 5."""
+    command = deaths.supervised([sys.executable, "-c", code], str(folder))
+    return start(command, env=os.environ | {"PMI_RANK": "5", "PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_the_first_rank_that_a_signal_ends_is_written_down(tmp_path, number):
+    assert supervise(tmp_path, "raise SystemExit(3)").returncode == 3
+    assert deaths.recorded(tmp_path) is None
+    ended = supervise(tmp_path, f"import os; os.kill(os.getpid(), {number})")
+    assert ended.returncode == -number  # as mpiexec is to see it
+    assert deaths.recorded(tmp_path) == (number, "5")
+    supervise(tmp_path, "import os; os.kill(os.getpid(), 15)")
+    assert deaths.recorded(tmp_path) == (number, "5")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_signals_reach_the_rank_once(tmp_path, number):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    code = f"""
+import signal, time
+got = []
+signal.signal({number}, lambda *args: got.append(1))
+file = open({str(fifo)!r}, "w")
+print("here", file=file, flush=True)
+while not got:
+    time.sleep(0.01)
+time.sleep(0.2)
+print(len(got), file=file)
+"""
+    process = supervise(tmp_path, code, subprocess.Popen)
+    with open(fifo) as file:
+        assert file.readline() == "here\n"
+        process.send_signal(number)
+        assert file.read() == "1\n"
+    assert process.wait() == 0
+
+
+def test_a_rank_ends_with_what_waits_for_it(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    code = f"""
+import signal
+from autocnn.training import mpi
+mpi.world()
+file = open({str(fifo)!r}, "w")
+print("here", file=file, flush=True)
+signal.pause()
+"""
+    process = supervise(tmp_path, code, subprocess.Popen)
+    with open(fifo) as file:
+        assert file.readline() == "here\n"
+        process.kill()
+        process.wait()
+        assert file.read() == ""
+
+
+def test_a_death_is_described():
+    assert (
+        deaths.describe(deaths.Death(signal.SIGSEGV, "2"), 3) == "rank 2 of 3 was killed (SIGSEGV)"
+    )
+    assert deaths.describe(deaths.Death(99), 3) == "one of 3 ranks was killed (signal 99)"
 
 
 def test_options_that_are_not_for_the_ranks():
