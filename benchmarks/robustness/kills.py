@@ -5,7 +5,8 @@ end that it has undisturbed.
     python -m benchmarks.robustness.kills [KILLS [COMMAND[:SIGNAL]...]]
 
 A command is started again and again in the same folder, killed at times drawn anew, until one
-attempt gets to the end; its files are then compared with those of a command that nobody disturbed.
+attempt gets to the end, as the one after the last kill does; its files are then compared with those
+of a command that nobody disturbed.
 """
 
 import json
@@ -189,15 +190,16 @@ def start(subject, folder, root):
         )
 
 
-def disturbed(subject, folder, root, number, seconds, draw, ends):
-    """Run a command, ended by a signal again and again within so many seconds of each start.
-    Returns how often.
+def disturbed(subject, folder, root, number, seconds, draw, ends, most):
+    """Run a command, ended by a signal again and again within so many seconds of each start, but at
+    most so often. Returns how often.
     """
     kills = 0
     while True:
         process = start(subject, folder, root)
-        time.sleep(draw.random() * seconds)
-        process.send_signal(number)
+        if kills < most:
+            time.sleep(draw.random() * seconds)
+            process.send_signal(number)
         code = process.wait()
         said = (root / "said").read_text()
         assert "Traceback" not in said or number == signal.SIGKILL, said
@@ -229,7 +231,7 @@ def attack(name, wanted, root, draw):
             number += 1
             folder = root / f"{name}-{how.name}-{number}"
             folder.mkdir()
-            kills += disturbed(subject, folder, root, how, seconds, draw, ends)
+            kills += disturbed(subject, folder, root, how, seconds, draw, ends, wanted - kills)
             same += subject.result(folder) == expected
         codes = ", ".join(f"{count} with {code}" for code, count in sorted(ends.items()))
         print(
