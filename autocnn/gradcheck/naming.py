@@ -20,7 +20,7 @@ from autocnn.gradcheck.patterns import box
 from autocnn.gradcheck.point import LeafAt, Point
 from autocnn.gradcheck.problem import CallError, Problem
 from autocnn.gradcheck.report import Cause
-from autocnn.gradcheck.rules import accuracy, constants, operand, upstream, whole
+from autocnn.gradcheck.rules import accuracy, added, constants, operand, upstream
 from autocnn.gradcheck.rules.table import RULES
 from autocnn.gradcheck.sizes import at_other_sizes, at_unequal_sizes, small_case, smallest
 from autocnn.gradcheck.tolerance import residual, tol, tolerating
@@ -100,7 +100,7 @@ def _explain_leaf(
         if cause is not None:
             return (cause if linear else None), []
     if gap < constants.LARGEST and tol() < 1e-6:
-        cause = _apply(whole.additive, evidence)
+        cause = _apply(added.additive, evidence)
         cause = cause or constants.small_constant(evidence)
         cause = cause or _apply(accuracy.limited_accuracy, evidence)
         if cause is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["CLOSE", "CLOSE_IN_SINGLE", "close", "residual", "tol", "tolerating"]
+__all__ = ["CLOSE", "CLOSE_IN_SINGLE", "close", "factor", "residual", "tol", "tolerating"]
 
 CLOSE = 1e-7  # residual under which an explanation counts as exact
 CLOSE_IN_SINGLE = 2e-3  # the same where the function computes in float32
@@ -41,3 +41,10 @@ def residual(a: np.ndarray, b: np.ndarray) -> float:
     """The largest difference, relative to the largest entry of b."""
     top = np.max(np.abs(b), initial=0.0)
     return float(np.max(np.abs(a - b), initial=0.0) / top) if top else float("inf")
+
+
+def factor(G: np.ndarray, J: np.ndarray) -> float | None:
+    """c with G = c J, or None."""
+    square = float(np.vdot(J, J))
+    c = float(np.vdot(G, J)) / square if square else 0.0
+    return c if c and close(G, c * J) else None

@@ -1,8 +1,10 @@
 """The rules that name a mistake, from the simplest to the least simple. None of them guesses."""
 
 from autocnn.gradcheck.rules import (
+    added,
     indices,
     mask,
+    moves,
     operand,
     outputs,
     routes,
@@ -29,7 +31,7 @@ RULES = (
     ("a mask missing", mask.operand_mask),
     ("a skip connection", routes.skip),
     ("an index used as a slice", indices.slice_for_position),
-    ("a transpose, flip or shift", whole.moved),
+    ("a transpose, flip or shift", moves.moved),
     ("a sum over too many axes", whole.broadcast),
     ("a one-hot mask", mask.one_in_each_row),
     ("cross terms missing", rows.diagonal_only),
@@ -44,7 +46,7 @@ RULES = (
     ("a repeated index", indices.repeated),
     ("a factor for each index", whole.axis_scale),
     ("a factor for each output", outputs.output_factors),
-    ("something added", whole.additive),
+    ("something added", added.additive),
     ("the output's formula at the input", operand.input_for_output),
     ("a sum", routes.sum_route),
     ("a second use", routes.one_use),
@@ -70,7 +72,7 @@ RULES = (
     ("a mask inverted", support.inverted),
     ("entries that are not read", support.unread),
     ("a symmetric part", support.symmetrised),
-    ("a constant added", whole.constant_on_some),
+    ("a constant added", added.constant_on_some),
     ("a linear operand", operand.linear_operand),
     ("every unit on", mask.always_open),
     ("the other side of a kink", mask.other_branch),
