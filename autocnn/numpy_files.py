@@ -22,6 +22,8 @@ __all__ = ["Member", "check_sums", "is_npz", "open_npz", "read_npy"]
 
 BLOCK = 1 << 20  # bytes that are read at a time
 DEFLATE_LIMIT = 1032  # the largest compression ratio that deflate can reach
+LENGTHS = 26  # of a member's name and extra field: where its own header has them
+DESCRIPTORS = (0, 12, 16, 20, 24)  # bytes that may follow a member: its sum and sizes
 MAGIC = b"\x93NUMPY"
 MAX_DIMENSIONS = 32
 READERS = {
@@ -81,6 +83,7 @@ def is_npz(path: str | Path) -> bool:
 def check_sums(path: str | Path) -> None:
     """Compare the checksums of all members of a zip archive. ValueError for a damaged one."""
     with _damage(path), zipfile.ZipFile(path) as archive:
+        _check_complete(archive, path)
         for info in archive.infolist():
             _check_size(info, path)
             with archive.open(info) as file:
@@ -117,7 +120,27 @@ def _infos(archive: zipfile.ZipFile, path: str | Path) -> list[zipfile.ZipInfo]:
         if names.count(info.filename) > 1:
             raise ValueError(f"{path} is damaged: it holds {info.filename!r} twice")
         _check_size(info, path)
+    _check_complete(archive, path)
     return infos
+
+
+def _check_complete(archive: zipfile.ZipFile, path: str | Path) -> None:
+    """Refuse an archive that holds more than what its directory lists: the directory has no
+    checksum, and a changed byte in it can hide members.
+    """
+    with _damage(path), open(path, "rb") as file:
+        end = 0
+        for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+            if info.header_offset - end not in DESCRIPTORS:
+                break
+            file.seek(info.header_offset + LENGTHS)
+            name, extra = file.read(2), file.read(2)
+            lengths = int.from_bytes(name, "little") + int.from_bytes(extra, "little")
+            end = info.header_offset + LENGTHS + 4 + lengths + info.compress_size
+        else:
+            if archive.start_dir - end in DESCRIPTORS:
+                return
+    raise ValueError(f"{path} is damaged: its directory does not list all that it holds")
 
 
 def _check_size(info: zipfile.ZipInfo, path: str | Path) -> None:

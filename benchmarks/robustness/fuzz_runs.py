@@ -60,16 +60,41 @@ def attack_config(folder, chance):
         content = mutated(content, chance)
     if chance.random() < 0.5:
         files = {"best.safetensors": files["best.safetensors"]}
-    call = chance.choice((runs.read_config, runs.load, runs.verify))
+    call = chance.choice((runs.read_config, _same_config, runs.verify))
     return _in_folder(folder, files | {"config.json": content}, call), ROOM
 
 
+def _same_config(folder):
+    """Load a run. Of a config that was changed, the place of the data and the number of epochs may
+    be used; all else is what its checkpoint has.
+    """
+    found, whole = runs.load(folder).config, _whole_config()
+    assert not found.differences(whole), found.differences(whole)
+
+
+def _whole_config(known=[]):  # noqa: B006 (made once, from nothing)
+    if not known:
+        with tempfile.TemporaryDirectory() as name:
+            (pathlib.Path(name) / "config.json").write_bytes(a_run()["config.json"])
+            known.append(runs.read_config(name))
+    return known[0]
+
+
 def attack_history(folder, chance):
-    """Make a run folder with a hostile history.csv; return the call that verifies or mends it."""
+    """Make a run folder with a hostile history.csv; return the call that mends it."""
     files = dict(a_run())
-    content = mutated(files["history.csv"], chance)
-    call = chance.choice((runs.verify, runs.recover))
-    return _in_folder(folder, files | {"history.csv": content}, call), ROOM
+    whole = files["history.csv"]
+    content = mutated(whole, chance)
+    return _in_folder(folder, files | {"history.csv": content}, lambda run: _mend(run, whole)), ROOM
+
+
+def _mend(folder, whole):
+    """A changed history is named, and written anew."""
+    path = folder / "history.csv"
+    named = [row["file"] for row in runs.verify(folder) if row["ok"] is False]
+    assert named == ([] if path.read_bytes() == whole else [path.name]), named
+    runs.recover(folder)
+    assert path.read_bytes() == whole, "the history was not mended"
 
 
 def attack_sweep(folder, chance):

@@ -102,6 +102,21 @@ def test_every_changed_byte_of_an_archive_is_seen(packed, tmp_path):
             assert fuzz_arrays.load(path) == before
 
 
+@pytest.mark.parametrize("make", [fuzz_arrays.STORED, fuzz_arrays.PACKED])
+def test_members_that_the_directory_of_an_archive_no_longer_lists(make, tmp_path):
+    """The directory has no checksum, and without the test images a part is split off instead."""
+    make(tmp_path)
+    path = tmp_path / "d.npz"
+    whole, before = path.read_bytes(), fuzz_arrays.load(path)
+    for at in range(whole.index(b"PK\x01\x02"), len(whole)):
+        for bit in (at % 8, (at + 3) % 8):
+            content = bytearray(whole)
+            content[at] ^= 1 << bit
+            path.write_bytes(content)
+            with contextlib.suppress(ValueError):
+                assert fuzz_arrays.load(path) == before, f"bit {bit} of byte {at}"
+
+
 @pytest.mark.parametrize(
     "members, says",
     [
