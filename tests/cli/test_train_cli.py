@@ -1,29 +1,22 @@
-"""``autocnn train`` and ``evaluate``: what they print, what they leave in a run folder, how they
-stop, what they refuse.
+"""``autocnn train`` and ``evaluate``: what they print, what they leave in a run folder, what they
+refuse.
 """
 
-import ctypes
 import importlib.util
 import itertools
 import json
 import pathlib
 import re
-import shutil
-import signal
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import autocnn as ac
-from autocnn import checkpoint, runs
-from autocnn.cli import app, interrupt, main, progress, session
-from autocnn.data import idx
-from autocnn.data.known import FILES
-from autocnn.runs import recipes
+from autocnn import runs
+from autocnn.cli import app, main, progress, session
 from autocnn.training import Diverged
-from autocnn.trees import leaves
+from tests.cli.tiny_runs import autocnn, begun, files, short
 
 PLOTS = ["confusion.png", "curves.png", "mistakes.png"]
 FOLDER = [
@@ -37,53 +30,6 @@ FOLDER = [
     "last.safetensors",
     PLOTS[2],
 ]
-
-
-def autocnn(*args):
-    """Run a command and return its result; ValueErrors come through, as they do to
-    ``autocnn.cli.main``.
-    """
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    if isinstance(result.exception, ValueError):
-        raise result.exception
-    return result
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """A folder of IDX files: the chapter's patterns in bytes, 60 for training and 30 for
-    validation.
-    """
-    folder, drawn = tmp_path_factory.mktemp("idx"), ac.data.patterns()
-    arrays = (drawn.x_train[::3, 0], drawn.y_train[::3], drawn.x_val[::3, 0], drawn.y_val[::3])
-    for name, array in zip(FILES, arrays, strict=True):
-        idx.write(folder / name, (array * 255 if array.ndim == 3 else array).astype(np.uint8))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(images, tmp_path_factory):
-    """One run of three epochs, and what it printed."""
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    return folder, autocnn(*short(images, folder))
-
-
-def short(images, folder, *more):
-    return (
-        "train",
-        "tiny-cnn",
-        "--data",
-        images,
-        "--epochs",
-        3,
-        "--rate",
-        0.2,
-        "--batch-size",
-        7,
-        "--out",
-        folder,
-        *more,
-    )
 
 
 def test_prints_a_row_an_epoch(trained):
@@ -158,41 +104,6 @@ def test_gradients_by_hand_train_the_same(trained, images, tmp_path):
         runs.load(folder, "last").train_state.history for folder in (trained[0], tmp_path / "a")
     ]
     np.testing.assert_allclose(histories[0]["val_loss"], histories[1]["val_loss"], rtol=1e-3)
-
-
-@pytest.mark.parametrize("stop", [1, 9, 14, 27])
-def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
-    trained, images, tmp_path, monkeypatch, stop
-):
-    """The interrupt comes while the stop-th batch is prepared; the recipe's other randomness is
-    untouched.
-    """
-    calls, folder = [], tmp_path / "run"
-
-    def interrupted(key, x):
-        calls.append(key)
-        if len(calls) == stop:
-            raise KeyboardInterrupt
-        return x
-
-    with monkeypatch.context() as patch:
-        patch.setattr(recipes, "augmentation", lambda *args: interrupted)
-        stopped = autocnn(*short(images, folder))
-    assert stopped.exit_code == 130
-    assert f"stopped after step {stop - 1} of 27" in stopped.stderr
-    assert f"autocnn train --run {folder}" in stopped.stderr
-    assert runs.load(folder, "last").train_state.step == stop - 1
-    again = []
-    with monkeypatch.context() as patch:
-        patch.setattr(recipes, "augmentation", lambda *args: lambda key, x: again.append(key) or x)
-        result = autocnn("train", "--run", folder)
-    assert result.exit_code == 0
-    assert calls[:-1] + again == sorted({*calls, *again}) and len(again) == 27 - (
-        stop - 1
-    )  # no step is lost or done twice
-    for name in ("history.csv", "last.safetensors", "best.safetensors"):
-        assert (folder / name).read_bytes() == (trained[0] / name).read_bytes()
-    assert all((folder / name).exists() for name in PLOTS)
 
 
 def test_a_loss_that_diverges_is_exit_1(images, tmp_path):
@@ -324,77 +235,6 @@ def test_without_scikit_learn_there_are_patterns(monkeypatch):
     with pytest.raises(ImportError, match=r"autocnn train tiny-cnn --data patterns$"):
         result = CliRunner().invoke(app, ["train", "tiny-cnn"])
         raise result.exception
-
-
-def press_ctrl_c():
-    signal.raise_signal(signal.SIGINT)
-
-
-def test_a_ctrl_c_while_numba_compiles_is_not_lost():
-    """LLVM calls Python back while it compiles. What Python raises in a function called from C is
-    printed and lost: here it would be a warning, which is an error.
-    """
-    done = []
-
-    @ctypes.CFUNCTYPE(None)
-    def called_from_c():
-        press_ctrl_c()
-        done.append("called")
-
-    with pytest.raises(KeyboardInterrupt), interrupt.deferred_interrupt() as check:
-        check()
-        called_from_c()
-        done.append("back")
-        check()
-        done.append("never")
-    assert done == ["called", "back"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_the_second_ctrl_c_ends_at_once_and_the_first_at_the_end(monkeypatch):
-    ends = []
-    monkeypatch.setattr(interrupt, "_end_at_once", ends.append)
-    with pytest.raises(KeyboardInterrupt), interrupt.deferred_interrupt():
-        press_ctrl_c()
-        assert not ends
-        press_ctrl_c()
-        assert ends == [signal.SIGINT]
-    with pytest.raises(ZeroDivisionError), interrupt.deferred_interrupt():
-        press_ctrl_c()
-        raise ZeroDivisionError
-
-
-def test_a_handler_of_the_programs_own_stays():
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append("own"))
-    try:
-        with interrupt.deferred_interrupt() as check:
-            press_ctrl_c()
-            check()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert pressed == ["own"]
-
-
-@pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize("stop", [1, 9, 14])
-def test_a_signal_stops_the_run_after_its_step(trained, images, tmp_path, monkeypatch, stop):
-    """SIGINT comes while the stop-th batch is prepared: its step is done, saved, and the last."""
-    calls, folder = [], tmp_path / "run"
-
-    def interrupted(key, x):
-        calls.append(key)
-        if len(calls) == stop:
-            press_ctrl_c()
-        return x
-
-    with monkeypatch.context() as patch:
-        patch.setattr(recipes, "augmentation", lambda *args: interrupted)
-        stopped = autocnn(*short(images, folder))
-    assert stopped.exit_code == 130 and f"stopped after step {stop} of 27" in stopped.stderr
-    assert len(calls) == runs.load(folder, "last").train_state.step == stop
-    assert autocnn("train", "--run", folder).exit_code == 0
-    assert files(folder) == files(trained[0])
 
 
 def test_evaluate(trained, images):
@@ -571,276 +411,8 @@ def test_too_little_memory_is_one_line(monkeypatch, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_existing_run_stays(trained, images):
-    before = (trained[0] / "last.safetensors").read_bytes()
-    with pytest.raises(ValueError, match="holds a run already"):
-        autocnn(*short(images, trained[0]))
-    assert (trained[0] / "last.safetensors").read_bytes() == before
-
-
-def test_going_on_needs_the_same_data(trained, images, tmp_path):
-    shutil.copytree(trained[0], tmp_path / "run")
-    shutil.copytree(images, tmp_path / "data")
-    config = runs.read_config(tmp_path / "run")
-    runs.write_config(tmp_path / "run", config.replace(data=str(tmp_path / "data")))
-    before = (tmp_path / "run" / "last.safetensors").read_bytes()
-    assert autocnn("train", "--run", tmp_path / "run").exit_code == 0  # it was done already
-    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
-    for name in FILES[:2]:
-        array = idx.read(tmp_path / "data" / name, "images" if "images" in name else "labels")
-        idx.write(tmp_path / "data" / name, array[:40])
-    with pytest.raises(ValueError, match="is not what it was"):
-        autocnn("train", "--run", tmp_path / "run")
-
-
-@pytest.mark.parametrize("name", ["best", "last"])
-def test_an_interrupt_while_saving_loses_nothing(trained, images, tmp_path, monkeypatch, name):
-    """Ctrl-C just before the checkpoint of an epoch is written: the run goes on to the same
-    files.
-    """
-    save, folder, calls = runs.save, tmp_path / "run", []
-
-    def interrupted(folder, moment, which, config):
-        calls.append(which)
-        if calls.count(name) == 2 and which == name:
-            raise KeyboardInterrupt
-        save(folder, moment, which, config)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(runs, "save", interrupted)
-        assert autocnn(*short(images, folder)).exit_code == 130
-    assert autocnn("train", "--run", folder).exit_code == 0
-    for file in ("history.csv", "last.safetensors", "best.safetensors"):
-        assert (folder / file).read_bytes() == (trained[0] / file).read_bytes()
-
-
-def test_an_interrupt_before_the_first_epoch(trained, images, tmp_path, monkeypatch):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("autocnn.training.loop.measure", interrupted)
-        assert autocnn(*short(images, tmp_path / "run")).exit_code == 130
-    assert autocnn("train", "--run", tmp_path / "run").exit_code == 0
-    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (
-        trained[0] / "last.safetensors"
-    ).read_bytes()
-
-
 def test_a_folder_that_cannot_be_written(images, tmp_path):
     (tmp_path / "file").write_text("")
     result = autocnn(*short(images, tmp_path / "file" / "run"))
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1 and "cannot write to" in result.stderr
-
-
-# --- one folder, many calls
-
-
-def files(folder):
-    """What a finished run has left, but for its figures."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    """They take most of a short run's time."""
-    for name in ("curves", "confusion", "mistakes"):
-        monkeypatch.setattr(f"autocnn.plots.training.{name}", lambda *args, **options: Figure())
-
-
-def begun(images, folder, *more):
-    """The call that makes ``trained``, with --run: it begins the run, and goes on with it."""
-    call = [
-        "train",
-        "tiny-cnn",
-        "--data",
-        images,
-        "--epochs",
-        3,
-        "--rate",
-        0.2,
-        "--batch-size",
-        7,
-        "--run",
-        folder,
-    ]
-    return autocnn(*call, *more)
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_one_call_begins_a_run_and_goes_on_with_it(trained, images, tmp_path):
-    folder = tmp_path / "run"
-    first = begun(images, folder, "--until", 1)
-    assert first.exit_code == 0
-    assert f"stopped after epoch 1 of 3; go on with: autocnn train --run {folder}\n" in first.stdout
-    assert len((folder / "history.csv").read_text().splitlines()) == 3
-    assert begun(images, folder, "--until", 1).exit_code == 0  # there already
-    assert len((folder / "history.csv").read_text().splitlines()) == 3
-    done = begun(images, folder)
-    assert done.exit_code == 0 and "stopped" not in done.stdout
-    assert files(folder) == files(trained[0])
-    assert begun(images, folder).exit_code == 0  # done already
-    assert files(folder) == files(trained[0])
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_two_and_two_epochs_are_four_with_a_constant_schedule(images, tmp_path):
-    for epochs, folder in ((4, "whole"), (2, "parts"), (4, "parts")):
-        result = autocnn(
-            *(
-                "train",
-                "tiny-cnn",
-                "--data",
-                images,
-                "--schedule",
-                "constant",
-                "--epochs",
-                epochs,
-                "--shift",
-            ),
-            *("--run", tmp_path / folder),
-        )
-        assert result.exit_code == 0 and "rate 0.001 staying there" in result.stdout
-    parts, whole = files(tmp_path / "parts"), files(tmp_path / "whole")
-    assert parts.keys() == whole.keys()
-    for name in parts:  # files of the first two epochs say that two were planned
-        if parts[name] != whole[name]:
-            one, other = (checkpoint.load(tmp_path / n / name) for n in ("parts", "whole"))
-            assert one.metadata["config"]["recipe"].pop("epochs") == 2
-            assert other.metadata["config"]["recipe"].pop("epochs") == 4
-            assert one.metadata == other.metadata
-            for (_, a), (_, b) in zip(leaves(one[:2]), leaves(other[:2]), strict=True):
-                np.testing.assert_array_equal(a, b)
-    assert len((tmp_path / "whole" / "history.csv").read_text().splitlines()) == 6
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        (["--rate", 0.3], "holds a run with --rate 0.2, not --rate 0.3; leave that away"),
-        (["--seed", 7], "--seed 0, not --seed 7"),
-        (["--data", "digits"], "--data .*, not --data digits"),
-        (["--batch-size", 8], "--batch-size 7, not --batch-size 8"),
-        (["--flip"], "--no-flip, not --flip"),
-        (["--clip", 1], "no --clip, not --clip 1.0"),
-        (["--patience", 2], "no --patience, not --patience 2"),
-        (["--dtype", "float64"], "--dtype float32, not --dtype float64"),
-        (["--limit", 5], "no --limit, not --limit 5"),
-        (["--epochs", 2], "holds a run of 3 epochs, not 2; to stop it after epoch 2: --until 2"),
-        (["--until", 4], "--until 4 is beyond the end of the run, which is after epoch 3"),
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
-)
-def test_options_beside_a_run_agree_with_it(trained, images, change, words):
-    before = files(trained[0])
-    with pytest.raises(ValueError, match=words) as caught:
-        begun(images, trained[0], *change)
-    assert "\n" not in str(caught.value)
-    assert files(trained[0]) == before
-    with pytest.raises(ValueError, match="holds a run with tiny-cnn, not lenet5-1998"):
-        autocnn("train", "--original", "--run", trained[0])
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_options_that_say_the_same_agree(trained, images, tmp_path, monkeypatch):
-    shutil.copytree(trained[0], tmp_path / "run")
-    monkeypatch.chdir(images.parent)
-    same = (
-        "--no-shift",
-        "--no-flip",
-        "--seed",
-        0,
-        "--width",
-        1,
-        "--schedule",
-        "cosine",
-        "--data",
-        f"./{images.name}/",
-    )
-    assert begun(images, tmp_path / "run", *same).exit_code == 0
-    assert files(tmp_path / "run") == files(trained[0])
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_a_cosine_cannot_grow_and_the_calls_that_are_named_work(trained, images, tmp_path):
-    shutil.copytree(trained[0], tmp_path / "run")
-    with pytest.raises(
-        ValueError, match="rate falls as a cosine to 0 at the end of epoch 3"
-    ) as caught:
-        begun(images, tmp_path / "run", "--epochs", 4)
-    assert files(tmp_path / "run") == files(trained[0])
-    anew, growing = re.findall(r"autocnn (train .*? --run \S+)", str(caught.value))
-    assert "--rate 0.2" in anew and "--batch-size 7" in anew and "--schedule constant" in growing
-    for i, call in enumerate((anew, growing)):
-        *words, folder = call.split()
-        assert folder == str(tmp_path / "run-2")
-        assert autocnn(*words, f"{folder}-{i}").exit_code == 0
-        assert len((tmp_path / f"run-2-{i}" / "history.csv").read_text().splitlines()) == 6
-    assert (
-        json.loads((tmp_path / "run-2-0" / "config.json").read_text())["recipe"]["schedule"]
-        == "cosine"
-    )
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_folders_of_earlier_versions_go_on(trained, images, tmp_path):
-    shutil.copytree(trained[0], tmp_path / "run")
-    path = tmp_path / "run" / "config.json"
-    config = json.loads(path.read_text())
-    for name in ("schedule", "patience", "class_weight"):
-        del config["recipe"][name]
-    path.write_text(json.dumps(config))
-    assert begun(images, tmp_path / "run").exit_code == 0
-    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (
-        trained[0] / "last.safetensors"
-    ).read_bytes()
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_early_stopping_and_class_weights(images, tmp_path):
-    call = ("train", "tiny-cnn", "--data", images, "--epochs", 60, "--rate", 0.1, "--patience", 3)
-    call += ("--class-weight", "balanced")
-    whole = autocnn(*call, "--run", tmp_path / "a")
-    assert whole.exit_code == 0, whole.output
-    assert (
-        "at most 60 epochs, and no more than 3 without a better validation accuracy" in whole.stdout
-    )
-    assert "every class weighs the same" in whole.stdout
-    accuracy = runs.load(tmp_path / "a", "last").train_state.history["val_acc"]
-    best = accuracy.index(max(accuracy))
-    assert len(accuracy) == best + 4 < 61
-    assert f"stopped early, after epoch {best + 3} of 60" in whole.stdout
-    assert runs.load(tmp_path / "a", "best").train_state.history["epoch"][-1] == best
-    call += ("--limit", 40)  # which makes the classes unequal
-    plain = [word for word in call if word not in ("--class-weight", "balanced")]
-    assert len(np.unique(np.bincount(ac.data.load(images).y_train[:40]))) > 1
-    for folder, words in (("c", call), ("d", plain)):
-        assert autocnn(*words, "--run", tmp_path / folder).exit_code == 0
-    assert (
-        runs.load(tmp_path / "c", "last").train_state.history
-        != runs.load(tmp_path / "d", "last").train_state.history
-    )
-    call = call[:-2]
-    for until in (2, 60):
-        assert autocnn(*call, "--run", tmp_path / "b", "--until", until).exit_code == 0
-    assert files(tmp_path / "a") == files(tmp_path / "b")
-
-
-@pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize(
-    "name", ["engine", "data", "seed", "limit", "recipe", "steps_per_epoch", "network", "classes"]
-)
-@pytest.mark.parametrize("more", [False, True])
-def test_settings_that_are_missing_are_named(trained, images, tmp_path, name, more):
-    shutil.copytree(trained[0], tmp_path / "run")
-    path = tmp_path / "run" / "config.json"
-    config = json.loads(path.read_text())
-    del config[name]
-    path.write_text(json.dumps(config))
-    more = ("--data", images, "--seed", 0) if more else ()
-    result = autocnn("train", "--run", tmp_path / "run", *more)
-    (line,) = result.stderr.splitlines()
-    words = f"config.json is damaged: it lacks {name}; it is written anew from last.safetensors"
-    assert result.exit_code == 0 and line.endswith(words)
-    assert files(tmp_path / "run") == files(trained[0])
