@@ -14,10 +14,11 @@ from autocnn.fast import combine, words
 from autocnn.fast.combine import *
 from autocnn.fast.kernels import using
 from autocnn.fast.layer import Layer, plain_word
+from autocnn.fast.predictor import predictor
 from autocnn.fast.threadpool import threads
 from autocnn.fast.words import *
 
-__all__ = ["Layer", "threads", "using"]
+__all__ = ["Layer", "predictor", "threads", "using"]
 __all__ += combine.__all__
 __all__ += words.__all__
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.data.scale import warn_unscaled
+from autocnn.fast.predictor import predictor
 from autocnn.losses import Loss, cross_entropy
 from autocnn.ops import softmax
 from autocnn.ops.arguments import integer
@@ -52,10 +53,10 @@ def measure(
     """Return what ``evaluate`` does, without a look at the images' scale."""
     x, labels = np.asarray(x), np.asarray(labels)
     total, correct = 0.0, 0.0
-    batch_size = _batch_size(x, batch_size)
+    batch_size, outputs_of = _batch_size(x, batch_size), predictor(model, params, state, copy=False)
     for start in range(0, max(len(x), 1), batch_size):
         batch, y = x[start : start + batch_size], labels[start : start + batch_size]
-        outputs, _ = model.apply(params, state, batch)
+        outputs = outputs_of(batch)
         y = loss.check(y, len(batch), outputs.shape[1:])
         total += float(loss.each(np, outputs, y).sum())
         right = loss.correct(outputs, y)
@@ -86,9 +87,8 @@ def probabilities(
     """Return what ``predict`` does, without a look at the images' scale."""
     batch_size = _batch_size(x, batch_size)
     starts = range(0, max(len(x), 1), batch_size)
-    return np.concatenate(
-        [softmax(model.apply(params, state, x[start : start + batch_size])[0]) for start in starts]
-    )
+    outputs_of = predictor(model, params, state, copy=False)
+    return np.concatenate([softmax(outputs_of(x[k : k + batch_size])) for k in starts])
 
 
 def _batch_size(x: Any, batch_size: int | None) -> int:

@@ -72,9 +72,9 @@ from autocnn.fast import threadpool
 from autocnn.fast.kernels import numpy as numpy_kernels
 from autocnn.fast.kernels import tuning
 
-__all__ = ["kernels_for", "thread_context", "using"]
+__all__ = ["kernels_for", "thread_context", "using", "wants_plans"]
 
-_BACKENDS = ("auto", "numba", "numpy")
+_BACKENDS = ("auto", "numba", "numpy", "onednn")
 
 
 def _check_backend(kind):
@@ -127,9 +127,14 @@ def kernels_for(size: int) -> ModuleType:
     """Return the backend for a call whose largest array has ``size`` numbers."""
     if _kind == "numpy":
         return numpy_kernels
-    if _kind == "auto" and (size < tuning.NUMBA_MIN_SIZE or not _numba_installed()):
+    if _kind != "numba" and (size < tuning.NUMBA_MIN_SIZE or not _numba_installed()):
         return numpy_kernels
     return _numba_kernels()
+
+
+def wants_plans() -> str:
+    """Return when whole networks may be computed by plans: "large" ones, "always", or "" never."""
+    return {"auto": "large", "onednn": "always"}.get(_kind, "")
 
 
 def thread_context() -> AbstractContextManager:

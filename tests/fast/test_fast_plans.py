@@ -1,0 +1,179 @@
+"""Plans of whole networks in single precision: the same numbers as the layers', values for ever."""
+
+import numpy as np
+import pytest
+
+import autocnn as ac
+from autocnn import fast, layers
+from autocnn.fast.plans import cache
+from autocnn.fast.plans.bounds import Overflow
+from autocnn.fast.plans.library import library
+from autocnn.fast.plans.prediction import Weights
+from autocnn.trees import leaves, tree_map
+from tests.cases import parametrize
+from tests.helpers import setup_case
+
+pytestmark = [
+    pytest.mark.skipif(library() is None, reason="oneDNN is not installed: autocnn[onednn]"),
+    pytest.mark.usefixtures("two_threads"),
+]
+
+cases = parametrize()
+
+
+@pytest.fixture(autouse=True)
+def _plans_for_all_sizes():
+    with fast.using("onednn"):
+        yield
+
+
+def moved(state, generator):
+    """Running statistics other than those before training; variances are positive."""
+    return tree_map(lambda s: (s + generator.uniform(0, 1, s.shape)).astype(s.dtype), state)
+
+
+def assert_single(found, exact, error=50):
+    """Fail unless float32 results are within rounding of those of double precision."""
+    for (path, a), (other, b) in zip(leaves(found), leaves(exact), strict=True):
+        assert path == other and a.dtype == np.float32 and a.shape == b.shape, path
+        scale = np.abs(b).max(initial=0) or 1
+        assert np.abs(a - b).max(initial=0) <= error * np.finfo("float32").eps * scale, path
+
+
+@cases
+@pytest.mark.parametrize("n", [1, 3])
+def test_outputs_are_those_of_double_precision(case, n, generator):
+    layer, params, state, x, _ = setup_case(case, fast, dtype="float32", n=n)
+    state = moved(state, generator)
+    y, after = layer.apply(params, state, x)
+    double = [tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x)]
+    exact, _ = setup_case(case, layers)[0].apply(*double)
+    assert_single(y, exact)
+    assert all(a is b for (_, a), (_, b) in zip(leaves(after), leaves(state), strict=True))
+
+
+def convnet(nn=fast):
+    return nn.serial(
+        nn.conv(8, 3, padding=1, bias=False),
+        nn.batch_norm(),
+        nn.relu(),
+        nn.residual(nn.serial(nn.conv(8, 3, padding=1), nn.relu(), nn.conv(8, 3, padding=1))),
+        nn.relu(),
+        nn.max_pool(2),
+        nn.flatten(),
+        nn.dense(10),
+    )
+
+
+@pytest.fixture
+def network(generator):
+    """(model, params, state, x) of a network that a plan holds."""
+    model = convnet()
+    _, params, state = model.init(0, (3, 12, 12), "float32")
+    x = generator.normal(size=(4, 3, 12, 12)).astype("float32")
+    assert cache.prediction(model, x.shape) is not None
+    return model, params, moved(state, generator), x
+
+
+def test_words_that_plans_hold():
+    """Everything that the published networks are made of, LeNet-5 to DenseNet-121."""
+    for name in ("lenet5", "vgg16", "resnet50", "mobilenet_v2", "densenet121"):
+        shape = (1, 28, 28) if name == "lenet5" else (3, 32, 32)
+        model = getattr(ac.models, name)(nn=fast)
+        assert cache.prediction(model, (2, *shape)) is not None, name
+
+
+def test_other_layers_dtypes_and_settings_go_layer_by_layer(network):
+    model, params, state, x = network
+    own = layers.Layer("own", {}, lambda key, s, d: (s, {}, {}), lambda p, s, x, t, k: (x, s))
+    assert cache.prediction(fast.serial(model, own), x.shape) is None
+    assert cache.prediction(model.replace(forward=model.forward), x.shape) is None
+    assert cache.prediction(convnet(layers), x.shape) is None
+    with fast.using("numpy"):
+        assert not cache.available()
+    with fast.using("auto"):
+        assert cache.prediction(model, x.shape) is None  # too small to pay
+        assert cache.prediction(model, (64, 3, 40, 40)) is not None
+    double = [tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x)]
+    assert model.apply(*double)[0].dtype == np.float64
+
+
+def test_an_array_that_is_changed_in_place_counts(network):
+    model, params, state, x = network
+    before = model.apply(params, state, x)[0]
+    kept = before.copy()
+    for place in (params[0]["w"], params[3]["main"][0]["b"], params[-1]["w"], state[1]["mean"]):
+        place += 0.25
+        after = model.apply(params, state, x)[0]
+        assert not np.array_equal(after, before)
+        before = after
+    assert not np.array_equal(kept, before)
+
+
+def test_results_stay_what_they_are_and_repeat_to_the_bit(network):
+    model, params, state, x = network
+    held = [leaf.copy() for _, leaf in leaves([params, state, x])]
+    y = model.apply(params, state, x)[0]
+    kept = y.copy()
+    model.apply(params, state, x[::-1])
+    np.testing.assert_array_equal(y, kept)
+    np.testing.assert_array_equal(model.apply(params, state, x)[0], kept)
+    np.testing.assert_array_equal(model.apply(params, state, x.copy("F"))[0], kept)
+    for before, (_, now) in zip(held, leaves([params, state, x]), strict=True):
+        np.testing.assert_array_equal(before, now)
+
+
+def test_a_predictor_holds_values(network):
+    model, params, state, x = network
+    p = fast.predictor(model, params, state)
+    expected = model.apply(params, state, x)[0]
+    first = p(x)
+    np.testing.assert_array_equal(first, expected)
+    for _, leaf in leaves([params, state]):
+        leaf *= 2
+    np.testing.assert_array_equal(p(x), expected)
+    np.testing.assert_array_equal(p(x[:3]), p(x)[:3])
+    np.testing.assert_array_equal(first, expected)
+    with pytest.raises(ValueError, match="finite"):
+        p(np.where(x > 1, np.nan, x).astype("float32"))
+    with pytest.raises(ValueError, match="pass x\\[None\\]"):
+        p(x[0])
+    assert p(x.astype("float64")).dtype == np.float64
+
+
+def test_a_predictor_checks_the_parameters(network):
+    model, params, state, x = network
+    with pytest.raises(ValueError, match="not this network's"):
+        fast.predictor(model, params[1:], state)(x)
+
+
+def test_an_overflow_is_not_hidden(network):
+    """oneDNN's ReLU would turn NaN into 0."""
+    model = fast.serial(fast.conv(8, 3), fast.conv(8, 3), fast.relu(), fast.max_pool(2))
+    _, params, state = model.init(0, (3, 20, 20), "float32")
+    large = [tree_map(lambda a: a * np.float32(1e30), params[0]), *params[1:]]
+    x = np.ones((2, 3, 20, 20), "float32") * np.float32(1e10)
+    with np.errstate(all="ignore"):
+        y = model.apply(large, state, x)[0]
+        with fast.using("numpy"):
+            expected = model.apply(large, state, x)[0]
+        np.testing.assert_array_equal(y, expected)
+        assert not np.isfinite(y).all()
+
+
+def test_deep_networks_are_looked_at_on_the_way(generator):
+    """Bounds of thirty layers say nothing; the numbers themselves do."""
+    depth = 30
+    parts = [fast.conv(16, 3, padding=1), fast.relu()] * depth
+    model = fast.serial(*parts)
+    _, params, state = model.init(0, (16, 9, 9), "float32")
+    x = generator.normal(size=(2, 16, 9, 9)).astype("float32")
+    plan = cache.prediction(model, x.shape)
+    assert len(Weights(plan, params, state).checks) > 1
+    y = model.apply(params, state, x)[0]
+    double = [tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x)]
+    assert_single(y, model.apply(*double)[0], 500)
+    params[20]["w"] = params[20]["w"] * np.float32(1e37)
+    params[22]["w"] = params[22]["w"] * np.float32(1e37)
+    with pytest.raises(Overflow):
+        plan.run(Weights(plan, params, state), x)
