@@ -12,7 +12,7 @@ from autocnn.optim.schedules import Schedule, call_text, check_non_negative, is_
 from autocnn.trees import Tree, leaves
 from autocnn.trees import untracked_tree_map as tree_map
 
-__all__ = ["Optimizer", "adam", "clip_by_global_norm", "global_norm", "sgd"]
+__all__ = ["Optimizer", "adam", "clip_by_global_norm", "formula", "global_norm", "rate_at", "sgd"]
 
 OptState = dict[str, Any]
 
@@ -95,7 +95,7 @@ def _sgd_update(
     nesterov: bool,
     weight_decay: float,
 ) -> tuple[Tree, OptState]:
-    eta = _rate_at(rate, state["step"])
+    eta = rate_at(rate, int(state["step"]))
     new_state: OptState = {"step": state["step"] + 1}
     if weight_decay:
         grads = tree_map(lambda g, p: g + weight_decay * p, grads, params)
@@ -162,7 +162,7 @@ def _adam_update(
     weight_decay: float,
 ) -> tuple[Tree, OptState]:
     t = int(state["step"]) + 1
-    eta = _rate_at(rate, state["step"])
+    eta = rate_at(rate, int(state["step"]))
     c1, c2 = 1 - beta1**t, math.sqrt(1 - beta2**t)
 
     def first(m, g):
@@ -232,6 +232,24 @@ def global_norm(tree: Tree) -> float:
     return largest * math.sqrt(sum(float(np.vdot(part, part)) for part in scaled))
 
 
+def formula(optimizer: Optimizer) -> tuple[str, dict[str, Any]] | None:
+    """Return ("sgd" or "adam", the options), rate included, of an optimizer that ``sgd`` or
+    ``adam`` made; None for any other.
+    """
+    made = optimizer.update
+    names = {_sgd_update: "sgd", _adam_update: "adam"}
+    if not isinstance(made, partial) or made.func not in names:
+        return None
+    return names[made.func], made.keywords
+
+
+def rate_at(rate: float | Schedule, step: int) -> float:
+    """Return the rate of a step, the first of which is 0, as a plain float: a NumPy float64 from a
+    schedule would turn float32 parameters into float64.
+    """
+    return float(rate(step)) if callable(rate) else float(rate)
+
+
 def _flush_subnormals(moment: np.ndarray) -> np.ndarray:
     """Set subnormal numbers to zero: the moments of a unit without gradient decay into them, where
     arithmetic is a hundred times slower.
@@ -239,11 +257,6 @@ def _flush_subnormals(moment: np.ndarray) -> np.ndarray:
     moment = np.asarray(moment)  # arithmetic turns an array of shape () into a NumPy scalar
     moment[np.abs(moment) < np.finfo(moment.dtype).tiny] = 0
     return moment
-
-
-def _rate_at(rate: float | Schedule, step: np.ndarray) -> float:
-    # A plain float: a NumPy float64 from a schedule would turn float32 parameters into float64.
-    return float(rate(int(step))) if callable(rate) else float(rate)
 
 
 def _check_rate(rate: float | Schedule) -> None:

@@ -158,12 +158,27 @@ def train(
             }
         )
 
+    programs = None
+    if augment is None:
+        from autocnn.training.programs import program_run  # as in network_of
+
+        data = (x, y, weights)
+        programs = program_run(
+            model, optimizer, loss, now, data, subset, (x_val, y_val), batch_size
+        )
+    measured = [("training", x[subset], y[subset])]
+    if x_val is not None:
+        measured.append(("validation", x_val, y_val))
+
     def end_epoch(now: TrainState, epoch: int) -> TrainState:
         if not is_guess:  # a guess stays one: the next call warns again
             remember(now.params, model)
-        values = _metrics(model, now, x[subset], y[subset], "training", epoch, loss)
-        if x_val is not None:
-            values += _metrics(model, now, x_val, y_val, "validation", epoch, loss)
+        values: tuple[float, ...] = ()
+        for i, (name, images, targets) in enumerate(measured):
+            found = programs.measure(now.params, bool(i)) if programs else (np.nan,)
+            if not np.isfinite(found[0]):
+                found = _metrics(model, now, images, targets, name, epoch, loss)
+            values += found
         now = _record(now, (epoch, *values), monitor if restore == "best" else None)
         if isinstance(model, Sharded):
             model.check_similar("the parameters and state", (now.params, now.state, now.opt_state))
@@ -185,6 +200,9 @@ def train(
                 continue
             if patience is not None and epochs_since_best(now.history, monitor) >= patience:
                 break
+            if programs:
+                done = now.step - (epoch - 1) * -(-len(x) // batch_size)
+                now = programs.train(now, order[done * batch_size :], seed, on_step)
             batches = _batches((x, y, weights), order, batch_size, epoch, now.step, seed, augment)
             now = end_epoch(train_batches(model, optimizer, now, batches, on_step, loss), epoch)
     at = now if restore == "last" else now.best

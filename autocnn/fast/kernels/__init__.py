@@ -72,7 +72,7 @@ from autocnn.fast import threadpool
 from autocnn.fast.kernels import numpy as numpy_kernels
 from autocnn.fast.kernels import tuning
 
-__all__ = ["kernels_for", "thread_context", "using", "wants_plans"]
+__all__ = ["is_automatic", "kernels_for", "thread_context", "using", "wants_plans"]
 
 _BACKENDS = ("auto", "numba", "numpy", "onednn")
 
@@ -135,6 +135,13 @@ def kernels_for(size: int) -> ModuleType:
 def wants_plans() -> str:
     """Return when whole networks may be computed by plans: "large" ones, "always", or "" never."""
     return {"auto": "large", "onednn": "always"}.get(_kind, "")
+
+
+def is_automatic() -> bool:
+    """Return whether the kernels are chosen by size and may be compiled: neither NumPy's nor
+    Numba's were asked for.
+    """
+    return _kind == "auto" and _numba_installed()
 
 
 def thread_context() -> AbstractContextManager:

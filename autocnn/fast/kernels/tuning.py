@@ -14,6 +14,9 @@ __all__: list[str] = []  # read as ``tuning.NAME``
 # second to load: a run of a tiny network is over before Numba would have been there.
 NUMBA_MIN_SIZE = 2**15
 
+# Multiply-adds of a batch, forward, up to which a network trains as a program (fast/program).
+PROGRAM_MAX_WORK = 2**24
+
 # Multiplications (for each pair of a channel and a filter) that take as long as transforming one
 # 3 x 3 kernel for Winograd's algorithm, which reads and writes 25 numbers.
 WINOGRAD_TRANSFORM_COST = 750

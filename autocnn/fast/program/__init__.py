@@ -1,0 +1,44 @@
+"""Programs: a small network's batches trained on in one call of compiled code, Python in none.
+
+For small networks the time goes into what lies between the kernels. Here a network is a table of
+rows, a row a layer, and one machine runs it: it takes a batch's images, eight at a time, an image
+in each lane of a vector, through the layers forward and backward, moves the parameters, and goes on
+to the next batch. The machine is the same for all networks of a dtype. LLVM compiles it in a
+quarter of a second, when it is first needed; nothing is kept on disk.
+
+    layout      what machine and callers agree on
+    vectors     the language in which kernels are written
+    kernels     the layers: conv, pool and, by itself, the rest
+    machine     batches, loss and update
+    lower       from a network to its table
+    run         calls with NumPy's arrays
+
+Results depend on the processor's kind, not on the number of threads: one thread computes. Where
+Numba is not installed, or NumPy's kernels are chosen, there are no programs.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from autocnn.fast.kernels import is_automatic, tuning
+from autocnn.fast.program import lower, run
+from autocnn.trees import leaves
+
+__all__ = ["load_small"]
+
+
+def load_small(model: Any, params: Any, x: np.ndarray, batch_size: int, train: bool) -> Any:
+    """Return the program of a network for batches of x (N, ...), loaded, or None.
+
+    None for what a program cannot hold, or not do more quickly than kernels layer by layer; params
+    and x fit the network. What decides are the network, dtypes and sizes, never what ran before.
+    """
+    if not is_automatic() or x.dtype.char not in "fd" or not x.dtype.isnative:
+        return None
+    if any(leaf.dtype != x.dtype for _, leaf in leaves(params)):
+        return None
+    program = lower.lower(model, x.shape[1:], params, train)
+    if program is None or batch_size * program.work > tuning.PROGRAM_MAX_WORK:
+        return None
+    return run.load(program, x.dtype)
