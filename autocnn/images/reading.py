@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import struct
 import warnings
@@ -18,6 +19,9 @@ __all__ = ["MAX_PIXELS", "check_png", "deep_values", "read", "read_bytes", "read
 
 MAX_PIXELS = 50_000_000
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+# Pillow logs some of what it raises too; without any handler Python would print that on stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read(path: str | os.PathLike) -> np.ndarray:

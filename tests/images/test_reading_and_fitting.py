@@ -3,6 +3,8 @@ ink and middle.
 """
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from autocnn import images
 from autocnn.images import reading
+from tests.helpers import ROOT
 
 GREY = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 COLOUR = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]]], np.uint8)
@@ -41,6 +44,23 @@ def test_colours(mode, name, tmp_path):
     np.testing.assert_allclose(
         image, COLOUR / 255, atol=0.2 if mode == "P" else 1e-7
     )  # a palette of the web's 216 colours
+
+
+def test_what_pillow_logs_of_a_damaged_file_is_not_printed(tmp_path):
+    """In a process of its own: pytest handles what is logged."""
+    content = bytearray(saved(tmp_path, COLOUR, name="a.tiff").read_bytes())
+    samples = content.index((277).to_bytes(2, "little"))  # the tag of the samples per pixel
+    content[samples + 8 : samples + 10] = (278).to_bytes(2, "little")
+    (tmp_path / "a.tiff").write_bytes(content)
+    code = f"""
+from autocnn import images
+try:
+    images.read({str(tmp_path / "a.tiff")!r})
+except ValueError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("refused\n", "")
 
 
 def test_sixteen_bits_and_one(tmp_path):
