@@ -1,142 +1,95 @@
-"""Random networks: random layers, geometries and sizes through every interpretation and
-PyTorch, values and gradients, in float64 and float32.
+"""Random networks: random layers, geometries and sizes through every interpretation, every kind of
+kernels and plans of ``autocnn.fast``, and PyTorch, in float64 and float32.
 
     python -m benchmarks.robustness.random_networks [NETWORKS] [SEED]               # 2,000
 
-A network is a chain of random layers on random images. All interpretations must give the same
-numbers, or all must refuse it with a ValueError.
+A network is a chain of random layers on random images. Compared are its output and gradients in
+training, its output in evaluation, by a predictor too, a step's loss and gradients, and the
+parameters after two epochs. All must give the same numbers, or all must refuse with a ValueError.
 """
 
+import importlib.util
 import random
 import sys
 import time
+import warnings
 
 import numpy as np
 
 import autocnn as ac
 import reference
 from autocnn.trees import leaves, tree_map
+from benchmarks.robustness.random_layers import draw_layers
+from benchmarks.robustness.torch_networks import torch_numbers
 
-INTERPRETATIONS = {"autograd": ac.layers, "reference": reference, "fast": ac.fast}
+# Name: (vocabulary, kernels).
+WAYS = {
+    "reference": (reference, "auto"),
+    "autograd": (ac.layers, "auto"),
+    "fast": (ac.fast, "auto"),
+    "fast by numpy": (ac.fast, "numpy"),
+    "fast by numba": (ac.fast, "numba"),
+    "fast by plans": (ac.fast, "onednn"),
+}
+if importlib.util.find_spec("numba") is None:
+    del WAYS["fast by numba"]
 # Relative to the largest number; in float32 sums of different order differ by some roundings.
 TOLERANCES = {"float64": 1e-10, "float32": 2e-4}
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "relu6", "silu", "leaky_relu")
-
-
-def draw_layers(draw, shape):
-    """Return a list of (word, arguments) for images of ``shape``; some do not fit."""
-    layers, channels = [], shape[0]
-    for _ in range(draw.randint(1, 5)):
-        word = draw.choice(("conv", "conv", "activation", "max_pool", "avg_pool", "batch_norm"))
-        match word:
-            case "conv":
-                groups = draw.choice([g for g in (1, 1, 1, 2, 3, channels) if channels % g == 0])
-                filters = groups * draw.randint(1, 3)
-                if draw.random() < 0.05:
-                    filters = 16  # where the fast interpretation has other algorithms
-                options = {
-                    "kernel": (draw.randint(1, 4), draw.randint(1, 4)),
-                    "stride": (draw.randint(1, 3), draw.randint(1, 3)),
-                    "padding": (draw.randint(0, 2), draw.randint(0, 2)),
-                    "dilation": draw.choice((1, 1, 1, 2)),
-                    "groups": groups,
-                    "bias": draw.random() < 0.7,
-                }
-                if draw.random() < 0.3:
-                    options |= {"kernel": 3, "stride": 1, "padding": 1, "dilation": 1}
-                layers.append(("conv", {"filters": filters, **options}))
-                channels = filters
-            case "activation":
-                layers.append((draw.choice(ACTIVATIONS), {}))
-            case "max_pool" | "avg_pool":
-                size = (draw.randint(1, 3), draw.randint(1, 3))
-                stride = (draw.randint(1, 3), draw.randint(1, 3))
-                options = {"size": size, "stride": stride}
-                if word == "max_pool" and draw.random() < 0.3:
-                    options["padding"] = tuple(n // 2 for n in size)
-                layers.append((word, options))
-            case "batch_norm":
-                layers.append((word, {"eps": draw.choice((1e-5, 1e-2))}))
-    if draw.random() < 0.5:
-        head = draw.choice(("flatten", "global_avg_pool"))
-        layers += [(head, {}), ("dense", {"units": draw.randint(1, 4)})]
-    return layers
 
 
 def build(nn, layers):
     """Return the network in an interpretation."""
     words = []
     for word, options in layers:
-        if word == "dense":
-            words.append(nn.dense(options["units"]))
-        else:
-            words.append(getattr(nn, word)(**options))
+        match word:
+            case "residual":
+                shortcut = options["shortcut"] and build(nn, options["shortcut"])
+                words.append(nn.residual(build(nn, options["main"]), shortcut))
+            case "concat":
+                words.append(nn.concat(*(build(nn, path) for path in options["paths"])))
+            case _:
+                words.append(getattr(nn, word)(**options))
     return nn.serial(*words)
 
 
-def torch_forward(layers, params, x):
-    """Return the network's output by PyTorch."""
-    import torch
-    from torch.nn import functional as f
-
-    for (word, options), p in zip(layers, params, strict=True):
-        match word:
-            case "conv":
-                named = {n: options[n] for n in ("stride", "padding", "dilation", "groups")}
-                x = f.conv2d(x, p["w"], p.get("b"), **named)
-            case "max_pool":
-                x = f.max_pool2d(x, options["size"], options["stride"], options.get("padding", 0))
-            case "avg_pool":
-                x = f.avg_pool2d(x, options["size"], options["stride"])
-            case "batch_norm":
-                x = f.batch_norm(x, None, None, p["w"], p["b"], training=True, eps=options["eps"])
-            case "flatten":
-                x = x.flatten(1)
-            case "global_avg_pool":
-                x = x.mean((2, 3))
-            case "dense":
-                x = x @ p["w"] + p["b"]
-            case "leaky_relu":
-                x = f.leaky_relu(x, 0.01)
-            case _:
-                x = getattr(f, word, None)(x) if hasattr(f, word) else getattr(torch, word)(x)
-    return x
-
-
 def numbers(layers, shape, seed, dtype, nn):
-    """Return {"y", "dx", "dparams"} of a network by an interpretation; ValueError if refused."""
+    """Return ({name: tree} of all that is compared, the arguments of ``torch_numbers``) by an
+    interpretation; ValueError if it refuses.
+    """
     model = build(nn, layers)
     out, params, state = model.init((7, seed), shape, dtype)
     generator = np.random.default_rng(seed)
     params = tree_map(lambda p: (p + 0.1 * generator.normal(size=p.shape)).astype(dtype), params)
-    x = generator.normal(size=(3, *shape)).astype(dtype)
-    dy = generator.normal(size=(3, *out)).astype(dtype)
+    moved = tree_map(lambda s: (s + generator.uniform(0, 1, s.shape)).astype(dtype), state)
+    n = int(generator.integers(1, 6))
+    x = generator.normal(size=(n, *shape)).astype(dtype)
+    dy = generator.normal(size=(n, *out)).astype(dtype)
     y, _, backward = model.vjp(params, state, x, train=True, key=9)
     dx, dparams = backward(dy)
-    return {"y": y, "dx": dx, "dparams": dparams}, (params, x, dy)
-
-
-def torch_numbers(layers, params, x, dy):
-    """The same by PyTorch."""
-    import torch
-
-    tensors = tree_map(lambda p: torch.tensor(p, requires_grad=True), params)
-    images = torch.tensor(x, requires_grad=True)
-    y = torch_forward(layers, tensors, images)
-    y.backward(torch.tensor(dy))
-    return {
-        "y": y.detach().numpy(),
-        "dx": images.grad.numpy(),
-        "dparams": tree_map(lambda p: p.grad.numpy(), tensors),
-    }
+    found = {"y": y, "dx": dx, "dparams": dparams}
+    found["evaluated"] = model.apply(params, moved, x)[0]
+    found["predicted"] = ac.fast.predictor(model, params, moved)(x)
+    if len(out) == 1 and out[0] > 1:
+        labels = generator.integers(0, out[0], n)
+        found["step"] = model.loss_and_grad(params, state, (x, labels), key=9)
+        images = generator.uniform(size=(7, *shape)).astype(dtype)
+        data = ac.data.Dataset(images, np.arange(7) % out[0], x_val=images[:2], y_val=np.arange(2))
+        optimizer = ac.optim.sgd(0.01, momentum=(seed % 2) / 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what such a short training teaches
+            run = ac.train(params, data, model, state, epochs=2, batch_size=3, seed=seed,
+                           optimizer=optimizer)  # fmt: skip
+        found["trained"] = run.params, run.state, [np.array(a) for a in run.history.values()]
+    return found, (params, state, moved, x, dy)
 
 
 def difference(found, expected):
     """The largest difference of any leaf, relative to the largest number of all leaves."""
-    pairs = list(zip(leaves(found), leaves(expected), strict=True))
-    scale = max([float(np.abs(b).max(initial=0)) for _, (_, b) in pairs] + [1.0])
-    assert all(a.shape == b.shape and a.dtype == b.dtype for (_, a), (_, b) in pairs)
-    return max([float(np.abs(a - b).max(initial=0)) for (_, a), (_, b) in pairs]) / scale
+    pairs = [(a, np.asarray(b)) for (_, a), (_, b) in
+             zip(leaves(found), leaves(expected), strict=True)]  # fmt: skip
+    scale = max([float(np.abs(b).max(initial=0)) for _, b in pairs] + [1.0])
+    assert all(np.shape(a) == b.shape for a, b in pairs)
+    return max([float(np.abs(a - b).max(initial=0)) for a, b in pairs], default=0.0) / scale
 
 
 def check(seed, with_torch=True):
@@ -147,9 +100,10 @@ def check(seed, with_torch=True):
     told = f"seed {seed}: {layers} on {shape}"
     for dtype, tolerance in TOLERANCES.items():
         found, refused, inputs = {}, {}, None
-        for name, nn in INTERPRETATIONS.items():
+        for name, (nn, kernels) in WAYS.items():
             try:
-                found[name], inputs = numbers(layers, shape, seed, dtype, nn)
+                with ac.fast.using(kernels):
+                    found[name], inputs = numbers(layers, shape, seed, dtype, nn)
             except ValueError as error:
                 refused[name] = str(error)
         if refused:
@@ -158,16 +112,21 @@ def check(seed, with_torch=True):
             return "refused"
         if with_torch:
             found["torch"] = torch_numbers(layers, *inputs)
-        for name, result in found.items():
-            if (far := difference(result, found["reference"])) > tolerance:
-                return f"{told}: {name} differs by {far:.2g} in {dtype}"
+        for name, results in found.items():
+            for what, result in results.items():
+                if not (far := difference(result, found["reference"][what])) <= tolerance:
+                    return f"{told}: {what} by {name} differs by {far:.2g} in {dtype}"
     return "agree"
 
 
 def main(networks=2000, seed=0):
     """Print how many networks agree."""
+    import torch
+
+    torch.set_num_threads(1)
     began, counts = time.monotonic(), {"agree": 0, "refused": 0}
     for i in range(seed * 1_000_000, seed * 1_000_000 + networks):
+        ac.fast.threads(2 if i % 8 == 0 else 1)  # on a busy machine two wait for one another
         outcome = check(i)
         counts[outcome] = counts.get(outcome, 0) + 1
         if outcome not in ("agree", "refused"):
