@@ -7,6 +7,7 @@ __all__ = ["conv_backward", "conv_forward"]
 
 
 def conv_forward(k: Writer, o, params, values):
+    """y[f, i, j] = b[f] + sum_{c, u, v} w[f, c, u, v] x[c, i s + u d, j s + v d]."""
     size, (filters, channels) = o.h * o.w, (o.f / o.groups, o.c / o.groups)
     taps, pixels = channels * o.kh * o.kw, o.ho * o.wo
     across, down, row = o.dw, o.dh * o.w, o.sh * o.w
@@ -56,6 +57,9 @@ def conv_forward(k: Writer, o, params, values):
 
 
 def conv_backward(k: Writer, o, params, grads, values, slopes):
+    """dw[f, c, u, v] = sum_{i, j} dy[f, i, j] x[c, i s + u d, j s + v d], summed over the images as
+    well, as db = sum dy is; and w dy is added to each dx that y has met.
+    """
     size, (filters, channels) = o.h * o.w, (o.f / o.groups, o.c / o.groups)
     kernel = o.kh * o.kw
     taps, pixels = channels * kernel, o.ho * o.wo

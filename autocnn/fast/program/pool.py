@@ -14,7 +14,9 @@ __all__ = [
 
 
 def max_pool_forward(k: Writer, o, params, values):
-    """NaN stays: it is not smaller than anything, and nothing is larger."""
+    """The first maximum of each window, and its place u kw + v in z. NaN stays: nothing is larger,
+    and it is not smaller than anything.
+    """
 
     def window(at, corner):
         def cell(u, v, best, which):
@@ -38,6 +40,7 @@ def max_pool_forward(k: Writer, o, params, values):
 
 
 def max_pool_backward(k: Writer, o, params, grads, values, slopes):
+    """dy is added where each window's first maximum was."""
     clear(k, slopes, o.x, o.c * o.h * o.w)
 
     def window(at, corner):
@@ -54,6 +57,7 @@ def max_pool_backward(k: Writer, o, params, grads, values, slopes):
 
 
 def avg_pool_forward(k: Writer, o, params, values):
+    """The mean of each window."""
     share = _share(k, o)
 
     def window(at, corner):
@@ -68,6 +72,7 @@ def avg_pool_forward(k: Writer, o, params, values):
 
 
 def avg_pool_backward(k: Writer, o, params, grads, values, slopes):
+    """dy / (kh kw) is added to each cell of its window."""
     share = _share(k, o)
     clear(k, slopes, o.x, o.c * o.h * o.w)
 
@@ -84,13 +89,14 @@ def avg_pool_backward(k: Writer, o, params, grads, values, slopes):
 
 
 def pad_forward(k: Writer, o, params, values):
-    """kh and kw are the numbers of cells on each side, z is 1 where they hold -inf instead of 0."""
+    """x inside, and kh and kw cells on each side: 0, or -inf where z is 1."""
     edge = o.z.compare(">", 0).choose(k.value(float("-inf"), k.number), k.value(0.0, k.number))
     k.loop(o.c * o.ho * o.wo, lambda i: values.put(o.y + i, edge.splat()))
     _interior(k, o, lambda x, y: values.put(y, values.lanes(x)))
 
 
 def pad_backward(k: Writer, o, params, grads, values, slopes):
+    """dx is dy without the edges."""
     _interior(k, o, lambda x, y: slopes.put(x, slopes.lanes(y)))
 
 
