@@ -158,24 +158,22 @@ def train(
             }
         )
 
+    measured = [("training", x[subset], y[subset])]
+    if x_val is not None:
+        measured.append(("validation", x_val, y_val))
     programs = None
     if augment is None:
         from autocnn.training.programs import program_run  # as in network_of
 
-        data = (x, y, weights)
-        programs = program_run(
-            model, optimizer, loss, now, data, subset, (x_val, y_val), batch_size
-        )
-    measured = [("training", x[subset], y[subset])]
-    if x_val is not None:
-        measured.append(("validation", x_val, y_val))
+        parts = (x, y, weights)
+        programs = program_run(model, optimizer, loss, now, parts, measured, batch_size)
 
     def end_epoch(now: TrainState, epoch: int) -> TrainState:
         if not is_guess:  # a guess stays one: the next call warns again
             remember(now.params, model)
         values: tuple[float, ...] = ()
         for i, (name, images, targets) in enumerate(measured):
-            found = programs.measure(now.params, bool(i)) if programs else (np.nan,)
+            found = programs.measure(now.params, i) if programs else (np.nan,)
             if not np.isfinite(found[0]):
                 found = _metrics(model, now, images, targets, name, epoch, loss)
             values += found

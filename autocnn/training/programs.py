@@ -6,11 +6,12 @@ loss or a parameter is not finite: that step is left to ``train_batches``, which
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from autocnn.fast.program import load_small, run
+from autocnn.fast.program import small_program
+from autocnn.fast.program.run import Images, Runner, with_masks
 from autocnn.keys import child
 from autocnn.losses import Loss, cross_entropy
 from autocnn.optim.optimizers import Optimizer, formula, rate_at
@@ -24,23 +25,35 @@ __all__ = ["ProgramRun", "program_run"]
 # is how long Ctrl-C may wait.
 WORK_OF_A_CALL = 2**28
 
-Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+# What an optimizer's state holds beside "step": {update of a program: {leaf: the runner's array}}.
+MOMENTS = {"sgd": {}, "momentum": {"velocity": "m"}, "adam": {"m": "m", "v": "v"}}
 
 
-class ProgramRun(NamedTuple):
-    """A run's programs and data.
+class ProgramRun:
+    """A run of ``train`` by programs."""
 
-    training: the program with dropout. train_set: what it trains on. measured: for the training
-    and the validation images, (program without dropout, images), or None for no images. rule: the
-    optimizer by its name in a program. options: its own. batch_size: images in a batch.
-    """
+    def __init__(
+        self,
+        program: Any,
+        images: Images,
+        measured: list[Runner],
+        update: str,
+        options: dict[str, Any],
+        batch_size: int,
+    ):
+        """Train by ``program`` on ``images``, and measure by the runners ``measured``.
 
-    training: Any
-    train_set: Any
-    measured: tuple[Any, Any]
-    rule: str
-    options: dict[str, Any]
-    batch_size: int
+        update: the optimizer by its name in a program. options: its own.
+        """
+        self.images, self.measured, self.batch_size = images, measured, batch_size
+        self.update, self.options = update, options
+        n = len(images.labels)
+        if program.dropouts:  # the masks lie behind the images, which lie in the order of batches
+            shuffled = np.empty((n, program.features), images.x.dtype)
+            images = Images(shuffled, np.empty_like(images.labels), np.empty_like(images.weights))
+        self.batches, steps = images, -(-n // batch_size)
+        self.runner = Runner(program, images.x.dtype, images, steps)
+        self.runner.constants[:] = self._constants()
 
     def train(
         self, now: TrainState, order: np.ndarray, seed: Any, on_step: Callable | None = None
@@ -50,7 +63,7 @@ class ProgramRun(NamedTuple):
 
         seed: of the run, whose dropout is keyed by the step. on_step: called after each step.
         """
-        work = self.batch_size * max(1, self.training.program.work)
+        work = self.batch_size * max(1, self.runner.program.work)
         steps = max(1, WORK_OF_A_CALL // work) if on_step is None else 1
         for i in range(0, len(order), steps * self.batch_size):
             moved = self._steps(now, order[i : i + steps * self.batch_size], seed)
@@ -61,75 +74,64 @@ class ProgramRun(NamedTuple):
                 on_step(now)
         return now
 
-    def measure(self, params: Any, validation: bool) -> tuple[float, float]:
-        """Return (loss, accuracy) on the training or the validation images."""
-        program, images = self.measured[validation]
-        numbers, n = run.flat(params, program.dtype), len(images.labels)
-        size = max(1, WORK_OF_A_CALL // max(1, program.program.work))
-        loss, right = 0.0, 0
-        for i in range(0, n, size):
-            part = run.Images(*(a[i : i + size] for a in images))
-            found = run.measure(program, numbers, part)
-            loss, right = loss + found[0], right + found[1]
-        return loss / n, right / n
+    def measure(self, params: Any, which: int) -> tuple[float, float]:
+        """Return (loss, accuracy) on the images of ``measured[which]``."""
+        runner = self.measured[which]
+        runner.put(runner.params, params)
+        n = len(runner.images.labels)
+        size = max(1, WORK_OF_A_CALL // max(1, runner.program.work))
+        parts = [runner.measure(i, min(n, i + size)) for i in range(0, n, size)]
+        return sum(loss for loss, _ in parts) / n, sum(right for _, right in parts) / n
 
     def _steps(self, now, order, seed):
-        count, dtype = -(-len(order) // self.batch_size), self.training.dtype
-        params = run.flat(now.params, dtype)
-        m, v = (
-            run.flat(now.opt_state[name], dtype) if name in now.opt_state else np.zeros_like(params)
-            for name in ("velocity" if self.rule == "momentum" else "m", "v")
-        )
-        update = run.Update(
-            self.rule, self._rates(now.opt_state["step"], count), self._constants(),
-            self.options.get("nesterov", False), m, v,
-        )  # fmt: skip
-        images = self.train_set
-        if self.training.program.dropouts:
-            images = self._with_masks(order, now.step, seed)
+        runner, count = self.runner, -(-len(order) // self.batch_size)
+        moments = {name: getattr(runner, of) for name, of in MOMENTS[self.update].items()}
+        for name, numbers in moments.items():
+            runner.put(numbers, now.opt_state[name])
+        runner.put(runner.params, now.params)
+        self._set_rates(int(now.opt_state["step"]), count)
+        if runner.program.dropouts:
+            self._shuffle(order, now.step, seed)
             order = np.arange(len(order))
-        found = run.train(self.training, params, images, order, self.batch_size, update)
-        if found is None:
+        if not runner.train(
+            order, self.batch_size, self.update, self.options.get("nesterov", False)
+        ):
             return None
         opt_state = {"step": now.opt_state["step"] + count}
-        for name, moved in (("velocity", m), ("m", m), ("v", v)):
-            if name in now.opt_state:
-                opt_state[name] = run.like(now.opt_state[name], moved)
+        for name, numbers in moments.items():
+            opt_state[name] = runner.take(numbers, now.opt_state[name])
         return now._replace(
-            params=run.like(now.params, params), opt_state=opt_state, step=now.step + count,
-            loss=float(found[0][-1]),
-        )  # fmt: skip
+            params=runner.take(runner.params, now.params),
+            opt_state=opt_state,
+            step=now.step + count,
+            loss=float(runner.losses[count - 1]),
+        )
 
-    def _rates(self, step, count):
-        """Each step's rate, and Adam's corrections: (steps, 3)."""
-        rate, first = self.options["rate"], int(step)
-        rates = np.ones((count, 3))
-        rates[:, 0] = [rate_at(rate, first + i) for i in range(count)]
-        if self.rule == "adam":
+    def _set_rates(self, first, count):
+        rate, rates = self.options["rate"], self.runner.rates
+        rates[:count, 0] = [rate_at(rate, first + i) for i in range(count)]
+        if self.update == "adam":
             beta1, beta2 = self.options["beta1"], self.options["beta2"]
             for i in range(count):
                 t = first + i + 1
                 rates[i, 1:] = 1 - beta1**t, math.sqrt(1 - beta2**t)
-        return rates
 
     def _constants(self):
         o = self.options
-        if self.rule == "adam":
+        if self.update == "adam":
             beta1, beta2 = o["beta1"], o["beta2"]
             return o["weight_decay"], beta1, 1 - beta1, beta2, 1 - beta2, o["eps"]
         return o["weight_decay"], o["momentum"], 0, 0, 0, 0
 
-    def _with_masks(self, order, first, seed):
-        """Return the images in the order of their batches, dropout's masks behind each."""
-        x, rows = self.train_set.x, []
-        for i in range(0, len(order), self.batch_size):
-            key = child(seed, 0, first + i // self.batch_size)  # as the loop's steps have it
-            rows.append(run.with_masks(self.training, x[order[i : i + self.batch_size]], key))
-        return self.train_set._replace(
-            x=np.concatenate(rows),
-            labels=self.train_set.labels[order],
-            weights=self.train_set.weights[order],
-        )
+    def _shuffle(self, order, first, seed):
+        """Lay out the images in ``order``, dropout's masks behind each."""
+        x, labels, weights = self.batches
+        n = len(order)
+        labels[:n], weights[:n] = self.images.labels[order], self.images.weights[order]
+        for i in range(0, n, self.batch_size):
+            chosen = order[i : i + self.batch_size]
+            key = child(seed, 0, first + i // self.batch_size)  # as the loop's batches have it
+            x[i : i + len(chosen)] = with_masks(self.runner.program, self.images.x[chosen], key)
 
 
 def program_run(
@@ -137,44 +139,34 @@ def program_run(
     optimizer: Optimizer,
     loss: Loss,
     now: TrainState,
-    data: Data,
-    subset: Any,
-    validation: tuple[np.ndarray | None, np.ndarray | None],
+    data: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+    measured: list[tuple[str, np.ndarray, np.ndarray]],
     batch_size: int,
 ) -> ProgramRun | None:
     """Return what trains and measures by programs; None where they cannot, or are not quicker.
 
-    data: (x, labels, weights or None), checked. subset: of its images, which metrics are taken on.
-    validation: (x, labels), which nobody has checked, or (None, None).
+    data: (x, labels, weights or None), checked. measured: (name, x, labels) of the sets that
+    metrics are taken on, of which nobody has checked the second.
     """
     rule = formula(optimizer)
     if rule is None or loss is not cross_entropy or leaves(now.state):
         return None
-    name = "momentum" if rule[1].get("momentum") else rule[0]
-    kept = {"sgd": {"step"}, "momentum": {"step", "velocity"}, "adam": {"step", "m", "v"}}[name]
+    update = "momentum" if rule[1].get("momentum") else rule[0]
+    kept = {"step", *MOMENTS[update]}
     if not isinstance(now.opt_state, dict) or now.opt_state.keys() != kept:
         return None
-    x, y, weights = data
-    training = load_small(model, now.params, x, batch_size, True)
-    measured = [(x[subset], y[subset]), validation]
-    programs = [
-        None
-        if x is None or training is None
-        else load_small(model, now.params, x, batch_size, False)
-        for x, _ in measured
-    ]
-    if programs[0] is None or (validation[0] is not None and programs[1] is None):
+    program = small_program(model, now.params, data[0], batch_size, True)
+    if program is None:
         return None
-    try:
-        if validation[0] is not None:
-            outputs = validate.call(model, now.params, now.state, validation[0], "f")
-            loss.check(validation[1], len(validation[0]), outputs)
-    except ValueError:  # said where the images are measured
-        return None
-    pairs = [
-        None if program is None else (program, run.images(*images, None))
-        for program, images in zip(programs, measured, strict=True)
-    ]
-    return ProgramRun(
-        training, run.images(x, y, weights), (pairs[0], pairs[1]), name, rule[1], batch_size
-    )
+    runners = []
+    for _, x, labels in measured:
+        try:
+            out_shape = validate.call(model, now.params, now.state, x, "f")
+            loss.check(labels, len(x), out_shape)
+        except ValueError:  # said where the images are measured
+            return None
+        without = small_program(model, now.params, x, batch_size, False)
+        if without is None:
+            return None
+        runners.append(Runner(without, x.dtype, Images.of(x, labels)))
+    return ProgramRun(program, Images.of(*data), runners, update, rule[1], batch_size)

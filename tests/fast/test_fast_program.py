@@ -15,7 +15,8 @@ from tests.helpers import assert_close, same_bits, setup_case
 pytest.importorskip("llvmlite")
 
 from autocnn.fast import program
-from autocnn.fast.program import lower, run
+from autocnn.fast.program import run
+from autocnn.fast.program.lower import WORDS, lower
 from autocnn.inspection.diagnose import Diverged
 from autocnn.training import programs
 
@@ -39,17 +40,14 @@ def with_head(case, nn):
 
 def loss_and_grad(model, params, x, labels, train=True, key=None, weights=None):
     """By a program; None for a network that a program does not hold."""
-    made = lower.lower(model, x.shape[1:], params, train)
-    if made is None:
-        return None
-    loaded = run.load(made, x.dtype)
-    return run.loss_and_grad(loaded, params, run.images(x, labels, weights), key)
+    made = lower(model, x.shape[1:], params, train)
+    return made and run.loss_and_grad(made, params, run.Images.of(x, labels, weights), key)
 
 
 def held(case):
     model = with_head(case, fast)
     _, params, _ = model.init(0, case.shape)
-    return lower.lower(model, case.shape, params, True) is not None
+    return lower(model, case.shape, params, True) is not None
 
 
 HELD = [case for case in CASES if held(case)]
@@ -57,7 +55,7 @@ cases = pytest.mark.parametrize("case", HELD, ids=lambda case: case.name)
 
 
 def test_all_words_of_programs_are_cases():
-    assert {case.build(fast).name for case in HELD} >= lower.WORDS
+    assert {case.build(fast).name for case in HELD} >= WORDS
 
 
 @cases
@@ -156,14 +154,14 @@ def step_by_step(*args, **kwargs):
 @pytest.fixture
 def taken(monkeypatch):
     """The numbers of steps that programs took."""
-    steps, train = [], run.train
+    steps, train = [], run.Runner.train
 
-    def counted(*args):
-        found = train(*args)
-        steps.append(0 if found is None else len(found[0]))
-        return found
+    def counted(self, order, size, *args):
+        is_finite = train(self, order, size, *args)
+        steps.append(-(-len(order) // size) if is_finite else 0)
+        return is_finite
 
-    monkeypatch.setattr(run, "train", counted)
+    monkeypatch.setattr(run.Runner, "train", counted)
     return steps
 
 
@@ -277,4 +275,4 @@ def test_large_networks_are_not_programs():
     model = ac.models.vgg16(nn=fast)
     x = np.zeros((2, 3, 224, 224), "float32")
     _, params, _ = model.init(None, x.shape[1:], "float32")
-    assert program.load_small(model, params, x, 2, True) is None
+    assert program.small_program(model, params, x, 2, True) is None

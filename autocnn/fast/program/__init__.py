@@ -22,14 +22,16 @@ from typing import Any
 import numpy as np
 
 from autocnn.fast.kernels import is_automatic, tuning
-from autocnn.fast.program import lower, run
+from autocnn.fast.program.lower import Program, lower
 from autocnn.trees import leaves
 
-__all__ = ["load_small"]
+__all__ = ["small_program"]
 
 
-def load_small(model: Any, params: Any, x: np.ndarray, batch_size: int, train: bool) -> Any:
-    """Return the program of a network for batches of x (N, ...), loaded, or None.
+def small_program(
+    model: Any, params: Any, x: np.ndarray, batch_size: int, train: bool
+) -> Program | None:
+    """Return the program of a network for batches of x (N, ...), or None.
 
     None for what a program cannot hold, or not do more quickly than kernels layer by layer; params
     and x fit the network. What decides are the network, dtypes and sizes, never what ran before.
@@ -38,7 +40,7 @@ def load_small(model: Any, params: Any, x: np.ndarray, batch_size: int, train: b
         return None
     if any(leaf.dtype != x.dtype for _, leaf in leaves(params)):
         return None
-    program = lower.lower(model, x.shape[1:], params, train)
+    program = lower(model, x.shape[1:], params, train)
     if program is None or batch_size * program.work > tuning.PROGRAM_MAX_WORK:
         return None
-    return run.load(program, x.dtype)
+    return program

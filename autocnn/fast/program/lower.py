@@ -36,7 +36,8 @@ class Program(NamedTuple):
     rows: each layer's kernel and its ints of ``layout.ROW``, those that are not 0. features: the
     numbers of an image and of the masks behind it. dropouts: whose masks these are. cells: of all
     values together. logits, classes: where the outputs begin, and how many they are. starts: {path
-    of a parameter: where it begins}. work: multiply-adds for an image, forward.
+    of a parameter: where it begins}. numbers: of all parameters. work: multiply-adds for an image,
+    forward.
     """
 
     rows: list[tuple[str, dict[str, int]]]
@@ -46,6 +47,7 @@ class Program(NamedTuple):
     logits: int
     classes: int
     starts: dict[str, int]
+    numbers: int
     work: int
 
 
@@ -92,7 +94,7 @@ def lower(model: Any, shape: Shape, params: Any, train: bool) -> Program | None:
     work = sum(
         layer.multiply_adds(given, out) for _, layer, given, out in layers if layer.multiply_adds
     )
-    return Program(rows, features, dropouts, cells, x, layers[-1][-1][0], starts, work)
+    return Program(rows, features, dropouts, cells, x, layers[-1][-1][0], starts, numbers, work)
 
 
 def _is_chain(layer):

@@ -1,43 +1,20 @@
 """Run a program on arrays: train on batches, or measure loss and accuracy."""
 
 import threading
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
 from autocnn import ops
-from autocnn.fast.program.layout import LANES, ROW, TASK, UPDATES
+from autocnn.fast.program.layout import ARRAYS, LANES, ROW, TASK, UPDATES
 from autocnn.fast.program.lower import Program
 from autocnn.keys import child
-from autocnn.trees import leaves, unflatten
+from autocnn.trees import untracked_tree_map
 
-__all__ = [
-    "Images",
-    "Loaded",
-    "Update",
-    "flat",
-    "images",
-    "like",
-    "load",
-    "loss_and_grad",
-    "measure",
-    "train",
-    "with_masks",
-]
+__all__ = ["Images", "Runner", "loss_and_grad", "with_masks"]
 
-_NOTHING = np.zeros(LANES)
 _scratch = threading.local()  # each thread's values and slopes, written before they are read
-
-
-class Loaded(NamedTuple):
-    """A program with the machine that runs it, and the table of its rows."""
-
-    program: Program
-    machine: Any
-    table: ndarray
-    dtype: np.dtype
 
 
 class Images(NamedTuple):
@@ -49,76 +26,104 @@ class Images(NamedTuple):
     labels: ndarray
     weights: ndarray
 
+    @classmethod
+    def of(cls, x: ndarray, labels: ndarray, weights: ndarray | None = None) -> "Images":
+        """Make them of images (N, ...), labels, and weights, None for equal ones."""
+        return cls(
+            np.ascontiguousarray(x.reshape(len(x), -1)),
+            np.ascontiguousarray(labels, np.int64),
+            np.ones(len(x)) if weights is None else np.ascontiguousarray(weights, np.float64),
+        )
 
-class Update(NamedTuple):
-    """How parameters move; the formulas are those of ``autocnn.optim``.
 
-    name: of ``machine.UPDATES``; "none" leaves them. rates: (steps, 3), the rate and Adam's two
-    corrections for each step. constants: weight decay; momentum or beta1; 1 - beta1; beta2; 1 -
-    beta2; eps. m, v: what is kept of each parameter, as ``flat`` makes them; they are overwritten.
+class Runner:
+    """A program in a dtype, the images that it runs on, and the arrays of its calls.
+
+    params, grads, m, v: a number for each parameter, in the order of leaves, then zeros up to whole
+    vectors; they are the runner's own, set by ``put`` and taken by ``take``. rates: (steps, 3), the
+    rate of each step and Adam's two corrections. constants: weight decay; momentum or beta1; 1 -
+    beta1; beta2; 1 - beta2; eps. losses: of each step, (steps,). One thread uses it at a time.
     """
 
-    name: str = "none"
-    rates: ndarray = _NOTHING
-    constants: Sequence[float] = (0, 0, 0, 0, 0, 0)
-    nesterov: bool = False
-    m: ndarray = _NOTHING
-    v: ndarray = _NOTHING
+    def __init__(self, program: Program, dtype: np.dtype, images: Images, steps: int = 1):
+        """Make a runner for up to so many steps a call."""
+        self.program, self.dtype, self.images = program, dtype, images
+        self.machine, table = _load(dtype.char), _table(program, dtype.char)
+        size = -(-program.numbers // LANES) * LANES
+        self.params, self.grads, self.m, self.v = np.zeros((4, size), dtype)
+        self.rates, self.constants = np.zeros((steps, 3), dtype), np.zeros(6, dtype)
+        self.losses, self._task = np.zeros(steps), np.zeros(len(TASK), np.int64)
+        self._order = np.arange(len(images.labels))
+        parts = {
+            "table": table, "task": self._task, "params": self.params, "grads": self.grads,
+            "m": self.m, "v": self.v, **images._asdict(), "order": self._order,
+            "rates": self.rates, "constants": self.constants, "results": self.losses,
+        }  # fmt: skip
+        self._arrays = parts  # which the addresses belong to
+        self._addresses = {name: a.ctypes.data for name, a in parts.items()}
+        self._set(
+            rows=len(table), features=program.features, logits=program.logits,
+            classes=program.classes, numbers=size,
+        )  # fmt: skip
+
+    def put(self, numbers: ndarray, tree: Any) -> None:
+        """Set ``numbers``, one of the four arrays, to those of a tree."""
+        np.concatenate(
+            [leaf.reshape(-1) for leaf in _leaves(tree)], out=numbers[: self.program.numbers]
+        )
+
+    def take(self, numbers: ndarray, tree: Any) -> Any:
+        """Return them as a tree like ``tree``, whose leaves are arrays of their own."""
+        at = 0
+
+        def part(leaf):
+            nonlocal at
+            at += leaf.size
+            return numbers[at - leaf.size : at].reshape(leaf.shape).copy()
+
+        return untracked_tree_map(part, tree)
+
+    def train(
+        self, order: ndarray, batch_size: int, update: str = "none", nesterov: bool = False
+    ) -> bool:
+        """Take a step on each batch of ``order``, the numbers of the images, and return whether all
+        losses and parameters stayed finite.
+
+        update: of ``layout.UPDATES``; "none" leaves the parameters. ``grads`` is of the last batch.
+        """
+        steps = -(-len(order) // batch_size)
+        self._set(
+            images=len(order), batch_size=batch_size, steps=steps, update=UPDATES.index(update),
+            nesterov=nesterov,
+        )  # fmt: skip
+        return self._call(self.machine.train, np.ascontiguousarray(order)) == steps
+
+    def measure(self, first: int, stop: int) -> tuple[float, int]:
+        """Return the sum of the losses of images first to stop, and how many answers are right."""
+        self._set(images=stop - first)
+        right = self._call(self.machine.measure, self._order[first:stop])
+        return float(self.losses[0]), right
+
+    def _set(self, **ints):
+        for name, value in ints.items():
+            self._task[TASK.index(name)] = value
+
+    def _call(self, function, order):
+        found = self._addresses
+        found["order"] = order.ctypes.data
+        found["values"], found["slopes"] = _scratch_addresses(
+            self.program.cells * LANES * self.dtype.itemsize
+        )
+        return function(*(found[name] for name in ARRAYS))
 
 
-_STAY = Update()
-
-
-def load(program: Program, dtype: np.dtype) -> Loaded:
-    """Make a program ready to run in a dtype, float32 or float64."""
-    from autocnn.fast.program.machine import machine  # LLVM takes a tenth of a second to load
-
-    loaded = machine(dtype.char)
-    table = np.zeros((len(program.rows), len(ROW)), np.int64)
-    for row, (name, ints) in zip(table, program.rows, strict=True):
-        row[:2] = loaded.kernels[name]
-        for key, value in ints.items():
-            row[ROW.index(key)] = value
-    return Loaded(program, loaded, table, dtype)
-
-
-def flat(tree: Any, dtype: np.dtype) -> ndarray:
-    """Return the numbers of a tree in one array, with zeros up to whole vectors."""
-    arrays = [leaf for _, leaf in leaves(tree)]
-    n = sum(a.size for a in arrays)
-    numbers = np.zeros(-(-n // LANES) * LANES, dtype)
-    if arrays:
-        np.concatenate([a.reshape(-1) for a in arrays], out=numbers[:n])
-    return numbers
-
-
-def like(tree: Any, numbers: ndarray) -> Any:
-    """Return the numbers of ``flat`` as a tree like ``tree``, each leaf an array of its own."""
-    values, at = [], 0
-    for _, leaf in leaves(tree):
-        values.append(numbers[at : at + leaf.size].reshape(leaf.shape).copy())
-        at += leaf.size
-    return unflatten(tree, values)
-
-
-def images(x: ndarray, labels: ndarray, weights: ndarray | None) -> Images:
-    """Return images x (N, ...) with labels and weights, None for equal ones, as the machine takes
-    them.
-    """
-    return Images(
-        np.ascontiguousarray(x.reshape(len(x), -1)),
-        np.ascontiguousarray(labels, np.int64),
-        np.ones(len(x)) if weights is None else np.ascontiguousarray(weights, np.float64),
-    )
-
-
-def with_masks(loaded: Loaded, x: ndarray, key: Any) -> ndarray:
+def with_masks(program: Program, x: ndarray, key: Any) -> ndarray:
     """Return a batch of images x (N, D) with the masks of dropout behind each, (N, features).
 
-    key: of the batch, as ``loss_and_grad`` takes it.
+    key: of the batch, as ``Layer.loss_and_grad`` takes it.
     """
     parts = [x]
-    for path, p, shape in loaded.program.dropouts:
+    for path, p, shape in program.dropouts:
         ones = np.ones((len(x), *shape), x.dtype)
         mask = ops.dropout(ones, p, True, child(key, *path))
         parts.append(mask.reshape(len(x), -1))
@@ -126,83 +131,47 @@ def with_masks(loaded: Loaded, x: ndarray, key: Any) -> ndarray:
 
 
 def loss_and_grad(
-    loaded: Loaded, params: Any, batch: Images, key: Any = None
+    program: Program, params: Any, batch: Images, key: Any = None
 ) -> tuple[np.floating, Any] | None:
     """Return (loss, grads) of a batch; None where a number is not finite."""
-    n, numbers = len(batch.labels), flat(params, loaded.dtype)
-    if loaded.program.dropouts:
-        batch = batch._replace(x=with_masks(loaded, batch.x, key))
-    found = train(loaded, numbers, batch, np.arange(n), n, _STAY)
-    if found is None:
+    n, dtype = len(batch.labels), batch.x.dtype
+    if program.dropouts:
+        batch = batch._replace(x=with_masks(program, batch.x, key))
+    runner = Runner(program, dtype, batch)
+    runner.put(runner.params, params)
+    if not runner.train(np.arange(n), n):
         return None
-    losses, grads = found
-    return loaded.dtype.type(losses[0]), like(params, grads)
+    return dtype.type(runner.losses[0]), runner.take(runner.grads, params)
 
 
-def train(
-    loaded: Loaded,
-    params: ndarray,
-    images: Images,
-    order: ndarray,
-    batch_size: int,
-    update: Update,
-) -> tuple[ndarray, ndarray] | None:
-    """Take a step on each batch of ``order`` (M,), int64: the numbers of the images.
-
-    params, as ``flat`` makes them, and the update's moments are overwritten. Returns the loss of
-    each batch, (steps,), and the gradient of the last, as params; None where a loss or a parameter
-    stopped being finite.
-    """
-    steps = -(-len(order) // batch_size)
-    losses, grads = np.empty(steps), np.zeros_like(params)
-    done = _call(loaded, loaded.machine.train, params, images, order, losses, grads, batch_size,
-                 steps, update)  # fmt: skip
-    return (losses, grads) if done == steps else None
+def _leaves(tree):
+    """The arrays of a tree in order; quicker than ``trees.leaves``, which finds their paths."""
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, list | tuple):
+        return [tree]
+    return [leaf for branch in tree for leaf in _leaves(branch)]
 
 
-def measure(loaded: Loaded, params: ndarray, images: Images) -> tuple[float, int]:
-    """Return the sum of the losses of all images and how many answers are right."""
-    loss, order = np.empty(1), np.arange(len(images.labels))
-    right = _call(loaded, loaded.machine.measure, params, images, order, loss, _NOTHING)
-    return float(loss[0]), right
+def _load(char):
+    from autocnn.fast.program.machine import machine  # LLVM takes a tenth of a second to load
+
+    return machine(char)
 
 
-def _call(loaded, function, params, images, order, results, grads, batch_size=1, steps=1,
-          update=_STAY):  # fmt: skip
-    program, dtype = loaded.program, loaded.dtype
-    ints = {
-        "rows": len(program.rows),
-        "features": program.features,
-        "logits": program.logits,
-        "classes": program.classes,
-        "images": len(order),
-        "batch_size": batch_size,
-        "steps": steps,
-        "numbers": len(params),
-        "update": UPDATES.index(update.name),
-        "nesterov": update.nesterov,
-    }
-    arrays = (
-        loaded.table,
-        np.array([ints[name] for name in TASK], np.int64),
-        params,
-        grads,
-        update.m,
-        update.v,
-        *_values_and_slopes(program.cells * LANES, dtype),
-        images.x,
-        images.labels,
-        images.weights,
-        order,
-        np.ascontiguousarray(update.rates, dtype),
-        np.array(update.constants, dtype),
-        results,
-    )
-    return function(*(a.ctypes.data for a in arrays))
+def _table(program, char):
+    kernels = _load(char).kernels
+    table = np.zeros((len(program.rows), len(ROW)), np.int64)
+    for row, (name, ints) in zip(table, program.rows, strict=True):
+        row[:2] = kernels[name]
+        for key, value in ints.items():
+            row[ROW.index(key)] = value
+    return table
 
 
-def _values_and_slopes(n, dtype):
-    """Two arrays of n numbers: this thread's, made anew where they are too small."""
-    if getattr(_scratch, "arrays", np.empty((2, 0))).nbytes < 2 * n * dtype.itemsize:
-        _scratch.arrays = np.empty((2, n * dtype.itemsize), np.uint8)
-    return [part[: n * dtype.itemsize].view(dtype) for part in _scratch.arrays]
+def _scratch_addresses(size):
+    """The addresses of two arrays of so many bytes, this thread's, made anew if too small."""
+    if getattr(_scratch, "size", 0) < size:
+        _scratch.arrays, _scratch.size = np.empty((2, size), np.uint8), size
+        _scratch.addresses = [part.ctypes.data for part in _scratch.arrays]
+    return _scratch.addresses
