@@ -52,6 +52,17 @@ def test_outputs_are_those_of_double_precision(case, n, generator):
     assert all(a is b for (_, a), (_, b) in zip(leaves(after), leaves(state), strict=True))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6])
+def test_response_norms_in_a_layout_of_onednn(size, generator):
+    def model(nn):
+        return nn.serial(nn.conv(8, 1), nn.local_response_norm(size, alpha=0.5))
+
+    _, params, state = model(fast).init(0, (3, 5, 4), "float32")
+    x = generator.normal(size=(2, 3, 5, 4)).astype("float32")
+    expected = model(layers).apply(params, state, x)[0]
+    assert_single(model(fast).apply(params, state, x)[0], expected)
+
+
 def convnet(nn=fast):
     return nn.serial(
         nn.conv(8, 3, padding=1, bias=False),

@@ -86,6 +86,8 @@ def _trace(layer, x, path, key, train, nodes):
         return x
     if name not in _ALONE:
         raise Unplannable(name)
+    if name == "local_response_norm" and options["size"] % 2 == 0:
+        raise Unplannable(name)  # of an even size, oneDNN's window lies elsewhere
     if name == "relu" and x.word in ("conv", "dense", "batch_norm", "add") and _is_open(x):
         x.relu = True
         return x
