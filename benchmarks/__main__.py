@@ -8,8 +8,7 @@ import sys
 
 DEFAULT = [  # quick ones first
     "speed.chapter_run",
-    "speed.against_torch",
-    "speed.networks",
+    "speed.engines",
     "speed.sweeps",
     "gradcheck.checkers",
 ]

@@ -1,1 +1,1 @@
-"""Time and memory: against textbook loops, PyTorch and JAX, and over cores and ranks."""
+"""Time and memory: against textbook loops, beside other engines, and over cores and ranks."""
