@@ -8,11 +8,21 @@ from functools import lru_cache
 
 from autocnn.ops.arguments import integer
 
-__all__ = ["num_threads", "refresh", "single_threaded", "single_threaded_blas", "threads"]
+__all__ = [
+    "lost_openmp",
+    "num_threads",
+    "refresh",
+    "single_threaded",
+    "single_threaded_blas",
+    "starts_openmp",
+    "threads",
+]
 
 _lock = threading.RLock()
 _count = None  # what threads() returns, once it is known
 _holders = 0  # how many single_threaded_blas() blocks are open, in all threads of Python
+_openmp = False  # whether a library may have started OpenMP's threads in this process
+_lost_openmp = False
 _restore: list = []  # (library, its number of threads) for when the last of them closes
 
 
@@ -60,6 +70,19 @@ def _from_environment():
 def num_threads() -> int:
     """Return how many threads a kernel called from this thread of Python may use."""
     return 1 if _local.single_threaded else threads()
+
+
+def starts_openmp() -> None:
+    """Note that a library with OpenMP's threads is loaded: Numba's kernels, or oneDNN."""
+    global _openmp
+    _openmp = True
+
+
+def lost_openmp() -> bool:
+    """Return whether this process was forked from one with OpenMP's threads: GNU's OpenMP does not
+    survive that, and asking for threads would never end.
+    """
+    return _lost_openmp
 
 
 @contextmanager
@@ -129,7 +152,8 @@ def _blas():
 
 def _after_fork():
     """A forked child has none of its parent's threads, and a lock that nobody will release."""
-    global _lock, _holders
+    global _lock, _holders, _lost_openmp
+    _lost_openmp = _lost_openmp or _openmp
     if _holders:
         for library, count in _restore:
             library.set_num_threads(count)

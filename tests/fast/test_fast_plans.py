@@ -188,3 +188,69 @@ def test_deep_networks_are_looked_at_on_the_way(generator):
     params[22]["w"] = params[22]["w"] * np.float32(1e37)
     with pytest.raises(Overflow):
         plan.run(Weights(plan, params, state), x)
+
+
+def step_of(case, nn, params, state, x, key=9):
+    """Return the loss, the gradients and the state of a case's layer: mse takes any output."""
+    layer = setup_case(case, nn)[0]
+    y = layer.apply(params, state, x, train=True, key=key)[0]
+    targets = np.resize(np.cos(np.arange(1001)), y.shape)
+    return layer.loss_and_grad(params, state, (x, targets), key, loss=ac.losses.mse)
+
+
+@cases
+def test_steps_are_those_of_double_precision(case, generator):
+    _, params, state, x, _ = setup_case(case, fast, dtype="float32")
+    state = moved(state, generator)
+    found = step_of(case, fast, params, state, x)
+    double = [tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x)]
+    exact = step_of(case, layers, *double)
+    assert_single(list(found), list(exact), 200)
+
+
+def test_a_step_takes_any_loss_weights_and_dropout(generator):
+    model, plain = (
+        nn.serial(
+            nn.conv(8, 3), nn.relu(), nn.dropout(0.3), nn.max_pool(2), nn.flatten(),
+            nn.dropout(0.5), nn.dense(4),
+        )
+        for nn in (fast, layers)
+    )  # fmt: skip
+    _, params, state = model.init(0, (3, 12, 12), "float32")
+    x, labels = generator.normal(size=(5, 3, 12, 12)).astype("float32"), np.array([0, 1, 2, 3, 0])
+    assert cache.step(model, x.shape) is not None
+    double = [tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x)]
+    smoothed = ac.losses.smoothed_cross_entropy(0.1)
+    for loss in (ac.losses.cross_entropy, smoothed, ac.losses.mse):
+        for extra in ((), (np.array([1.0, 0, 2, 3, 1]),)):
+            found = model.loss_and_grad(params, state, (x, labels, *extra), (3, 1), loss=loss)
+            exact = plain.loss_and_grad(*double[:2], (double[2], labels, *extra), (3, 1), loss=loss)
+            assert_single(list(found), list(exact), 200)
+    with pytest.raises(ValueError, match="dropout needs a key"):
+        model.loss_and_grad(params, state, (x, labels))
+
+
+def test_the_first_step_equals_later_ones_and_none_changes(network):
+    model, params, state, x = network
+    model = convnet()  # without a plan yet
+    held = [leaf.copy() for _, leaf in leaves([params, state, x])]
+    batch = x, np.array([0, 3, 9, 4])
+    loss, grads, after = model.loss_and_grad(params, state, batch)
+    first = [leaf.copy() for _, leaf in leaves([grads, after])]
+    other = model.loss_and_grad(params, state, (x[::-1], batch[1]))
+    again = model.loss_and_grad(params, state, batch)
+    assert other[0] != loss == again[0]
+    for kept, (_, now), (_, later) in zip(
+        first, leaves([grads, after]), leaves(list(again[1:])), strict=True
+    ):
+        np.testing.assert_array_equal(kept, now)
+        np.testing.assert_array_equal(kept, later)
+    for before, (_, now) in zip(held, leaves([params, state, x]), strict=True):
+        np.testing.assert_array_equal(before, now)
+
+
+def test_a_batch_without_a_variance_is_refused(network):
+    model = fast.serial(fast.conv(8, 12), fast.batch_norm(), fast.flatten(), fast.dense(3))
+    _, params, state = model.init(0, (3, 12, 12), "float32")
+    with pytest.raises(ValueError, match="more than one value"):
+        model.loss_and_grad(params, state, (network[3][:1], np.array([0])))

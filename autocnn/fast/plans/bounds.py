@@ -13,8 +13,9 @@ import numpy as np
 from numpy import ndarray
 
 from autocnn.fast.plans.graph import Node
+from autocnn.fast.plans.program import Program
 
-__all__ = ["Overflow", "checks", "gain", "is_small"]
+__all__ = ["Overflow", "checks", "gain", "is_small", "run_looking"]
 
 SMALL = 1e5  # the largest number in an input, or where numbers are looked at, that is gone on from
 _LARGE = 1e30  # a bound from which on numbers are looked at
@@ -78,3 +79,16 @@ def _norm(a):
     """The square root of the sum of squares, which no number exceeds."""
     square = float(np.vdot(a, a))
     return math.sqrt(square) if math.isfinite(square) else math.inf
+
+
+def run_looking(program: Program, looks: list[Node], stop: int | None = None) -> None:
+    """Run a program as far as ``stop``; raise Overflow where a number in front of one of the nodes
+    is too large.
+    """
+    start = 0
+    for node in looks:
+        program.run(start, node.at)
+        if not (node.input.base.external or is_small(program.numbers(node.input))):
+            raise Overflow
+        start = node.at
+    program.run(start, stop)

@@ -9,8 +9,9 @@ from autocnn.fast import kernels, threadpool
 from autocnn.fast.plans.graph import Unplannable, graph, work
 from autocnn.fast.plans.library import OneDNNError, library
 from autocnn.fast.plans.prediction import Prediction
+from autocnn.fast.plans.training import Step
 
-__all__ = ["prediction"]
+__all__ = ["available", "prediction", "step"]
 
 KEPT = 8  # plans of a network, each some megabytes of generated code
 # Multiply-adds of a call from which on a plan computes it: below, NumPy is done sooner.
@@ -18,20 +19,25 @@ MIN_WORK = 2**20
 
 _plans: WeakKeyDictionary = WeakKeyDictionary()
 _lock = threading.Lock()
-_forked = False
 
 
 def available() -> bool:
     """Return whether plans may be used: oneDNN is installed, and wanted.
 
-    A forked child has none: GNU's OpenMP, whose threads oneDNN uses, does not survive a fork.
+    A forked process has none where its parent had OpenMP's threads, which oneDNN uses.
     """
-    return not _forked and kernels.wants_plans() and library() is not None
+    wanted = kernels.wants_plans() and not threadpool.lost_openmp()
+    return bool(wanted) and library() is not None
 
 
 def prediction(layer, shape: tuple[int, ...]) -> Prediction | None:
     """Return the plan of a network's output for batches of a shape; None if there is none."""
     return _find(layer, shape, False, Prediction)
+
+
+def step(layer, shape: tuple[int, ...]) -> Step | None:
+    """Return the plan of a training step for batches of a shape; None if there is none."""
+    return _find(layer, shape, True, Step)
 
 
 def _find(layer, shape, train, make):
@@ -58,8 +64,8 @@ def _make(layer, shape, train, threads, wants, make):
 
 
 def _after_fork():
-    global _forked, _lock
-    _forked, _lock = True, threading.Lock()
+    global _lock
+    _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

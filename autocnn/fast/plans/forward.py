@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from autocnn.fast.plans import primitives as p
-from autocnn.fast.plans.graph import Node
+from autocnn.fast.plans.graph import Node, Unplannable
 from autocnn.fast.plans.primitives import (
     Layout,
     any_layout,
@@ -122,7 +122,7 @@ def _dense(b, node):
     arguments = {"src": x, "weights": b.external("param", node.path, "w", layout)}
     if bias:
         arguments["bias"] = b.vector(node, "b")
-    node.value, node.primitive, node.input = b.program.value(out), made, x
+    node.value, node.primitive, node.source = b.program.value(out), made, x
     b.program.emit(made, **arguments, dst=node.value)
 
 
@@ -132,6 +132,8 @@ def matrix(d: int, units: int):
 
 
 def _batch_norm(b, node):
+    if b.train and b.n * math.prod(node.shape[1:]) == 1:
+        raise Unplannable("one value has no variance, which the layer says")
     x = b.channels(node.inputs[0])
     flags = p.SCALE | p.SHIFT | (p.FUSED_RELU if node.relu else 0)
     flags |= 0 if b.train else p.GLOBAL_STATISTICS
@@ -149,17 +151,25 @@ def _batch_norm(b, node):
     if workspace.size:
         node.workspace = arguments["workspace"] = b.program.value(workspace)
     b.program.emit(made, src=x, dst=y, **arguments)
-    node.value, node.primitive = y, made
-    node.input = x
+    node.value, node.primitive, node.source = y, made, x
 
 
 def _elementwise(b, node):
     x = node.inputs[0].value
-    algorithm = {"relu": p.RELU, "tanh": p.TANH, "relu6": p.CLIP}[node.word]
-    limits = 0.0, 6.0 if node.word == "relu6" else 0.0
-    made = describe("eltwise_forward", b.kind, algorithm, x.layout, x.layout, *limits)
+    made = elementwise(node.word, b.kind, x.layout)
     node.value, node.primitive = b.program.value(x.layout), made
     b.program.emit(made, src=x, dst=node.value)
+
+
+def elementwise(word, kind, layout):
+    """Return the primitive of an elementwise word."""
+    algorithm = {"relu": p.RELU, "tanh": p.TANH, "relu6": p.CLIP}[word]
+    return describe("eltwise_forward", kind, algorithm, layout, layout, 0.0, limit(word))
+
+
+def limit(word):
+    """Return the second number of an elementwise function: where it ends."""
+    return 6.0 if word == "relu6" else 0.0
 
 
 def window(node, shape):
@@ -190,7 +200,7 @@ def _response_norm(b, node):
     o, x = node.options, b.channels(node.inputs[0])
     numbers = o["size"], o["alpha"], o["beta"], o["k"]
     made = describe("lrn_forward", b.kind, p.ACROSS_CHANNELS, x.layout, x.layout, *numbers)
-    node.value, node.primitive = b.program.value(x.layout), made
+    node.value, node.primitive, node.source = b.program.value(x.layout), made, x
     arguments = {"src": x, "dst": node.value}
     workspace = made.layout("workspace")
     if workspace.size:
@@ -200,7 +210,7 @@ def _response_norm(b, node):
 
 def _dropout(b, node):
     x = node.inputs[0].value
-    mask = b.external("mask", node.key, node.options["p"], plain(x.shape))
+    mask = b.external("mask", node.key, "", plain(x.shape))
     node.mask = b.program.in_layout(mask, x.layout)
     node.value = b.program.value(x.layout)
     made = describe("binary", p.MULTIPLY, x.layout, x.layout, x.layout)

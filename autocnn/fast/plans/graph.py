@@ -6,7 +6,7 @@ from functools import lru_cache
 from autocnn import layers
 from reference.validate import layout
 
-__all__ = ["Node", "graph"]
+__all__ = ["Node", "Unplannable", "graph", "work"]
 
 _ALONE = {
     "conv", "dense", "batch_norm", "relu", "relu6", "tanh", "max_pool", "avg_pool",
@@ -20,15 +20,15 @@ class Node:
     relu: whether negative outputs become 0. norm: the batch normalization behind a convolution that
     is folded into it. add: a node whose output is added before the ReLU. users: how many nodes read
     its output. needs: whether a gradient flows to its output. shape: of its output, without the
-    batch. at, input, value, primitive, workspace, dys: for the makers of programs.
+    batch. the others: what the makers of programs note.
     """
 
     def __init__(self, word, inputs, options, path, key, shape):
         self.word, self.inputs, self.options = word, inputs, options
         self.path, self.key, self.shape = path, key, shape
         self.relu, self.norm, self.add, self.users, self.shared = False, None, None, 0, False
-        self.at, self.input, self.value, self.primitive, self.workspace = 0, None, None, None, None
-        self.dys = []
+        self.at, self.input, self.value, self.dys = 0, None, None, []
+        self.primitive, self.source, self.workspace, self.mask = None, None, None, None
         self.needs = word in ("conv", "dense", "batch_norm") or any(n.needs for n in inputs)
         for node in inputs:
             node.users += 1

@@ -9,6 +9,8 @@ import importlib.metadata
 from ctypes import POINTER, byref, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from functools import lru_cache
 
+from autocnn.fast import threadpool
+
 __all__ = ["Argument", "OneDNNError", "check", "library", "new"]
 
 PACKAGE = "onednn-cpu-gomp"
@@ -92,6 +94,7 @@ def library() -> ctypes.CDLL | None:
         if (version.major, version.minor) < (3, 2) or version.major > 3:
             return None
         _declare(lib)
+        threadpool.starts_openmp()
     except (importlib.metadata.PackageNotFoundError, IndexError, OSError, AttributeError):
         return None
     return lib

@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from autocnn.fast.norm import fold_batch_norm
-from autocnn.fast.plans.bounds import Overflow, checks, gain, is_small
+from autocnn.fast.plans.bounds import Overflow, checks, gain, is_small, run_looking
 from autocnn.fast.plans.forward import Builder, forward
 from autocnn.fast.plans.graph import Node
 from autocnn.fast.plans.primitives import Layout, plain
@@ -83,16 +83,9 @@ class Prediction:
                 for value, address in weights.addresses:
                     program.bind(value, address)
                 self._loaded = weakref.ref(weights)
-            program.bind(self._x, x.ctypes.data)
-            program.bind(self._y, y.ctypes.data)
+            program.bind_all([(self._x, x), (self._y, y)])
             program.place(memory)
-            start = 0
-            for node in weights.checks:
-                program.run(start, node.at)
-                if not (node.input.base.external or is_small(program.numbers(node.input))):
-                    raise Overflow
-                start = node.at
-            program.run(start)
+            run_looking(program, weights.checks)
         return y
 
 

@@ -111,6 +111,11 @@ class Program:
         for memory in self._outside.get(value, ()):
             check(set_handle(memory, address))
 
+    def bind_all(self, arrays: list[tuple[Value, np.ndarray]]) -> None:
+        """Say where external values are: in contiguous arrays, which the caller keeps."""
+        for value, a in arrays:
+            self.bind(value, a.ctypes.data)
+
     def place(self, arena: np.ndarray) -> None:
         """Put the values into an arena of ``size`` bytes or more."""
         if self._arena is not arena:

@@ -9,7 +9,6 @@ with the kernels' for the same cores.
 
 import functools
 import inspect
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from autocnn.fast.kernels.numba.compiler import CompiledFunction, has_reentrant_
 
 __all__ = ["jit", "num_threads", "parallel_kernel", "thread_context"]
 
-_forked = False
+threadpool.starts_openmp()
 
 
 def parallel_kernel(f: Callable) -> Callable:
@@ -106,16 +105,8 @@ def thread_context() -> Iterator[None]:
 
 def num_threads() -> int:
     """Return how many threads share a kernel: 1 where several callers could not use Numba's threads
-    at a time.
+    at a time, and in a forked process, which has none.
     """
-    return threadpool.num_threads() if not _forked and has_reentrant_threads() else 1
-
-
-def _after_fork():
-    """GNU's OpenMP does not survive a fork: the child's kernels run on one thread."""
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    if threadpool.lost_openmp() or not has_reentrant_threads():
+        return 1
+    return threadpool.num_threads()
