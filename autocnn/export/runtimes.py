@@ -85,6 +85,7 @@ def _openvino(library, graph, threads):
         "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16, where the processor has it
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # a core may be taken by another process
     }
     core = library.Core()
     compiled = core.compile_model(core.read_model(graph), "CPU", settings)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import softmax
 
 from autocnn.data.dataset import Dataset
+from autocnn.fast.predictor import predictor
 from autocnn.files import atomic_write
 from autocnn.images import Fitted
 from autocnn.models.interpretations import INTERPRETATIONS, RUNTIMES, interpretation
@@ -67,11 +68,7 @@ def run_outputs(saved: SavedRun, engine: str | None = None) -> Outputs:
         names = ", ".join((*INTERPRETATIONS, *RUNTIMES))
         raise ValueError(f"there is no engine {engine!r}; the engines are {names}")
     model = model if engine is None else interpreted(model, interpretation(engine))
-    return _by_apply(model, now.params, now.state)
-
-
-def _by_apply(model: Any, params: Any, state: Any) -> Outputs:
-    return lambda x: np.asarray(model.apply(params, state, x)[0])
+    return predictor(model, now.params, now.state, copy=False)
 
 
 def network_outputs(outputs: Outputs, x: np.ndarray, batch_size: int = 512) -> np.ndarray:
@@ -126,7 +123,7 @@ def save_calibration(folder: Path, config: RunConfig, model: Any, data: Dataset)
         if any(one.epoch == saved.epoch for one in found):
             continue
         now = saved.train_state
-        outputs = network_outputs(_by_apply(model, now.params, now.state), data.x_val)
+        outputs = network_outputs(predictor(model, now.params, now.state, copy=False), data.x_val)
         one = calibrate(outputs, data.y_val, config.run, saved.epoch)
         found += [] if one is None else [one]
     if found:

@@ -19,6 +19,7 @@ def make(found, variant):
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": cores(),
         "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,
     }
     compiled = openvino.Core().compile_model(path, "CPU", settings)
     return lambda: [compiled(x)[0]]
