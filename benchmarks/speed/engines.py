@@ -4,7 +4,8 @@
 
 Each engine does a work alone in a process of its own, since threads that wait for more spin and
 take cores: in one process the same works measure up to twice as slow. In each round every engine
-has a turn, while the processes of the others are stopped. Reported are medians, and the quartiles
+has a turn, while the processes of the others are stopped; a work of more than a minute gets three
+rounds at least. Reported are medians, and the quartiles
 of the ratios of single rounds. Results are first compared with those of double precision.
 
 --keep puts the rows into ``benchmarks/figures/engines.json``, in place of earlier ones, and writes
@@ -37,6 +38,8 @@ from benchmarks.speed.works import WORKS
 
 PACKAGES = ("numpy", "numba", "onednn-cpu-gomp", "torch", "jax", "onnxruntime", "openvino")
 CACHES = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+CACHING = ("autocnn", "autocnn, Numba", "torch.compile")  # others start alike without a cache
+LONG = 60  # seconds of rounds
 PATIENCE = 900  # seconds for one answer, compilation included
 OFF = 2e-4  # of the largest number: what logits and losses in single precision may be off
 
@@ -116,8 +119,17 @@ def unavailable(name, kind):
     return f"{missing[0]} is not installed" if missing else None
 
 
-def measure(name, engines, rounds):
-    """Measure a work. Returns its row: {"engines": {engine: {...}}, "skipped": {engine: why}}."""
+def usual(work):
+    """Return the engines that are measured unless others are named."""
+    is_small = work.network in ("tiny_cnn", "lenet5")  # large networks take NumPy long
+    return [e for e in USUAL if is_small or e != "autocnn, NumPy"]
+
+
+def measure(name, engines, rounds, cold=True):
+    """Measure a work. Returns its row: {"engines": {engine: {...}}, "skipped": {engine: why}}.
+
+    cold: whether to measure first answers without caches, of the works that are to have it.
+    """
     work, skipped = WORKS[name], {e: unavailable(e, WORKS[name].kind) for e in engines}
     busy, start, running, found = _busy(), time.perf_counter(), {}, {}
 
@@ -140,7 +152,10 @@ def measure(name, engines, rounds):
                     running[engine] = one
                     found[engine] = {"seconds": [], "first": one.first, "off": _off(one, exact)}
                     attempt(engine, one.warm)
+            begin = time.perf_counter()
             for i in range(rounds):
+                if i >= 3 and time.perf_counter() - begin > LONG:
+                    break
                 names = list(running)
                 for engine in names[i % len(names) :] + names[: i % len(names)] if names else ():
                     seconds = attempt(engine, running[engine].turn)
@@ -150,7 +165,7 @@ def measure(name, engines, rounds):
         finally:
             for one in running.values():
                 one.end()
-        for engine in list(running) if work.cold else ():
+        for engine in [e for e in running if e in CACHING and work.cold and cold]:
             with tempfile.TemporaryDirectory() as caches:
                 one = attempt(engine, lambda e=engine, c=caches: Worker(e, folder, c))
                 if one is not None:
@@ -230,6 +245,7 @@ def main(arguments=None):
         "--engines", nargs="*", default=[], help="the same; autograd and reference too"
     )
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--no-cold", action="store_true", help="no first answers without caches")
     parser.add_argument("--keep", action="store_true", help="write the tables and the figure")
     parser.add_argument("--report", action="store_true", help="write them from what was kept, only")
     parser.add_argument("--json", type=Path, default=report.JSON, help=argparse.SUPPRESS)
@@ -238,14 +254,15 @@ def main(arguments=None):
         parser.error("--keep needs all engines: ratios are those of one run")
     try:
         works = chosen(WORKS, options.works)
-        engines = chosen(ENGINES, options.engines) if options.engines else USUAL
+        engines = chosen(ENGINES, options.engines)
     except ValueError as error:
         parser.error(str(error))
     kept = json.loads(options.json.read_text()) if options.json.exists() else {}
     here, wrong = machine(), False
     print(report.machine_text(here), flush=True)
     for name in [] if options.report else works:
-        row = measure(name, engines, options.rounds)
+        some = engines if options.engines else usual(WORKS[name])
+        row = measure(name, some, options.rounds, not options.no_cold)
         row |= {"machine": here, "date": time.strftime("%Y-%m-%d")}
         wrong |= any(one["wrong"] for one in row["engines"].values())
         print(f"\n{report.text(name, row)}", flush=True)

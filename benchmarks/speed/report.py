@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.speed.worker import ENGINES
 from benchmarks.speed.works import WORKS
 
 JSON = Path(__file__).parents[1] / "figures" / "engines.json"
@@ -48,8 +49,7 @@ def text(name, row):
 
 def tables(rows):
     """Return the three tables as Markdown: time, peak memory, first answers."""
-    engines = list(dict.fromkeys(e for row in rows.values() for e in row["engines"]))
-    engines.sort(key=lambda e: e != OURS)
+    engines = [e for e in ENGINES if any(e in row["engines"] for row in rows.values())]
 
     def time(row, engine):
         told = duration(np.median(row["engines"][engine]["seconds"]))
@@ -66,7 +66,11 @@ def tables(rows):
 
     def first(row, engine):
         one = row["engines"][engine]
-        return f"{one['cold']:.1f} / {one['first']:.1f} s" if "cold" in one else ""
+        return (
+            f"{one['cold']:.1f} / {one['first']:.1f} s"
+            if "cold" in one
+            else f"{one['first']:.1f} s"
+        )
 
     def table(cell, rows):
         lines = [["work", *engines], ["---"] * (len(engines) + 1)]
@@ -101,8 +105,8 @@ def write(rows, json_path):
         f"![Time and memory of each engine in parts of autocnn's](figures/{json_path.stem}.png)",
         "Peak memory of the process, libraries included; **ours / theirs**:",
         memory,
-        "From the start of a process to its first answer, with empty caches / with those of an "
-        "earlier run:",
+        "From the start of a process to its first answer; of engines that keep caches, with empty "
+        "ones / with those of an earlier run:",
         first,
         *sorted(skipped),
     ]
@@ -121,7 +125,7 @@ def figure(rows, path):
     from matplotlib import pyplot as plt
 
     rows = {name: row for name, row in rows.items() if OURS in row["engines"]}
-    engines = list(dict.fromkeys(e for row in rows.values() for e in row["engines"] if e != OURS))
+    engines = [e for e in ENGINES if e != OURS and any(e in r["engines"] for r in rows.values())]
     fig, axes = plt.subplots(
         1, 2, figsize=(12, 1.2 + 0.55 * len(rows)), sharey=True, layout="constrained"
     )

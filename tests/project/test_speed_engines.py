@@ -96,7 +96,8 @@ def test_a_work_is_measured_and_kept(tmp_path, monkeypatch, capsys):
     assert set(row["engines"]) == {"autocnn", "reference"}
     assert row["skipped"] == {"onnxruntime": "only predicts"}
     for one in row["engines"].values():
-        assert len(one["seconds"]) == 3 and one["cold"] > 0 and not one["wrong"]
+        assert len(one["seconds"]) == 3 and one["first"] > 0 and not one["wrong"]
+    assert row["engines"]["autocnn"]["cold"] > 0 and "cold" not in row["engines"]["reference"]
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert text.count(name) == 3 and (tmp_path / "rows.png").stat().st_size > 10_000
@@ -145,6 +146,8 @@ def test_names_are_chosen_by_words():
     with pytest.raises(ValueError, match="contains 'caffe'"):
         chosen(names, ["caffe"])
     assert unavailable("autocnn", "run") is None
+    assert "autocnn, NumPy" in engines.usual(GRADIENT)
+    assert "autocnn, NumPy" not in engines.usual(WORKS["VGG-16 forward, 1 image"])
 
 
 def test_a_compiler_that_is_missing_is_named(monkeypatch):
