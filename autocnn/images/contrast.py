@@ -61,8 +61,8 @@ def local_contrast(page: np.ndarray, dark: bool | None = None) -> Contrast:
     floor = FLOOR * max(float(paper.max()), 1e-6)
     paper = np.maximum(paper - usual, floor)
     strength = np.maximum((depth - usual) / paper, 0)
-    low, high = np.percentile(paper, (2, 98))
-    return Contrast(strength, noise / float(np.median(paper)), dark, float(1 - low / high))
+    low, usual_paper, high = np.percentile(paper[::2, ::2], (2, 50, 98))
+    return Contrast(strength, noise / float(usual_paper), dark, float(1 - low / high))
 
 
 def _light(page: np.ndarray) -> np.ndarray | None:

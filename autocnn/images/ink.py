@@ -241,10 +241,10 @@ def _cut(
     doubts: tuple[str, ...],
 ) -> Ink:
     """Cut the chosen pixels and their soft edges out, scaled so that usual ink is 1."""
-    near = ndimage.binary_dilation(chosen, EIGHT, iterations=2)
-    rows, columns = (np.flatnonzero(near.any(axis=axis)) for axis in (1, 0))
-    place = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    values = np.where(near[place], contrast.strength[place], 0)
+    rows, columns = (np.flatnonzero(chosen.any(axis=axis)) for axis in (1, 0))
+    place = np.s_[max(rows[0] - 2, 0) : rows[-1] + 3, max(columns[0] - 2, 0) : columns[-1] + 3]
+    near = ndimage.maximum_filter(chosen[place], 5)
+    values = np.where(near, contrast.strength[place], 0)
     pixels = np.clip((values / usual - 0.15) / 0.65, 0, 1)
     rows, columns = (np.flatnonzero((pixels > 0.05).any(axis=axis)) for axis in (1, 0))
     pixels = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

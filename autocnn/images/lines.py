@@ -55,27 +55,40 @@ def _lines(part: np.ndarray, page: tuple[int, ...]) -> tuple[list[float], np.nda
     taken = np.zeros_like(part)
     if width < 2 * length:
         return lines, taken
+    if not _can_span(_pieces(part, length)):  # most drawings: no need to look closer
+        return lines, taken
     runs = run_lengths(part)
     thin = part & (runs <= 2 + THIN * max(page))
-    thick = ndimage.maximum_filter1d(thin, 3, axis=0)
-    pieces = ndimage.minimum_filter1d(thick, length, axis=1, mode="constant", cval=0)
-    pieces = ndimage.maximum_filter1d(pieces, length, axis=1, mode="constant", cval=0) & thin
+    pieces = _pieces(thin, length)
     # Ink that crosses a line interrupts it, and so does noise.
     joined = ndimage.maximum_filter(pieces, (5, round(GAP * width)), mode="constant", cval=0)
     labels, _ = ndimage.label(joined, np.ones((3, 3)))
     for label, place in enumerate(ndimage.find_objects(labels), 1):
         rows = slice(max(place[0].start - 3, 0), place[0].stop + 3)
         line = (labels[rows] == label) & pieces[rows]
-        covered = line.any(axis=0)
-        columns = np.flatnonzero(covered)
-        if columns[-1] - columns[0] < SPAN * width or len(columns) < 0.5 * width:
+        if not _can_span(line):
             continue
+        covered = line.any(axis=0)
         lines.append(rows.start + float(np.nonzero(line)[0].mean()))
         # In most columns nothing crosses the line, and where ink does, its run is the longer one.
         usual = float(np.median(np.where(line, runs[rows], height).min(axis=0)[covered]))
         near = ndimage.maximum_filter(line, (5, 3))
         taken[rows] |= near & part[rows] & (runs[rows] <= 1.6 * usual + 2)
     return lines, taken
+
+
+def _pieces(mask: np.ndarray, length: int) -> np.ndarray:
+    """What of a mask (H, W) lies in a horizontal run of that length, which may climb by a row."""
+    thick = ndimage.maximum_filter1d(mask, 3, axis=0)
+    whole = ndimage.minimum_filter1d(thick, length, axis=1, mode="constant", cval=0)
+    return ndimage.maximum_filter1d(whole, length, axis=1, mode="constant", cval=0) & mask
+
+
+def _can_span(line: np.ndarray) -> bool:
+    """Whether a mask (H, W) reaches over most columns and has something in half of them."""
+    columns = np.flatnonzero(line.any(axis=0))
+    width = line.shape[1]
+    return len(columns) >= 0.5 * width and columns[-1] - columns[0] >= SPAN * width
 
 
 def run_lengths(mask: np.ndarray) -> np.ndarray:
