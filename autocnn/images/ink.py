@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from autocnn.images.contrast import Contrast, local_contrast
 from autocnn.images.lines import without_boxes, without_rules
+from autocnn.images.uneven import faint_parts
 
 __all__ = ["Ink", "NoInk", "find_ink", "stroke_width"]
 
@@ -22,6 +23,7 @@ SHADED = 0.15  # of the paper's brightness: less is no shadow
 SPECK = 0.03  # of the drawing's area: smaller shapes are specks
 SMALLEST = 0.02  # of the page's larger side, and 5 pixels: what is smaller is a speck
 SOFT = 0.08  # of the page's smaller side: edges as wide as that are those of shadows
+ONE_SIDED = 0.5  # of its edges have none opposite: not a stroke
 ALIKE = 0.75  # of the drawing's contrast: other drawings are by the same pen, shadows are fainter
 OTHER = 0.35  # of the drawing's height or width: larger shapes are drawings of their own
 FILLED = 0.45  # of a drawing's size: strokes are narrower
@@ -75,8 +77,11 @@ def find_ink(page: np.ndarray, dark: bool | None = None) -> Ink:
         raise NoInk("no ink found")
     main = max(shapes, key=_weight(mask.shape))
     # Whatever is fainter than the drawing's own edges is not ink: shadows, the other side's print.
-    least = max(0.4 * main.contrast, FAINTEST, NOISE * contrast.noise)
-    labels, shapes = _shapes(mask & (contrast.strength > least), contrast.strength)
+    strong = mask & (contrast.strength > max(0.4 * main.contrast, _faintest(contrast)))
+    if not strong.any():
+        raise NoInk("no ink found")
+    faint = faint_parts(mask, strong, stroke_width(strong[main.place]))
+    labels, shapes = _shapes(strong | faint, contrast.strength)
     if not shapes:
         raise NoInk("no ink found")
     main = max(shapes, key=_weight(mask.shape))
@@ -91,6 +96,9 @@ def find_ink(page: np.ndarray, dark: bool | None = None) -> Ink:
     if shaded:
         steps.append("shadow evened")
     doubts = _doubts(kept, main, others, contrast, mask.shape)
+    if np.any(faint & chosen):
+        contrast = contrast._replace(strength=_evened(contrast.strength, faint, main.contrast))
+        steps.append("faint parts of strokes kept")
     return _cut(contrast, chosen, main.contrast, tuple(steps), doubts)
 
 
@@ -104,9 +112,14 @@ def stroke_width(mask: np.ndarray) -> float:
     return max(1.0, 4 * (float(inside.mean()) - 0.25)) if inside.size else 0.0
 
 
+def _faintest(contrast: Contrast) -> float:
+    """The least strength of ink."""
+    return max(FAINTEST, NOISE * contrast.noise)
+
+
 def _printed_lines_dropped(contrast: Contrast) -> tuple[np.ndarray, list[str]]:
     """What stands out from the background without rules and boxes, and the steps."""
-    mask = contrast.strength > max(FAINTEST, NOISE * contrast.noise)
+    mask = contrast.strength > _faintest(contrast)
     steps = []
     mask, rules = without_rules(mask)
     mask, boxes = without_boxes(mask)
@@ -131,28 +144,37 @@ def _shapes(mask: np.ndarray, strength: np.ndarray) -> tuple[np.ndarray, list[_S
         part = labels[place] == label
         values = strength[place][part]
         contrast = float(np.percentile(values, 85))
-        if _edge_width(strength, labels, label, place, contrast) > max(8, SOFT * min(mask.shape)):
+        edge, one_sided = _edges_of(strength, labels, label, place, contrast)
+        if edge > max(8, SOFT * min(mask.shape)) or one_sided > ONE_SIDED:
             continue
         length = areas[label] / stroke_width(part)
         shapes.append(_Shape(label, place, int(areas[label]), contrast, length))
     return labels, shapes
 
 
-def _edge_width(
+def _edges_of(
     strength: np.ndarray,
     labels: np.ndarray,
     label: int,
     place: tuple[slice, slice],
     contrast: float,
-) -> float:
-    """How many pixels it takes a shape to pass from the background to its contrast."""
+) -> tuple[float, float]:
+    """Return (how many pixels it takes a shape to pass from the background to its contrast, how far
+    its edges lack one opposite: 0 for strokes, 1 for what has an edge on one side and is cut off by
+    the border of the page on the other, as shadows are).
+
+    The integral of the gradient over a shape that ends within the page is zero.
+    """
     wider = tuple(slice(max(s.start - 2, 0), s.stop + 2) for s in place)
     around = strength[wider]
     if min(around.shape) < 2:
-        return 0.0
+        return 0.0, 0.0
     near = ndimage.maximum_filter(labels[wider] == label, 3)
-    steepest = float(np.percentile(np.hypot(*np.gradient(around))[near], 95))
-    return contrast / max(steepest, 1e-6)
+    gradient = np.array(np.gradient(around))[:, near]
+    steepness = np.hypot(*gradient)
+    steepest = max(float(np.percentile(steepness, 95)), 1e-6)
+    one_sided = np.hypot(*gradient.sum(axis=1)) / max(float(steepness.sum()), 1e-6)
+    return contrast / steepest, float(one_sided)
 
 
 def _weight(page: tuple[int, ...]) -> Callable[[_Shape], float]:
@@ -231,6 +253,12 @@ def _doubts(
     if max(main.size) < 12:
         doubts.append(f"only {max(main.size)} pixels high")
     return tuple(doubts)
+
+
+def _evened(strength: np.ndarray, faint: np.ndarray, usual: float) -> np.ndarray:
+    """The strength with faint parts of strokes as strong as the others."""
+    near = ndimage.maximum_filter(faint, 3)
+    return np.where(near, np.maximum(strength, usual), strength)
 
 
 def _cut(

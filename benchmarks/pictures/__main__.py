@@ -1,12 +1,13 @@
 """How many photographs ``autocnn predict`` reads rightly, under each condition.
 
-python -m benchmarks.pictures RUN [--images 40] [--fashion RUN] [--blind]
+python -m benchmarks.pictures RUN [--images 40] [--seed 0] [--workers 1] [--fashion RUN] [--blind]
 
-RUN: autocnn train lenet5 --data mnist --epochs 3. The i-th page shows the i-th test image.
+RUN: autocnn train lenet5 --data mnist --epochs 3. The seed draws the test images and the pages.
 """
 
 import argparse
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 from PIL import Image
@@ -20,48 +21,72 @@ from benchmarks.pictures.blind import blind_page
 from benchmarks.pictures.conditions import BLANK, CONDITIONS, cover_of
 
 ROW = "| {:18} | {:4} | {:7} | {:7} | {:7} | {:7} | {:6} |"
+BLANK_PAGES = 20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="a run folder trained on MNIST")
     parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--fashion", help="a run folder trained on Fashion-MNIST")
     parser.add_argument("--blind", action="store_true", help="only the second generator")
     options = parser.parse_args()
-    n, mnist = options.images, data.load("mnist")
-    x, y = mnist.x_val[:n, 0], mnist.y_val[:n]
+    n, seed = options.images, options.seed
+    drawn = [(name, hard) for name in CONDITIONS for hard in (False, True)]
+    asked = [] if options.blind else [(on_pages, options.run, n, seed, *which) for which in drawn]
+    asked += [(on_blind_pages, options.run, n, seed)] if options.blind else []
+    asked += [(blank_pages, options.run, seed, name) for name in BLANK] if not options.blind else []
+    if options.fashion:
+        asked += [(on_clothing, options.fashion, n, seed, margin) for margin in (0, 140)]
     print(ROW.format("condition", "set", "right", "doubt", "either", "sure", "ms"))
     print("|---" * 7 + "|")
-    if options.blind:
-        pages = (blind_page(x[i], np.random.default_rng((7, i))) for i in range(n))
-        print(row("second generator", "", measure(options.run, pages, y)))
-        return
-    for name, draw_page in CONDITIONS.items():
-        for hard in (False, True):
-            pages = (one_page(draw_page, x[i], i, hard) for i in range(n))
-            print(row(name, "hard" if hard else "mild", measure(options.run, pages, y)), flush=True)
-    refused = 0
-    for name in BLANK:
-        for i in range(20):
-            page = one_page(CONDITIONS[name], 0 * x[0], i, i % 2 == 1)
-            refused += fitted(options.run, page) is None
-    print(f"\nblank pages refused: {refused} of {20 * len(BLANK)}")
-    if options.fashion:
-        shop = data.load("fashion-mnist")
-        for margin in (0, 140):
-            pages = (shop_image(shop.x_val[i, 0], margin) for i in range(n))
-            print(
-                row(
-                    f"clothing, margin {margin}",
-                    "",
-                    measure(options.fashion, pages, shop.y_val[:n]),
-                )
-            )
+    with ProcessPoolExecutor(options.workers) as pool:
+        for line in pool.map(answer, asked):
+            print(line, flush=True)
 
 
-def one_page(draw_page, x, i, hard):
-    draw = np.random.default_rng(i)
+def answer(asked):
+    what, *arguments = asked
+    return what(*arguments)
+
+
+def test_images(name, n, seed):
+    """n of the test images and their labels, another choice for each seed."""
+    found = data.load(name)
+    chosen = np.random.default_rng((seed, 1)).permutation(len(found.x_val))[:n]
+    return found.x_val[chosen, 0], found.y_val[chosen]
+
+
+def on_pages(run, n, seed, name, hard):
+    x, y = test_images("mnist", n, seed)
+    pages = (one_page(CONDITIONS[name], x[i], (seed, i), hard) for i in range(n))
+    return row(name, "hard" if hard else "mild", measure(run, pages, y))
+
+
+def on_blind_pages(run, n, seed):
+    x, y = test_images("mnist", n, seed)
+    pages = (blind_page(x[i], np.random.default_rng((7, seed, i))) for i in range(n))
+    return row("second generator", "", measure(run, pages, y))
+
+
+def blank_pages(run, seed, name):
+    saved = runs.load(run)
+    nothing = np.zeros(saved.config.shape[1:])
+    drawn = (one_page(CONDITIONS[name], nothing, (seed, i), i % 2) for i in range(BLANK_PAGES))
+    refused = sum(fitted(run, page, saved) is None for page in drawn)
+    return f"blank, {name}: {refused} of {BLANK_PAGES} refused"
+
+
+def on_clothing(run, n, seed, margin):
+    x, y = test_images("fashion-mnist", n, seed)
+    pages = (shop_image(image, margin) for image in x)
+    return row(f"clothing, margin {margin}", "", measure(run, pages, y))
+
+
+def one_page(draw_page, x, seed, hard):
+    draw = np.random.default_rng(seed)
     return draw_page(cover_of(x, draw), draw, hard)
 
 

@@ -141,6 +141,27 @@ def test_the_place_on_the_page_does_not_matter(at):
     np.testing.assert_allclose(fitted(on_page(digit(4), at=at)).x, fitted(page(4)).x, atol=0.1)
 
 
+def uneven(which, least, size):
+    """A digit whose ink is `least` as strong in places of that size."""
+    where = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=(120, 120)), size)
+    strength = np.clip(0.5 + 0.5 * where / where.std(), least, 1)
+    return on_page(digit(which) * strength)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("which", [0, 4, 5, 7])
+def test_uneven_ink_is_read_whole(which, size):
+    found = fitted(uneven(which, 0.15, size))
+    assert likeness(found.x, fitted(page(which)).x) > 0.93
+    assert "faint parts of strokes kept" in found.steps and not found.doubts
+
+
+def test_faint_print_beside_ink_is_not_kept():
+    both = np.minimum(page(4), on_page(digit(0, 200, 30), ink=0.8))  # shows through
+    assert "faint parts of strokes kept" not in fitted(both).steps
+    np.testing.assert_allclose(fitted(both).x, fitted(page(4)).x, atol=0.15)
+
+
 def test_thin_strokes_are_thickened():
     thin = fitted(on_page(digit(4, width=3)))
     assert "thin strokes thickened" in thin.steps
@@ -156,6 +177,17 @@ def test_several_digits_are_said():
 def test_what_is_cut_off_is_said():
     cut = on_page(digit(0), at=(140, 0))[:, 30:]
     assert any("touches the border" in doubt for doubt in fitted(cut).doubts)
+
+
+@pytest.mark.parametrize("side", ["below", "left", "corner"])
+@pytest.mark.parametrize("width", [15, 30, 60])
+def test_light_that_fades_towards_the_border_is_no_ink(side, width):
+    y, x = np.indices((400, 300))
+    along = {"below": y - 370, "left": 30 - x, "corner": (y - 380 + x - 280) / 1.4}[side]
+    light = 1 - 0.65 / (1 + np.exp(-along / width))
+    with pytest.raises(images.NoInk):
+        fitted(0.93 * light)
+    np.testing.assert_allclose(fitted(page(4) * light).x, fitted(page(4)).x, atol=0.2)
 
 
 def blank(kind):
