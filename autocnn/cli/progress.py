@@ -5,6 +5,7 @@ from typing import Any
 
 from autocnn.data.dataset import Dataset
 from autocnn.runs import RunConfig
+from autocnn.runs.calibration import FEWEST, FILE
 from autocnn.text import paragraphs, shape_text, strict_json, visible
 from autocnn.training import epochs_since_best
 from autocnn.trees import count
@@ -109,12 +110,17 @@ def line(history: dict[str, list], seconds: float) -> str:
 
 
 def outcome(
-    folder: Path, config: RunConfig, history: dict[str, list], files: list[str]
+    folder: Path,
+    config: RunConfig,
+    history: dict[str, list],
+    files: list[str],
+    images: int,
 ) -> dict[str, Any]:
     """Return the outcome of a training for JSON.
 
-    That is where the run stands, its last and its best epoch, and why it stopped: "patience",
-    "until", or None for a run that is complete.
+    images: how many it was validated on. The outcome is where the run stands, its last and its best
+    epoch, why it stopped: "patience", "until", or None for a run that is complete, and whether its
+    probabilities are calibrated.
     """
     accuracy, epoch, recipe = history["val_acc"], history["epoch"][-1], config.recipe
     waited = epochs_since_best(history)
@@ -132,6 +138,8 @@ def outcome(
         "best_epoch": best,
         "best_val_acc": accuracy[best],
         "stopped": "patience" if early else "until" if epoch < recipe.epochs else None,
+        "calibrated": FILE in files,
+        "val_images": images,
         "files": files,
     }
 
@@ -150,6 +158,13 @@ def remarks(outcome: dict[str, Any], how_to_go_on: str, width: int) -> str:
         lines.append(
             f"stopped early, after epoch {epoch} of {epochs}: {epoch - best} in a row were not "
             "better than the best"
+        )
+    if not outcome["calibrated"]:
+        lines.append(
+            f"probabilities are not calibrated: of {FEWEST} validation images, which that takes, "
+            f"there are {outcome['val_images']}"
+            if outcome["val_images"] < FEWEST
+            else "probabilities are not calibrated: the network's outputs are not finite"
         )
     lines = [paragraphs(text, width) for text in lines]
     if outcome["stopped"] == "until":

@@ -283,7 +283,7 @@ def _finish(
         write_or_exit(atomic_write, folder / name, image.getvalue())
     write_or_exit(save_calibration, folder, config, model, data)
     files = [name for name in (*runs.FILES, calibration.FILE, *figures) if (folder / name).exists()]
-    outcome = progress.outcome(folder, config, end.history, files)
+    outcome = progress.outcome(folder, config, end.history, files, len(data.x_val))
     if as_json:
         output.echo(strict_json(outcome))
     else:

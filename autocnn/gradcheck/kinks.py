@@ -174,9 +174,7 @@ def _wrong_in(leaf: LeafAt, outputs: np.ndarray, rng: np.random.Generator) -> bo
     return False
 
 
-def _entries(
-    leaf: LeafAt, grads: dict[int, np.ndarray], points: list[LeafAt]
-) -> list[np.ndarray]:
+def _entries(leaf: LeafAt, grads: dict[int, np.ndarray], points: list[LeafAt]) -> list[np.ndarray]:
     """Directions along those entries of the leaf whose gradient changes most around the tie."""
     changes = np.zeros(leaf.x.shape)
     for j, grad in grads.items():

@@ -17,6 +17,7 @@ from autocnn.checkpoint.format import ZEROS, is_sealed, seal
 from autocnn.text import visible
 
 __all__ = [
+    "FEWEST",
     "FILE",
     "Calibration",
     "calibrate",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 FILE = "calibration.json"
-FEWEST = 50  # validation images: with fewer a temperature means nothing
+FEWEST = 50  # validation images: with fewer, one wrong answer more moves a temperature by far
 RARE = 0.005  # of the validation images are as unlike the others as those that are called unlike
 BINS = 15
 MAX_BYTES = 1 << 20
@@ -154,7 +155,7 @@ def read_calibration(folder: Path, run: str | None, epoch: int) -> tuple[Calibra
     try:
         found = parse_calibration(Path(folder) / FILE)
     except FileNotFoundError:
-        return None, "the run has no calibration"
+        return None, f"the run has no calibration, which takes {FEWEST} validation images"
     except (OSError, ValueError) as error:
         return None, str(error)
     for one in found:

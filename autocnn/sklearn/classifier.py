@@ -63,7 +63,11 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
     verbose: show a progress bar in ``fit``.
 
     Fitted attributes: ``classes_``; ``n_features_in_`` (numbers per image); ``image_shape_`` (C, H,
-    W); ``params_`` and ``state_`` (trees); ``epoch_``, the epoch of the last ``fit`` they are from;
+    W); ``params_`` and ``state_`` (trees); ``temperature_``, what the outputs are divided by before
+    the softmax: fitted on the validation data, from ``early_stopping`` or ``validation_data``, so
+    that probabilities are as often right as they say (Guo et al. 2017), and 1, which is not
+    calibrated, without such data, for fewer than 50 samples of it, and after ``partial_fit``;
+    ``epoch_``, the epoch of the last ``fit`` they are from;
     ``n_iter_``, passes over the data so far; ``history_``, of the last ``fit``: {"epoch", "loss",
     "accuracy"}, unweighted, on at most 1000 training images, and with validation data "val_loss"
     and "val_accuracy"; ``loss_curve_``, the loss after each epoch, of warm starts in a row.
@@ -153,6 +157,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             **stopping,
         )
         self.params_, self.state_, self.epoch_ = run.params, run.state, run.epoch
+        self.temperature_ = data.temperature(model, run, parts)
         self._opt_state = None
         columns = HISTORY | (VALIDATION if len(parts) == 4 else {})
         self.history_ = {name: run.history[column] for name, column in columns.items()}
@@ -193,6 +198,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         self.params_, self.state_, self._opt_state = train_one_pass(
             model, params, state, optimizer, opt_state, (x, y, weight), batch_size, self._seed
         )
+        self.temperature_ = 1.0  # what ``fit`` found was of other parameters
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1
         return self
 
@@ -200,7 +206,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         """Return the probability of each of ``classes_`` for each image, (N, K)."""
         check_is_fitted(self, "params_")
         (x,) = data.validate_again(self, X)
-        return probabilities(self._model(), self.params_, self.state_, x)
+        temperature = getattr(self, "temperature_", 1.0)  # a file of an earlier version has none
+        return probabilities(self._model(), self.params_, self.state_, x, temperature=temperature)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each image, (N,)."""
@@ -230,8 +237,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         """Write the fitted network as an ONNX file that takes images as ``predict`` does.
 
         Input "images" (N, *image_shape_) float32, unscaled: the scaling is in the graph. Output
-        "logits" (N, K). The metadata "classes" holds ``classes_`` as a JSON list. options: of
-        ``export.save_onnx``, such as ``opset``. Needs onnx.
+        "logits" (N, K), not divided by ``temperature_``. The metadata "classes" holds ``classes_``
+        as a JSON list. options: of ``export.save_onnx``, such as ``opset``. Needs onnx.
         """
         files.export(self, path, **options)
 

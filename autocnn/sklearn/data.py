@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
+from autocnn.runs.answers import network_outputs
+from autocnn.runs.calibration import calibrate
 from autocnn.sklearn.images import (
     flatten,
     float_dtype,
@@ -18,6 +20,7 @@ from autocnn.sklearn.images import (
     warn_ambiguous_row,
 )
 from autocnn.text import shape_text
+from autocnn.training import Run
 from autocnn.training.sample_weight import example_weights as normalized_weights
 from autocnn.trees import leaves
 
@@ -25,6 +28,7 @@ __all__ = [
     "divide",
     "example_weights",
     "go_on",
+    "temperature",
     "validate_again",
     "validate_first",
 ]
@@ -139,3 +143,13 @@ def divide(
     kept, held_out = split_validation(y, estimator.validation_fraction, estimator._seed)
     weight = None if weight is None else weight[kept]
     return (x[kept], y[kept], x[held_out], y[held_out]), weight
+
+
+def temperature(model: Any, run: Run, parts: tuple[np.ndarray, ...]) -> float:
+    """The temperature of ``runs.calibration`` that fits a trained network's outputs to the data to
+    validate on, the last two of four parts; 1 where there is none or too little of it.
+    """
+    if len(parts) < 4:
+        return 1.0
+    found = calibrate(network_outputs(model, run.params, run.state, parts[2]), parts[3])
+    return 1.0 if found is None else found.temperature

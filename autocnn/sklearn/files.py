@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "load", "save"]
 
-FITTED = ("n_features_in_", "epoch_", "n_iter_", "history_", "loss_curve_")
+FITTED = ("n_features_in_", "epoch_", "n_iter_", "history_", "loss_curve_", "temperature_")
 PRIVATE = ("_mean", "_std", "_seed")
 TINY = 1e-30  # below any standard deviation that images have; dividing by less overflows
 KIND = "autocnn.sklearn.CNNClassifier"
@@ -122,6 +122,9 @@ def _restore(estimator: "CNNClassifier", about: dict[str, Any]) -> None:
             if name not in names:
                 raise ValueError(f"there is no attribute {name!r}")
             setattr(estimator, name, value)
+    temperature = getattr(estimator, "temperature_", 1.0)
+    if type(temperature) is not float or not 0 < temperature < math.inf:
+        raise ValueError("its temperature makes no sense")
     values, dtype = about["classes"]["values"], np.dtype(about["classes"]["dtype"])
     classes = np.array(values, dtype)
     if classes.ndim != 1 or dtype.kind not in "iubfUO" or classes.tolist() != values:

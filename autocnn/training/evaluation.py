@@ -82,13 +82,20 @@ def predict(
 
 
 def probabilities(
-    model: Any, params: Any, state: Any, x: np.ndarray, batch_size: int | None = None
+    model: Any,
+    params: Any,
+    state: Any,
+    x: np.ndarray,
+    batch_size: int | None = None,
+    temperature: float = 1.0,
 ) -> np.ndarray:
-    """Return what ``predict`` does, without a look at the images' scale."""
+    """Return what ``predict`` does, without a look at the images' scale. temperature: what the
+    outputs are divided by.
+    """
     batch_size = _batch_size(x, batch_size)
-    starts = range(0, max(len(x), 1), batch_size)
     outputs_of = predictor(model, params, state, copy=False)
-    return np.concatenate([softmax(outputs_of(x[k : k + batch_size])) for k in starts])
+    batches = (x[k : k + batch_size] for k in range(0, max(len(x), 1), batch_size))
+    return np.concatenate([softmax(outputs_of(batch) / temperature) for batch in batches])
 
 
 def _batch_size(x: Any, batch_size: int | None) -> int:

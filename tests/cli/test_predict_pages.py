@@ -172,7 +172,10 @@ def test_probabilities_are_calibrated_and_no_answer_changes(run, clean, tmp_path
     tops = [[row["class"] for row in part["predictions"][0]["top"]] for part in (with_it, without)]
     assert tops[0] == tops[1]
     text = autocnn("predict", bare, tmp_path / "a.png").stdout
-    assert text.endswith("The probabilities are not calibrated: the run has no calibration.\n")
+    assert text.endswith(
+        "The probabilities are not calibrated: the run has no calibration, which takes 50 "
+        "validation images.\n"
+    )
     (bare / FILE).write_bytes((run / FILE).read_bytes().replace(b'"images": 3', b'"images": 4'))
     assert "damaged" in autocnn("predict", bare, tmp_path / "a.png").stdout
     rows = json.loads(autocnn("verify", bare, "--json").stdout)["files"]

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("sklearn")
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -235,3 +236,30 @@ def test_scikit_learns_warning_where_nothing_was_learned(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted(x, y)
+
+
+def test_probabilities_are_calibrated_on_validation_data(tmp_path):
+    data = ac.data.load("digits", "float64")
+    images, labels = data.x_train[:, 0], data.y_train
+    draw = np.random.default_rng(0)
+    wrong = np.where(draw.random(len(labels)) < 0.3, draw.integers(0, 10, len(labels)), labels)
+    given = {"network": "tiny-mlp", "epochs": 60, "random_state": 0}
+    held = images[300:600], wrong[300:600]
+    fitted = CNNClassifier(**given).fit(images[:300], wrong[:300], validation_data=held)
+    plain = CNNClassifier(**given).fit(images[:300], wrong[:300])
+    assert plain.temperature_ == 1 and fitted.temperature_ > 1.5  # it has learned wrong labels
+    probs = [one.predict_proba(images[600:900]) for one in (plain, fitted)]
+    np.testing.assert_array_equal(*(p.argmax(axis=1) for p in probs))
+    losses = [log_loss(wrong[600:900], p) for p in probs]
+    assert losses[1] < 0.85 * losses[0]
+    few = CNNClassifier(**given).fit(
+        images[:300], wrong[:300], validation_data=(held[0][:49], held[1][:49])
+    )
+    assert few.temperature_ == 1
+    fitted.save(tmp_path / "a")
+    again = CNNClassifier.load(tmp_path / "a")
+    np.testing.assert_array_equal(
+        again.predict_proba(images[600:]), fitted.predict_proba(images[600:])
+    )
+    again.partial_fit(images[:32], wrong[:32])
+    assert again.temperature_ == 1

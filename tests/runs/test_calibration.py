@@ -83,4 +83,7 @@ def test_the_file(tmp_path):
         found, why = cal.read_calibration(tmp_path, "a" * 32, 3)
         assert found is None and why
     path.unlink()
-    assert cal.read_calibration(tmp_path, None, 0) == (None, "the run has no calibration")
+    assert cal.read_calibration(tmp_path, None, 0) == (
+        None,
+        "the run has no calibration, which takes 50 validation images",
+    )
