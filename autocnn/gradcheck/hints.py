@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autocnn.gradcheck.problem import Problem
+from autocnn.gradcheck.ranks import hidden_by_rank
 
 __all__ = ["blind_spots"]
 
@@ -38,10 +39,21 @@ def blind_spots(problem: Problem) -> str | None:
         letters = ", ".join(f'"{a}"' for a in "NCHWDEFG"[: len(arrays[single])])
         vary.append(f"{single}=({letters})")
     if not found:
-        return None
+        return _rank(problem)
     return (
         f"{' and '.join(found)} can hide mistakes: gradcheck.stress(f, {', '.join(vary)}, ...) "
         "varies it"
+    )
+
+
+def _rank(problem: Problem) -> str | None:
+    hidden = hidden_by_rank(problem)
+    if hidden is None:
+        return None
+    name, what = hidden
+    return (
+        f"rank 2 of {name} hides a mistake: forward takes further axes in front, and with one "
+        f'{what}: gradcheck.stress(f, {name}=("N", "T?", "D"), ...) varies it'
     )
 
 

@@ -116,3 +116,51 @@ def test_check_hints_at_settings_that_hide_mistakes():
     assert not any("stress" in n for n in gradcheck.check(pool, x=x, stride=1).notes)
     notes = gradcheck.check(pool, x=x[:1], stride=1).notes
     assert any("a first axis of length 1 in x" in n for n in notes)
+
+
+def layer_norm(sums):
+    def f(x, gamma):
+        mean = x.mean(-1, keepdims=True)
+        scale = 1 / np.sqrt(((x - mean) ** 2).mean(-1, keepdims=True) + 1e-5)
+        h = (x - mean) * scale
+
+        def backward(dy):
+            axes = 0 if sums == "rows" else tuple(range(x.ndim - 1))
+            g = dy * gamma
+            along = 1 if sums == "axis 1" else -1
+            dots = [(v).mean(along, keepdims=True) for v in (g, g * h)]
+            return {"x": scale * (g - dots[0] - h * dots[1]), "gamma": (dy * h).sum(axes)}
+
+        return gamma * h, backward
+
+    return f
+
+
+def test_check_hints_at_a_rank_that_hides_a_mistake():
+    draw = np.random.default_rng(0)
+    given = {"x": draw.standard_normal((4, 6)), "gamma": draw.standard_normal(6)}
+    for sums, what in (
+        ("rows", "gamma has shape (4, 6)"),
+        ("axis 1", "the gradient of x is wrong"),
+    ):
+        report = gradcheck.check(layer_norm(sums), **given)
+        assert report.ok and any(what in n and "gradcheck.stress" in n for n in report.notes)
+        found = gradcheck.stress(layer_norm(sums), x=("N", "T?", "D"), gamma=("D",), seconds=10)
+        assert not found.ok
+    assert not gradcheck.check(layer_norm("all"), **given).notes
+
+
+def dense(x, w, b):
+    return x @ w + b, lambda dy: {"x": dy @ w.T, "w": x.T @ dy, "b": dy.sum(0)}
+
+
+def batch_norm(x):
+    h = (x - x.mean(0)) / x.std(0)
+    return h, lambda dy: {"x": (dy - dy.mean(0) - h * (dy * h).mean(0)) / x.std(0)}
+
+
+def test_nothing_is_hidden_by_a_rank_that_is_refused_or_means_something_else():
+    draw = np.random.default_rng(0)
+    x, w, b = draw.standard_normal((4, 6)), draw.standard_normal((6, 3)), draw.standard_normal(3)
+    assert not gradcheck.check(dense, x=x, w=w, b=b).notes  # its product refuses another rank
+    assert not gradcheck.check(batch_norm, x=x).notes
