@@ -96,15 +96,15 @@ def _with_names(
     arrays: tuple[np.ndarray, ...], names: dict[int, str]
 ) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
     """Return the arrays and the classes' names; labels that do not begin with 0, such as those of
-    EMNIST's letters, are counted from 0 where they have names.
+    EMNIST's letters, are counted from 0, so that no output of a network is for none of them.
     """
-    largest = int(arrays[1].max())
-    if not names or largest not in names:
-        return arrays, tuple(str(i) for i in range(largest + 1))
-    known = np.array(sorted(names))
     x, y, x_val, y_val = arrays
-    if not np.isin(y, known).all() or not np.isin(y_val, known).all():
-        return arrays, tuple(str(i) for i in range(largest + 1))
+    used = np.union1d(y, y_val)
+    if not np.isin(used, list(names)).all():
+        # Of labels from 0 on, those that happen not to occur in a small part stay classes.
+        labels = range(int(used[-1]) + 1) if used[0] == 0 else used.tolist()
+        names = {label: str(label) for label in labels}
+    known = np.array(sorted(names))
     indices = [np.searchsorted(known, labels).astype(np.int64) for labels in (y, y_val)]
     return (x, indices[0], x_val, indices[1]), tuple(names[label] for label in known.tolist())
 

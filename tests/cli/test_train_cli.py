@@ -197,8 +197,10 @@ def test_json_lines(trained, images, tmp_path):
         },
         **{"val_loss": history["val_loss"][-1], "val_acc": history["val_acc"][-1]},
         **{"best_epoch": best, "best_val_acc": history["val_acc"][best], "stopped": None},
+        **{"calibrated": False, "val_images": 30},
         "files": last["files"],
     }
+    assert "are not calibrated: of 50 validation images" in " ".join(trained[1].stdout.split())
     assert sorted(last["files"]) == sorted(path.name for path in folder.iterdir())
     assert "tiny-cnn, 114 parameters" in result.stderr and "accuracy" not in result.stderr
     assert files(folder) == files(trained[0])

@@ -296,3 +296,11 @@ def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
     ):
         with pytest.raises(ValueError, match=words):
             ac.data.load(path)
+
+
+def test_labels_that_do_not_begin_with_0_have_an_output_each(tmp_path):
+    emnist(tmp_path)
+    (tmp_path / "emnist-letters-mapping.txt").unlink()
+    data = ac.data.load(tmp_path / "emnist-letters-train-images-idx3-ubyte.gz")
+    assert data.classes == ("1", "2", "3", "4")
+    assert np.array_equal(data.y_train, LABELS[:N])
