@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
+from autocnn.fast.predictor import predictor
 from autocnn.runs.answers import network_outputs
 from autocnn.runs.calibration import calibrate
 from autocnn.sklearn.images import (
@@ -151,5 +152,6 @@ def temperature(model: Any, run: Run, parts: tuple[np.ndarray, ...]) -> float:
     """
     if len(parts) < 4:
         return 1.0
-    found = calibrate(network_outputs(model, run.params, run.state, parts[2]), parts[3])
+    outputs_of = predictor(model, run.params, run.state, copy=False)
+    found = calibrate(network_outputs(outputs_of, parts[2]), parts[3])
     return 1.0 if found is None else found.temperature
