@@ -16,6 +16,7 @@ from autocnn.data import load
 from autocnn.models.interpretations import INTERPRETATIONS, interpretation
 from autocnn.models.networks import NETWORKS
 from autocnn.models.networks import network as find_network
+from autocnn.runs.own_network import is_own
 from autocnn.sweeps import Between, Sweep, cluster, slurm
 from autocnn.sweeps import search as run_search
 from autocnn.sweeps import sweep as run_sweep
@@ -148,6 +149,11 @@ def _executor(
 
 
 def _builder(network: str, engine: str) -> functools.partial:
+    if is_own(network):
+        raise ValueError(
+            f"a sweep builds networks of the library by name; for {network} call "
+            "ac.sweep(function, grid) in Python, or vary it by autocnn train ... --build"
+        )
     entry = find_network(network)
     return functools.partial(entry.function or entry.builder, nn=interpretation(engine))
 

@@ -18,6 +18,7 @@ from autocnn.data.dataset import Dataset
 from autocnn.inspection.summary import summary
 from autocnn.page.enlarged import enlarged_digits
 from autocnn.page.look import Both, both
+from autocnn.runs.own_network import is_own
 from autocnn.runs.preprocessing import Inputs, padded_shape, prepare
 from autocnn.training import Run
 from autocnn.trees import count, tree_map
@@ -120,6 +121,11 @@ def load(what: Any = None, data: Dataset | None = None) -> PageModel:
         return _checked(_from_name(str(what), data))
     if str(what) and Path(what).is_dir():
         return _checked(_from_folder(Path(what)))
+    if is_own(str(what)):
+        raise ValueError(
+            f"a page shows a network of a file once it is trained: autocnn train {what} --data "
+            "NAME --out FOLDER, then autocnn page FOLDER"
+        )
     raise ValueError(
         f"there is no run folder and no network {str(what)!r}; the networks are "
         f"{', '.join(models.NETWORKS)}"

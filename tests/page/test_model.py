@@ -134,3 +134,8 @@ def test_the_1998_network_takes_images_of_28():
     found = window.ask("look", pixels=np.zeros(784, np.float32), label=0)
     assert found["stages"][0]["values"].min() == pytest.approx(-0.1)
     window.session.close()
+
+
+def test_a_network_of_a_file_is_trained_first():
+    with pytest.raises(ValueError, match=r"autocnn train own\.py:build --data NAME --out"):
+        load("own.py:build")

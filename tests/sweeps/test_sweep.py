@@ -414,6 +414,7 @@ def test_the_command_reports_what_failed(command, tmp_path):
     "arguments, words",
     [
         (("tiny-gnn", "--grid", "filters=1"), "no network 'tiny-gnn'"),
+        (("own.py:build", "--grid", "filters=1"), "a sweep builds networks of the library by name"),
         (
             ("tiny-cnn", "--grid", "filter=1:8"),
             "autocnn: tiny-cnn has no option 'filter'; did you mean 'filters'? "
