@@ -32,28 +32,58 @@ def dense_forward(k: Writer, o, params, values):
 
 
 def dense_backward(k: Writer, o, params, grads, values, slopes):
-    def block(first, n):
-        outer = [slopes.lanes(o.y + first + a) for a in range(n)]
+    """dw[d, f] = sum x[d] dy[f] over images, like db = sum dy; dx[d] = sum_f w[d, f] dy[f]."""
+    full = o.f / LANES
+
+    def units(i):  # as many as a vector has lanes: its lanes are units here, and the images a sum
+        first = i * LANES
+        outer = [_turned(k, slopes, o.y + first, image) for image in range(LANES)]
 
         def feature(d):
-            x, at = values.lanes(o.x + d), o.weights + d * o.f + first
-            for a, dy in enumerate(outer):
-                add_to(grads, at + a, (x * dy).total())
+            dw, x = grads.at(o.weights + d * o.f + first), values.at((o.x + d) * LANES)
+            total = dw.vector()
+            for image, dy in enumerate(outer):
+                total = k.fma(x[image].splat(), dy, total)
+            dw.set_vector(total)
 
         k.loop(o.c, feature)
 
-    in_blocks(k, o.f, block)
+    def unit(i):
+        f = full * LANES + i
+        dy = slopes.lanes(o.y + f)
+
+        def feature(d):
+            add_to(grads, o.weights + d * o.f + f, (values.lanes(o.x + d) * dy).total())
+
+        k.loop(o.c, feature)
+
+    k.loop(full, units, may_be_empty=True)
+    k.loop(o.f - full * LANES, unit, may_be_empty=True)
     k.when(
         o.bias.compare(">=", 0),
         lambda: k.loop(o.f, lambda f: add_to(grads, o.bias + f, slopes.lanes(o.y + f).total())),
     )
 
-    def inputs(d):
-        w = o.weights + d * o.f
-        unit = lambda f, s: k.fma(params[w + f].splat(), slopes.lanes(o.y + f), s)  # noqa: E731
-        slopes.put(o.x + d, k.loop(o.f, unit, k.zero))
+    def inputs(first, n):
+        w = o.weights + first * o.f
 
-    k.when(o.need_dx.compare(">", 0), lambda: k.loop(o.c, inputs))
+        def unit(f, *sums):
+            dy = slopes.lanes(o.y + f)
+            return [k.fma(params[w + o.f * a + f].splat(), dy, s) for a, s in enumerate(sums)]
+
+        for a, dx in enumerate(as_list(k.loop(o.f, unit, *[k.zero] * n))):
+            slopes.put(o.x + first + a, dx)
+
+    k.when(o.need_dx.compare(">", 0), lambda: in_blocks(k, o.c, inputs))
+
+
+def _turned(k, cells, first, image):
+    """Return the vector of one image's numbers in as many cells as there are lanes."""
+    start = cells.at(first * LANES + image)
+    vector = k.zero
+    for lane in range(LANES):
+        vector = vector.with_lane(lane, start[lane * LANES])
+    return vector
 
 
 def _elementwise(value, slope):

@@ -62,6 +62,11 @@ class Value:
         order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return Value(self.k, self.k.builder.shuffle_vector(one, vector, order))
 
+    def with_lane(self, lane: int, number: "Value") -> "Value":
+        """Return this vector with another number in one lane."""
+        index = ir.Constant(ir.IntType(32), lane)
+        return Value(self.k, self.k.builder.insert_element(self.of, number.of, index))
+
     def to_number(self) -> "Value":
         """Return this int as a number."""
         return Value(self.k, self.k.builder.sitofp(self.of, self.k.number))
@@ -99,17 +104,24 @@ class Buffer:
     def __setitem__(self, i, value):
         self.k.builder.store(self.k.value(value, self.item).of, self.at(i).pointer)
 
-    def _vector(self, i):
-        entry = self.at(self.k.value(i, INT) * LANES).pointer
-        return self.k.builder.bitcast(entry, self.k.vector.as_pointer())
+    def vector(self) -> Value:
+        """Load a vector from the array's first entries."""
+        pointer = self.k.builder.bitcast(self.pointer, self.k.vector.as_pointer())
+        return Value(self.k, self.k.builder.load(pointer, align=self.k.itemsize))
+
+    def set_vector(self, value):
+        """Store a vector in the array's first entries."""
+        pointer = self.k.builder.bitcast(self.pointer, self.k.vector.as_pointer())
+        value = self.k.value(value, self.k.vector)
+        self.k.builder.store(value.of, pointer, align=self.k.itemsize)
 
     def lanes(self, i) -> Value:
-        return Value(self.k, self.k.builder.load(self._vector(i), align=self.k.itemsize))
+        """Load the i-th vector."""
+        return self.at(self.k.value(i, INT) * LANES).vector()
 
     def put(self, i, value):
-        """Store a vector."""
-        value = self.k.value(value, self.k.vector)
-        self.k.builder.store(value.of, self._vector(i), align=self.k.itemsize)
+        """Store the i-th vector."""
+        self.at(self.k.value(i, INT) * LANES).set_vector(value)
 
 
 class Writer:
