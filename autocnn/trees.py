@@ -137,15 +137,19 @@ def max_relative_difference(tree: Tree, other: Tree) -> float:
     """Return the largest max |a - b| / max |a| over the leaves a of ``tree`` and b of ``other``.
 
     tree, other: trees of one structure, such as two gradients of one network. A leaf of zeros
-    counts as 0 where b is zero too, and as infinite where it is not. Raises ValueError naming the
-    path where the structures differ.
+    counts as 0 where b is zero too, and as infinite where it is not; NaN anywhere gives NaN. Raises
+    ValueError naming the path where the structures differ.
 
     >>> max_relative_difference({"w": np.array([1.0, 4.0])}, {"w": np.array([1.0, 5.0])})
     0.25
     """
+    largest = 0.0
 
-    def difference(a: Any, b: Any) -> float:
+    def compare(a: Any, b: Any) -> None:
+        nonlocal largest
         gap, scale = np.abs(a - b).max(initial=0.0), np.abs(a).max(initial=0.0)
-        return float(gap / scale) if scale > 0 else (np.inf if gap > 0 else 0.0)
+        found = np.inf if scale == 0 < gap else gap / (scale or 1.0)
+        largest = float(np.maximum(largest, found))  # NaN stays NaN
 
-    return max((d for _, d in leaves(tree_map(difference, tree, other))), default=0.0)
+    untracked_tree_map(compare, tree, other)
+    return largest

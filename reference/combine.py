@@ -17,7 +17,8 @@ def serial(o, params, state, x, train, key):
     """The chain rule: the backward passes in reverse order."""
     after, backwards = [], []
     for i, part in enumerate(o.parts):
-        x, s, back = part.pullback(params[i], state[i], x, train, child(key, i))
+        part_key = child(key, i) if part.draws else None
+        x, s, back = part.pullback(params[i], state[i], x, train, part_key)
         after.append(s)
         backwards.append(back)
 

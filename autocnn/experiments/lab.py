@@ -83,7 +83,8 @@ class Compared:
         """Return the first model's (loss, grads, state), as ``Layer.loss_and_grad`` does."""
         loss, grads, after = self.model.loss_and_grad(params, state, batch, key, train)
         _, others, _ = self.other.loss_and_grad(params, state, batch, key, train)
-        self.largest = max(self.largest, max_relative_difference(grads, others))
+        found = max_relative_difference(grads, others)
+        self.largest = float(np.maximum(self.largest, found))  # NaN stays NaN
         self.gradients += 1
         return loss, grads, after
 

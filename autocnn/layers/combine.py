@@ -16,7 +16,8 @@ __all__ = ["concat", "residual", "serial"]
 def serial(o, params, state, x, train, key):
     after = []
     for i, part in enumerate(o.parts):
-        x, s = part.forward(params[i], state[i], x, train, child(key, i))
+        part_key = child(key, i) if part.draws else None
+        x, s = part.forward(params[i], state[i], x, train, part_key)
         after.append(s)
     return x, after
 

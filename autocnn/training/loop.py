@@ -19,6 +19,7 @@ from autocnn.training.data import training_data
 from autocnn.training.evaluation import measure
 from autocnn.training.mpi import Sharded
 from autocnn.training.network import network_of
+from autocnn.training.programs import program_run
 from autocnn.training.sample_weight import drop_zero_weights, example_weights
 from autocnn.training.state import Run, TrainState, epochs_since_best
 from autocnn.training.step import ADVICE, train_batches
@@ -163,8 +164,6 @@ def train(
         measured.append(("validation", x_val, y_val))
     programs = None
     if augment is None:
-        from autocnn.training.programs import program_run  # as in network_of
-
         parts = (x, y, weights)
         programs = program_run(model, optimizer, loss, now, parts, measured, batch_size)
 

@@ -17,6 +17,7 @@ LAYERS = "tests/layers/test_agreement.py tests/ops/test_ops_torch.py"
 KINKS = "tests/layers/test_kinks.py"
 LOSSES = "tests/layers/test_losses.py"
 FAST = "tests/fast/test_fast_conv.py tests/fast/test_fast_agreement.py"
+PROGRAM = "tests/fast/test_fast_program.py"
 MUTANTS = [
     # file, what stands there, what is put in its place, the tests that should notice
     ("autocnn/ops/windows.py", "row * sh, col * sw)", "row * sw, col * sh)", OPS),
@@ -43,8 +44,8 @@ MUTANTS = [
     ("autocnn/layers/combine.py", "child(key, 1))", "child(key, 0))", OPS),
     (
         "autocnn/layers/combine.py",
-        "part.forward(params[i], state[i], x, train, child(key, i))",
-        "part.forward(params[i], state[i], x, train, key)",
+        "child(key, i) if part.draws",
+        "key if part.draws",
         OPS,
     ),
     (
@@ -92,8 +93,8 @@ MUTANTS = [
     ("autocnn/optim/optimizers.py", "1 - beta2**t", "1 - beta1**t", "tests/training/test_optim.py"),
     (
         "autocnn/optim/optimizers.py",
-        "return float(rate(int(step)))",
-        "return np.float64(rate(int(step)))",
+        "return float(rate(step))",
+        "return np.float64(rate(step))",
         "tests/training/test_optim.py",
     ),
     (
@@ -241,6 +242,58 @@ MUTANTS = [
     ),
     ("autocnn/ops/spatial.py", "np.stack(ys, axis=2)", "np.stack(ys, axis=1)", LAYERS),
     ("autocnn/ops/loss.py", "total / d.size", "total / len(d)", LOSSES),
+    (
+        "autocnn/fast/program/conv.py",
+        "corner + i * row, dy + i",
+        "corner + i * o.w, dy + i",
+        PROGRAM,
+    ),
+    (
+        "autocnn/fast/program/conv.py",
+        "o.dw, o.dh * o.w, o.sh * o.w\n    kernel",
+        "o.dh, o.dw * o.w, o.sh * o.w\n    kernel",
+        PROGRAM,
+    ),
+    ("autocnn/fast/program/pool.py", 'fcmp_unordered(">"', 'fcmp_ordered(">"', PROGRAM),
+    ("autocnn/fast/program/pool.py", 'fcmp_unordered(">"', 'fcmp_unordered(">="', PROGRAM),
+    (
+        "autocnn/fast/program/kernels.py",
+        'y.compare(">", 0).choose(dy, k.zero)',
+        'y.compare(">=", 0).choose(dy, k.zero)',
+        PROGRAM,
+    ),
+    (
+        "autocnn/fast/program/kernels.py",
+        'x.compare("<=", 0).choose(k.zero, x)',
+        'x.compare(">", 0).choose(x, k.zero)',
+        PROGRAM,
+    ),
+    ("autocnn/fast/program/kernels.py", "f = full * LANES + i", "f = i", PROGRAM),
+    ("autocnn/fast/program/machine.py", "begin = s * o.batch_size", "begin = s", PROGRAM),
+    (
+        "autocnn/fast/program/machine.py",
+        "is_there.choose(weigh(image), ",
+        'l.compare(">=", 0).choose(weigh(image), ',
+        PROGRAM,
+    ),
+    ("autocnn/fast/program/machine.py", "is_nesterov.choose(g + beta1 * v, v)", "v", PROGRAM),
+    ("autocnn/fast/program/lower.py", '{"need_dx": has_params,', '{"need_dx": False,', PROGRAM),
+    ("autocnn/fast/program/lower.py", '"z": layer.name == "max_pool"', '"z": 0', PROGRAM),
+    ("autocnn/fast/program/run.py", ".reshape(leaf.shape).copy()", ".reshape(leaf.shape)", PROGRAM),
+    ("autocnn/fast/program/run.py", "child(key, *path)", "key", PROGRAM),
+    (
+        "autocnn/training/programs.py",
+        "key = child(seed, 0, first + i // self.batch_size)",
+        "key = child(seed, 0, i // self.batch_size)",
+        PROGRAM,
+    ),
+    ("autocnn/training/programs.py", "t = first + i + 1", "t = i + 1", PROGRAM),
+    (
+        "autocnn/training/programs.py",
+        'opt_state["step"] + count}',
+        'opt_state["step"] + 1}',
+        PROGRAM,
+    ),
     ("autocnn/fast/depthwise.py", "cells += dy_e", "cells[...] = dy_e", FAST),
     ("autocnn/fast/depthwise.py", "dw.transpose(3, 2, 0, 1)", "dw.transpose(3, 2, 1, 0)", FAST),
     ("autocnn/fast/depthwise.py", "reshape(n, *out, c, each)[", "reshape(n, *out, each, c)[", FAST),

@@ -38,16 +38,20 @@ def with_head(case, nn):
     return nn.serial(layer, *([nn.flatten()] if len(out) > 1 else []), nn.dense(3))
 
 
+def lowered(model, shape, params, train):
+    return lower(model, shape, tuple((path, leaf.size) for path, leaf in leaves(params)), train)
+
+
 def loss_and_grad(model, params, x, labels, train=True, key=None, weights=None):
     """By a program; None for a network that a program does not hold."""
-    made = lower(model, x.shape[1:], params, train)
+    made = lowered(model, x.shape[1:], params, train)
     return made and run.loss_and_grad(made, params, run.Images.of(x, labels, weights), key)
 
 
 def held(case):
     model = with_head(case, fast)
     _, params, _ = model.init(0, case.shape)
-    return lower(model, case.shape, params, True) is not None
+    return lowered(model, case.shape, params, True) is not None
 
 
 HELD = [case for case in CASES if held(case)]
@@ -269,6 +273,80 @@ def test_bad_validation_images_are_told_as_before():
     for change in ({"y_val": data.y_val + 7}, {"y_val": data.y_val[1:]}):
         with pytest.raises(ValueError, match="labels"):
             ac.train(params, data._replace(**change), model=model, epochs=1)
+
+
+# ---------------------------------------------------------------------------- single calls
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """What was computed by programs: "outputs" and "loss_and_grad"."""
+    names = []
+
+    def count(name):
+        function = getattr(run, name)
+
+        def counted(*args):
+            names.append(name)
+            return function(*args)
+
+        monkeypatch.setattr(run, name, counted)
+
+    count("outputs")
+    count("loss_and_grad")
+    return names
+
+
+@pytest.mark.parametrize("n", [1, 33])
+def test_single_calls_of_lenet_agree_with_the_reference(called, n):
+    generator = np.random.default_rng(n)
+    x, labels = generator.random((n, 1, 28, 28)), generator.integers(0, 10, n)
+    weights = generator.random(n) + 0.1
+    ours, theirs = (ac.models.lenet5(nn=nn) for nn in (fast, reference))
+    _, params, state = ours.init(1, (1, 28, 28))
+    kept = tree_map(np.copy, params)
+    y, after = ours.apply(params, state, x)
+    assert_close(y, theirs.apply(params, state, x)[0], 1e-10)
+    assert after == state
+    first = None
+    for batch in ((x, labels), (x, labels, weights)):
+        found = ours.loss_and_grad(params, state, batch)
+        assert_close(found[:2], theirs.loss_and_grad(params, state, batch)[:2], 1e-10)
+        first = first or (tree_map(np.copy, found), found)
+    assert called == ["outputs", "loss_and_grad", "loss_and_grad"]
+    assert same_bits(*first)  # what was returned is not overwritten
+    assert same_bits(ours.loss_and_grad(params, state, (x, labels)), first[0])
+    assert same_bits(params, kept)
+
+
+def test_single_calls_that_are_not_a_programs(called):
+    model = ac.models.lenet5(nn=fast)
+    _, params, state = model.init(1, (1, 28, 28))
+    x, labels = np.zeros((2, 1, 28, 28)), np.zeros(2, int)
+    with fast.using("numpy"):
+        model.loss_and_grad(params, state, (x, labels))
+        model.apply(params, state, x)
+    model.loss_and_grad(params, state, (x, labels), loss=ac.losses.mse)
+    tiny = ac.models.tiny_cnn(nn=fast)
+    tiny.loss_and_grad(*tiny.init(0, (1, 8, 8))[1:], (x[:, :, :8, :8], labels))
+    assert called == []
+
+
+def test_dropout_needs_a_key_as_before(called):
+    model = fast.serial(fast.flatten(), fast.dense(64), fast.dropout(0.5), fast.dense(4))
+    _, params, state = model.init(1, (1, 28, 28))
+    x, labels = np.ones((9, 1, 28, 28)), np.arange(9) % 4
+    with pytest.raises(ValueError, match="dropout needs a key"):
+        model.loss_and_grad(params, state, (x, labels))
+    other = reference.serial(
+        reference.flatten(), reference.dense(64), reference.dropout(0.5), reference.dense(4)
+    )
+    for key, train in ((3, True), (None, False)):
+        found = model.loss_and_grad(params, state, (x, labels), key, train)
+        assert_close(
+            found[:2], other.loss_and_grad(params, state, (x, labels), key, train)[:2], 1e-10
+        )
+    assert called == ["loss_and_grad"] * 2
 
 
 def test_large_networks_are_not_programs():

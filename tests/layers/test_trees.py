@@ -68,3 +68,13 @@ def test_unflatten_counts():
         trees.unflatten([0.0, 0.0], [1.0])
     with pytest.raises(ValueError, match="3 values for a tree of 2 leaves"):
         trees.unflatten([0.0, 0.0], [1.0, 2.0, 3.0])
+
+
+def test_the_largest_relative_difference_of_two_trees():
+    one, zero, nan = np.array([2.0, -4.0]), np.zeros(2), np.array([1.0, np.nan])
+    largest = trees.max_relative_difference
+    assert largest([one, one], [one, one + 1]) == 0.25
+    assert largest([zero], [zero]) == largest([], []) == 0
+    assert largest([one, zero], [one, one]) == np.inf
+    for pair in (([one, nan], [one, one]), ([nan, one], [one, zero]), ([one, one], [zero, nan])):
+        assert np.isnan(largest(*pair))

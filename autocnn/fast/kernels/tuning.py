@@ -14,8 +14,15 @@ __all__: list[str] = []  # read as ``tuning.NAME``
 # second to load: a run of a tiny network is over before Numba would have been there.
 NUMBA_MIN_SIZE = 2**15
 
-# Multiply-adds of a batch, forward, up to which a network trains as a program (fast/program).
-PROGRAM_MAX_WORK = 2**24
+# Multiply-adds of a batch, forward, up to which a network is computed by a program (fast/program):
+# beyond, what lies between the kernels is little beside what two threads and the processor's full
+# width save. A narrow network, whose convolutions have few filters and whose dense layers are
+# small, gives kernels less to do at a time, and the program stays ahead for longer.
+PROGRAM_MAX_WORK = 2**22
+PROGRAM_MAX_NARROW_WORK = 2**27
+# Filters of a convolution, and weights of a layer, up to which a network is narrow.
+PROGRAM_NARROW = 16
+PROGRAM_LIGHT = 2**16
 
 # Multiplications (for each pair of a channel and a filter) that take as long as transforming one
 # 3 x 3 kernel for Winograd's algorithm, which reads and writes 25 numbers.

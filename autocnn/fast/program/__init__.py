@@ -38,9 +38,13 @@ def small_program(
     """
     if not is_automatic() or x.dtype.char not in "fd" or not x.dtype.isnative:
         return None
-    if any(leaf.dtype != x.dtype for _, leaf in leaves(params)):
+    pairs = leaves(params)
+    if not pairs or any(leaf.dtype != x.dtype for _, leaf in pairs):
         return None
-    program = lower(model, x.shape[1:], params, train)
-    if program is None or batch_size * program.work > tuning.PROGRAM_MAX_WORK:
+    sizes = tuple((path, leaf.size) for path, leaf in pairs)
+    program = lower(model, tuple(x.shape[1:]), sizes, train)
+    if program is None:
         return None
-    return program
+    is_narrow = program.widest <= tuning.PROGRAM_NARROW and program.heaviest <= tuning.PROGRAM_LIGHT
+    most = tuning.PROGRAM_MAX_NARROW_WORK if is_narrow else tuning.PROGRAM_MAX_WORK
+    return program if batch_size * program.work <= most else None

@@ -25,9 +25,10 @@ UPDATES = ("none", "sgd", "momentum", "adam")
 
 # The arrays of a call. Ints: table (rows, ROW), task, labels and order (N,). float64: weights (N,)
 # and results, the loss of each step. Of the program's dtype: params, grads, m and v, of whole
-# vectors; values and slopes (cells, LANES); x (N, features); rates (steps, 3), the rate and Adam's
-# corrections; constants: weight decay, momentum or beta1, 1 - beta1, beta2, 1 - beta2, eps.
+# vectors; values and slopes (cells, LANES); x (N, features); outputs (N, classes); rates (steps,
+# 3), the rate and Adam's corrections; constants: weight decay, momentum or beta1, 1 - beta1, beta2,
+# 1 - beta2, eps.
 ARRAYS = (
     "table", "task", "params", "grads", "m", "v", "values", "slopes", "x", "labels", "weights",
-    "order", "rates", "constants", "results",
+    "order", "rates", "constants", "results", "outputs",
 )  # fmt: skip

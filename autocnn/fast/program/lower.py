@@ -4,12 +4,10 @@ lies.
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from autocnn.fast.layer import Layer
-from autocnn.trees import leaves
+from reference.layer import Layer
 
 __all__ = ["Dropout", "Program", "lower"]
 
@@ -37,7 +35,8 @@ class Program(NamedTuple):
     numbers of an image and of the masks behind it. dropouts: whose masks these are. cells: of all
     values together. logits, classes: where the outputs begin, and how many they are. starts: {path
     of a parameter: where it begins}. numbers: of all parameters. work: multiply-adds for an image,
-    forward.
+    forward. largest: numbers of an image in a layer's input or output. widest: filters of a
+    convolution. heaviest: numbers of a layer's weights.
     """
 
     rows: list[tuple[str, dict[str, int]]]
@@ -49,14 +48,20 @@ class Program(NamedTuple):
     starts: dict[str, int]
     numbers: int
     work: int
+    largest: int
+    widest: int
+    heaviest: int
 
 
-def lower(model: Any, shape: Shape, params: Any, train: bool) -> Program | None:
+@lru_cache(maxsize=64)  # training asks for the same program at every step
+def lower(
+    model: Any, shape: Shape, sizes: tuple[tuple[str, int], ...], train: bool
+) -> Program | None:
     """Return the program of a network for images of ``shape``; None for what it cannot hold.
 
-    It holds a chain of ``WORDS`` that ends in one vector for each image. params: fit the network;
-    the machine has their numbers in the order of their leaves. train: with dropout, whose masks are
-    given with the images.
+    It holds a chain of ``WORDS`` that ends in one vector for each image. sizes: (path, size) of the
+    parameters, which fit the network; the machine has their numbers in this order. train: with
+    dropout, whose masks are given with the images.
     """
     if not _is_chain(model):
         return None
@@ -69,9 +74,9 @@ def lower(model: Any, shape: Shape, params: Any, train: bool) -> Program | None:
         if layer.name == "dropout"
     ]
     starts, numbers = {}, 0
-    for path, leaf in leaves(params):
+    for path, size in sizes:
         starts[path] = numbers
-        numbers += np.size(leaf)
+        numbers += size
     image = math.prod(shape)
     features = image + sum(math.prod(dropout.shape) for dropout in dropouts)
     rows, cells, mask, has_params = [], features, image, False
@@ -94,7 +99,20 @@ def lower(model: Any, shape: Shape, params: Any, train: bool) -> Program | None:
     work = sum(
         layer.multiply_adds(given, out) for _, layer, given, out in layers if layer.multiply_adds
     )
-    return Program(rows, features, dropouts, cells, x, layers[-1][-1][0], starts, numbers, work)
+    return Program(
+        rows=rows,
+        features=features,
+        dropouts=dropouts,
+        cells=cells,
+        logits=x,
+        classes=layers[-1][-1][0],
+        starts=starts,
+        numbers=numbers,
+        work=work,
+        largest=max(math.prod(size) for *_, given, out in layers for size in (given, out)),
+        widest=max((layer.options.get("filters", 0) for _, layer, *_ in layers)),
+        heaviest=max((size for _, size in sizes), default=0),
+    )
 
 
 def _is_chain(layer):
@@ -102,7 +120,7 @@ def _is_chain(layer):
     from autocnn import fast  # which imports this package
 
     return (
-        type(layer) is Layer
+        isinstance(layer, Layer)
         and layer.is_as_declared
         and layer.name in WORDS
         and layer.word is getattr(fast, layer.name)

@@ -30,14 +30,16 @@ NUMBERS = {"f": ir.FloatType(), "d": ir.DoubleType()}
 class Machine(NamedTuple):
     """kernels: {layer: (address of forward, address of backward)}.
 
-    train, measure: functions of the addresses of ``layout.ARRAYS``. ``train`` returns the number of
-    steps after which loss and parameters are finite; ``measure`` returns the number of right
-    answers, and writes the sum of the losses. engine: holds the code.
+    train, measure, predict: functions of the addresses of ``layout.ARRAYS``. ``train`` returns the
+    number of steps after which loss and parameters are finite; ``measure`` returns the number of
+    right answers, and writes the sum of the losses; ``predict`` writes the outputs. engine: holds
+    the code.
     """
 
     kernels: dict[str, tuple[int, int]]
     train: Callable[..., int]
     measure: Callable[..., int]
+    predict: Callable[..., int]
     engine: object
 
 
@@ -54,11 +56,13 @@ def machine(char: str) -> Machine:
         _kernel(module, number, f"{name}_backward", backward, 4)
     _function(module, number, "train", _train)
     _function(module, number, "measure", _measure)
+    _function(module, number, "predict", _predict)
     engine = _compile(module)
     address = engine.get_function_address
     kernels = {name: (address(f"{name}_forward"), address(f"{name}_backward")) for name in KERNELS}
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * len(ARRAYS))
-    return Machine(kernels, kind(address("train")), kind(address("measure")), engine)
+    functions = [kind(address(name)) for name in ("train", "measure", "predict")]
+    return Machine(kernels, *functions, engine)
 
 
 def _compile(module):
@@ -147,6 +151,27 @@ def _measure(k, o, a):
     loss, right = k.loop((o.images + (LANES - 1)) / LANES, block, zero, k.value(0))
     a.results[0] = loss
     return right
+
+
+def _predict(k, o, a):
+    def block(i):
+        first = i * LANES
+        count = _least(k.value(LANES), o.images - first)
+        _gather(k, o, a, first, count)
+        k.loop(o.rows, lambda r: _call(k, a, r, 0))
+
+        def lane(l):
+            y = a.outputs.at((first + l) * o.classes)
+
+            def output(c):
+                y[c] = a.values[(o.logits + c) * LANES + l]
+
+            k.loop(o.classes, output)
+
+        k.loop(count, lane)
+
+    k.loop((o.images + (LANES - 1)) / LANES, block)
+    return k.value(0)
 
 
 def _call(k, a, row, backward):

@@ -12,7 +12,7 @@ from autocnn.fast.program.lower import Program
 from autocnn.keys import child
 from autocnn.trees import untracked_tree_map
 
-__all__ = ["Images", "Runner", "loss_and_grad", "with_masks"]
+__all__ = ["Images", "Runner", "loss_and_grad", "outputs", "with_masks"]
 
 _scratch = threading.local()  # each thread's values and slopes, written before they are read
 
@@ -58,6 +58,7 @@ class Runner:
             "table": table, "task": self._task, "params": self.params, "grads": self.grads,
             "m": self.m, "v": self.v, **images._asdict(), "order": self._order,
             "rates": self.rates, "constants": self.constants, "results": self.losses,
+            "outputs": self.losses,
         }  # fmt: skip
         self._arrays = parts  # which the addresses belong to
         self._addresses = {name: a.ctypes.data for name, a in parts.items()}
@@ -104,6 +105,15 @@ class Runner:
         right = self._call(self.machine.measure, self._order[first:stop])
         return float(self.losses[0]), right
 
+    def predict(self) -> ndarray:
+        """Return the outputs of all images, (N, classes)."""
+        n = len(self.images.labels)
+        outputs = np.empty((n, self.program.classes), self.dtype)
+        self._addresses["outputs"] = outputs.ctypes.data
+        self._set(images=n)
+        self._call(self.machine.predict, self._order)
+        return outputs
+
     def _set(self, **ints):
         for name, value in ints.items():
             self._task[TASK.index(name)] = value
@@ -142,6 +152,13 @@ def loss_and_grad(
     if not runner.train(np.arange(n), n):
         return None
     return dtype.type(runner.losses[0]), runner.take(runner.grads, params)
+
+
+def outputs(program: Program, params: Any, x: ndarray) -> ndarray:
+    """Return the outputs (N, classes) of images x (N, ...), without dropout."""
+    runner = Runner(program, x.dtype, Images.of(x, np.zeros(len(x), np.int64)))
+    runner.put(runner.params, params)
+    return runner.predict()
 
 
 def _leaves(tree):
