@@ -1,11 +1,13 @@
 """Plans of whole networks in single precision: the same numbers as the layers', values for ever."""
 
+import gc
+
 import numpy as np
 import pytest
 
 import autocnn as ac
 from autocnn import fast, layers
-from autocnn.fast.plans import cache
+from autocnn.fast.plans import cache, program
 from autocnn.fast.plans.bounds import Overflow
 from autocnn.fast.plans.library import library
 from autocnn.fast.plans.prediction import Weights
@@ -103,8 +105,8 @@ def test_other_layers_dtypes_and_settings_go_layer_by_layer(network):
     with fast.using("numpy"):
         assert not cache.available()
     with fast.using("auto"):
-        assert cache.prediction(model, x.shape) is None  # too small to pay
-        assert cache.prediction(model, (64, 3, 40, 40)) is not None
+        assert cache.prediction(model, (1, 3, 12, 12)) is None  # too small to pay
+        assert cache.prediction(model, x.shape) is not None
     double = [tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x)]
     assert model.apply(*double)[0].dtype == np.float64
 
@@ -254,3 +256,28 @@ def test_a_batch_without_a_variance_is_refused(network):
     _, params, state = model.init(0, (3, 12, 12), "float32")
     with pytest.raises(ValueError, match="more than one value"):
         model.loss_and_grad(params, state, (network[3][:1], np.array([0])))
+
+
+def test_gradients_that_are_kept_are_not_written_again(network):
+    """The memory of gradients is used again only if nobody has any of them."""
+    model, params, state, x = network
+    labels = np.array([0, 3, 9, 4])
+    kept = [model.loss_and_grad(params, state, (x, np.roll(labels, k)))[1] for k in range(4)]
+    one = [grads[0]["w"][1:] for grads in kept]  # a view keeps its memory, too
+    copies = [a.copy() for a in one]
+    del kept
+    for k in range(4):
+        model.loss_and_grad(params, state, (-x, np.roll(labels, k)))
+    for a, copy in zip(one, copies, strict=True):
+        np.testing.assert_array_equal(a, copy)
+
+
+def test_memory_goes_with_the_network(network):
+    model, params, state, x = network
+    model.apply(params, state, x)
+    assert program._kept
+    other = convnet()
+    other.apply(params, state, x)
+    del other
+    gc.collect()
+    assert not program._kept

@@ -3,19 +3,20 @@
 import os
 import threading
 from collections import OrderedDict
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from autocnn.fast import kernels, threadpool
 from autocnn.fast.plans.graph import Unplannable, graph, work
 from autocnn.fast.plans.library import OneDNNError, library
 from autocnn.fast.plans.prediction import Prediction
+from autocnn.fast.plans.program import forget
 from autocnn.fast.plans.training import Step
 
 __all__ = ["available", "prediction", "step"]
 
 KEPT = 8  # plans of a network, each some megabytes of generated code
 # Multiply-adds of a call from which on a plan computes it: below, NumPy is done sooner.
-MIN_WORK = 2**20
+MIN_WORK = 2**18
 
 _plans: WeakKeyDictionary = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -47,6 +48,8 @@ def _find(layer, shape, train, make):
         if key in plans:
             plans.move_to_end(key)
             return plans[key]
+        if not plans:
+            finalize(layer, forget).atexit = False  # with the network goes its memory
         plan = plans[key] = _make(layer, *key, make)
         if len(plans) > KEPT:
             plans.popitem(last=False)

@@ -1,6 +1,7 @@
 """Training: a batch's loss and its gradient, forward and backward in one program."""
 
 import math
+import sys
 import threading
 
 import numpy as np
@@ -74,8 +75,8 @@ class Step:
         arrays = [(self._x, x), (self._y, y), *self._draw(key)]
         for path, name, value in self._params:
             arrays.append((value, np.ascontiguousarray(at(params, path)[name])))
-        grads, moved = self._grads.new(), self._moved.new()
         with self._turn, openmp_threads(self.threads), arena(program.size) as memory:
+            grads, moved = self._grads.new(), self._moved.new()
             program.place(memory)
             program.bind_all(arrays)
             self._grads.bind(program, grads)
@@ -119,11 +120,17 @@ class _Consecutive:
             if kind == role:
                 self._places[".".join(map(str, (*path, name)))] = value, size
                 size += -(-value.size // step) * step
-        self._count = size // 4
+        self._count, self._kept = size // 4, []
 
     def new(self) -> ndarray:
-        """Return an array for all of them."""
-        return np.empty(self._count, np.float32)
+        """Return an array for all of them: the one before, if nothing refers to it any more, since
+        the pages of a new one would have to be cleared.
+        """
+        found = self._kept.pop() if self._kept else None
+        if found is None or sys.getrefcount(found) > 2:  # this function's, and the question's own
+            found = np.empty(self._count, np.float32)
+        self._kept.append(found)
+        return found
 
     def bind(self, program, array: ndarray) -> None:
         """Let a program write into such an array."""
