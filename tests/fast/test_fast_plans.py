@@ -281,3 +281,14 @@ def test_memory_goes_with_the_network(network):
     del other
     gc.collect()
     assert not program._kept
+
+
+def test_a_sum_is_not_written_over_what_others_read(generator):
+    def model(nn):
+        block = nn.residual(nn.conv(8, 3, padding=1))
+        return nn.serial(nn.conv(8, 1), nn.concat(block, nn.identity()), nn.relu())
+
+    _, params, state = model(fast).init(0, (3, 6, 6), "float32")
+    x = generator.normal(size=(2, 3, 6, 6)).astype("float32")
+    expected = model(layers).apply(params, state, x)[0]
+    assert_single(model(fast).apply(params, state, x)[0], expected)
