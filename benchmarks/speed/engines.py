@@ -275,4 +275,5 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stopped workers would stay for ever
     sys.exit(main())
