@@ -71,8 +71,10 @@ class Worker:
         """Return the worker's next line; RuntimeError with what it said where there is none."""
         patience = threading.Timer(PATIENCE, self.process.kill)
         patience.start()
-        line = self.process.stdout.readline()
-        patience.cancel()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            patience.cancel()
         if line:
             return json.loads(line)
         said = self.errors.read_text().strip().splitlines() if self.errors.exists() else []
