@@ -60,7 +60,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             _end_at_once(number)
         return
-    if _in_extension(frame) and not _Received.deferred:
+    if _would_be_turned(frame) and not _Received.deferred:
         _send_again(number)
         return
     _Received.number = number
@@ -70,12 +70,13 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
 
-def _in_extension(frame: FrameType | None) -> bool:
-    """Whether Python is loading an extension module. Its C code would turn an exception into
-    another one, and leave a half-made module that aborts the process at its end.
+def _would_be_turned(frame: FrameType | None) -> bool:
+    """Whether Python would turn an exception into another one: it is loading an extension module,
+    whose C code would also leave a half-made module that aborts the process at its end; or, before
+    Python 3.12, it is telling an attribute of a new class its name.
     """
     while frame is not None:
-        if frame.f_code in LOADING:
+        if frame.f_code in LOADING or frame.f_code.co_name == "__set_name__":
             return True
         frame = frame.f_back
     return False
@@ -228,5 +229,9 @@ def stoppable(command: Callable) -> Callable:
             command(*args, **kwargs)
         except KeyboardInterrupt as interrupt:
             raise stop(interrupt, start_again()) from None
+        except Exception as error:  # which a library may have made of it
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            raise stop(error.__cause__, start_again()) from None
 
     return wrapper

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from matplotlib.figure import Figure
 from typer.core import TyperGroup
 
@@ -179,6 +180,33 @@ def test_a_signal_while_an_extension_module_is_loaded_waits(number):
         assert done == [1]
         signal.pause()
     assert stopped.value.number == number
+
+
+def test_a_signal_while_a_class_is_made_waits():
+    """Python 3.11 would turn the exception into a RuntimeError."""
+
+    class Named:
+        def __set_name__(self, owner, name):
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(interrupt.Stopped) as stopped, interrupt.handle_signals():
+        made = type("Made", (), {"attribute": Named()})
+        assert made.attribute
+        signal.pause()
+    assert stopped.value.number == signal.SIGTERM
+
+
+def test_a_signal_that_a_library_turns_into_another_error_stops_the_command(capsys):
+    @interrupt.stoppable
+    def command(cause):
+        raise RuntimeError("turned") from cause
+
+    with pytest.raises(typer.Exit) as end:
+        command(interrupt.Stopped(signal.SIGTERM))
+    assert end.value.exit_code == 143
+    assert capsys.readouterr().err.startswith("stopped by SIGTERM; nothing is half written")
+    with pytest.raises(RuntimeError, match="turned"):
+        command(OSError("another"))
 
 
 # ----------------------------------------------------------------- whole processes
