@@ -11,7 +11,7 @@ import typer
 from autocnn.cli import errors
 from autocnn.training import agreement, mpi
 
-__all__ = ["on_all_ranks", "stop_on_any_rank"]
+__all__ = ["meet", "on_all_ranks", "stop_on_any_rank"]
 
 
 def on_all_ranks(command: Callable) -> Callable:
@@ -54,3 +54,12 @@ def stop_on_any_rank(number: int) -> int:
     """
     world = mpi.world()
     return number if world.size == 1 else agreement.exchange(world, stop=number)
+
+
+def meet() -> None:
+    """Wait until all ranks are here, however long it takes: none ends while rank 0 still saves, for
+    then mpiexec would end rank 0 too.
+    """
+    world = mpi.world()
+    if world.size > 1:
+        agreement.exchange(world)

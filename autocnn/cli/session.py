@@ -110,6 +110,7 @@ def train_run(
         write_or_exit(runs.save, folder, session.latest, "last", config)
         if isinstance(error, OSError):
             raise
+        ranks.meet()
         where = f" after step {session.latest.step} of {config.recipe.epochs * steps}"
         raise interrupt.stop(error, _how_to_go_on(folder), where) from None
     except training.Diverged as error:

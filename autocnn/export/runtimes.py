@@ -6,8 +6,10 @@
 Both only predict: there are no gradients and no activations of inner layers.
 """
 
+import contextlib
 import importlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -64,12 +66,28 @@ def predictor(
 
 def _import(runtime: str) -> ModuleType:
     try:
-        return importlib.import_module(runtime)
+        with _no_telemetry():
+            return importlib.import_module(runtime)
     except ImportError as error:
         extra = {"onnxruntime": "onnx"}.get(runtime, runtime)
         raise ImportError(
             f"the engine {runtime} needs the package {runtime}: pip install 'autocnn[{extra}]'"
         ) from error
+
+
+@contextlib.contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """Let OpenVINO be imported without the message that it sends over the network, from a forked
+    process, when its telemetry can be imported."""
+    name = "openvino_telemetry"
+    before = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
 
 
 def _onnxruntime(library, graph, threads):

@@ -1,5 +1,7 @@
 """``export.predictor``: onnxruntime and OpenVINO compute what the interpretations do."""
 
+import importlib.util
+import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +12,7 @@ from autocnn import export
 from autocnn.export import runtimes
 from autocnn.models.interpretations import RUNTIMES, interpretation
 from autocnn.trees import tree_map
+from tests.helpers import ROOT
 
 NETWORKS = {
     "tiny_cnn": (ac.models.tiny_cnn(dropout=0.3), (1, 8, 8)),
@@ -27,7 +30,8 @@ NETWORKS = {
 def runtime(request):
     """Each runtime that is installed."""
     pytest.importorskip("onnx")
-    pytest.importorskip(request.param)
+    if not importlib.util.find_spec(request.param):
+        pytest.skip(f"could not import '{request.param}'")
     return request.param
 
 
@@ -142,3 +146,16 @@ def test_names(lenet):
     for name in RUNTIMES:
         with pytest.raises(ValueError, match=f"{name} computes outputs only"):
             interpretation(name)
+
+
+def test_openvino_is_imported_without_telemetry():
+    """Its package would send a message over the network, from a forked process."""
+    if not importlib.util.find_spec("openvino"):
+        pytest.skip("could not import 'openvino'")
+    code = (
+        "import os, sys; os.register_at_fork(before=lambda: print('forked'))\n"
+        "from autocnn.export import runtimes\n"
+        "print(runtimes._import('openvino').__name__, 'openvino_telemetry' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.returncode) == ("openvino False\n", 0), done.stderr

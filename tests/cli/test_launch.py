@@ -117,6 +117,26 @@ while not _Received.number:  # signal.pause() would miss a signal that is alread
 
 
 @pytest.mark.slow
+def test_ranks_wait_for_the_one_that_saves(tmp_path):
+    """However long it takes: here longer than the patience that ranks have with one that fails."""
+    pytest.importorskip("mpi4py")
+    slow = """
+import time
+from autocnn import runs
+runs.save = lambda *args, save=runs.save, wait=time.sleep: (wait(1), save(*args))
+"""
+    stop = """
+from autocnn.training import agreement
+agreement.PATIENCE = 0.1
+signal.raise_signal(signal.SIGTERM)
+"""
+    process = command(tmp_path, "--ranks", "2", **{"0 3": slow, "1 3": stop})
+    _, err = process.communicate()
+    assert process.returncode == 143 and "stopped after step 3 of 20 by SIGTERM" in err
+    assert runs.load(tmp_path / "run", "last").train_state.step == 3
+
+
+@pytest.mark.slow
 def test_no_rank_outlives_the_command(tmp_path):
     """The ranks hold the pipes, which are read to their end; one of them would sleep for ever."""
     pytest.importorskip("mpi4py")

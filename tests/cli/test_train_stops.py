@@ -6,46 +6,53 @@ import signal
 import pytest
 
 from autocnn import runs
-from autocnn.cli import interrupt
-from autocnn.runs import recipes
+from autocnn.cli import interrupt, session
 from tests.cli.tiny_runs import autocnn, files, short
 
 PLOTS = ["confusion.png", "curves.png", "mistakes.png"]
+
+
+def after_step(patch, stop, act):
+    """Call ``act()`` after the stop-th step, before the run has taken note of it."""
+    on_step = session._Session.on_step
+
+    def noted(self, now):
+        if now.step == stop:
+            act()
+        on_step(self, now)
+
+    patch.setattr(session._Session, "on_step", noted)
 
 
 @pytest.mark.parametrize("stop", [1, 9, 14, 27])
 def test_ctrl_c_saves_and_run_goes_on_to_the_same_bits(
     trained, images, tmp_path, monkeypatch, stop
 ):
-    """The interrupt comes while the stop-th batch is prepared; the recipe's other randomness is
-    untouched.
-    """
-    calls, folder = [], tmp_path / "run"
-
-    def interrupted(key, x):
-        calls.append(key)
-        if len(calls) == stop:
-            raise KeyboardInterrupt
-        return x
-
+    """The interrupt comes before the run has taken note of the stop-th step."""
+    folder, steps = tmp_path / "run", []
     with monkeypatch.context() as patch:
-        patch.setattr(recipes, "augmentation", lambda *args: interrupted)
+        after_step(patch, stop, raise_keyboard_interrupt)
         stopped = autocnn(*short(images, folder))
     assert stopped.exit_code == 130
     assert f"stopped after step {stop - 1} of 27" in stopped.stderr
     assert f"autocnn train --run {folder}" in stopped.stderr
     assert runs.load(folder, "last").train_state.step == stop - 1
-    again = []
     with monkeypatch.context() as patch:
-        patch.setattr(recipes, "augmentation", lambda *args: lambda key, x: again.append(key) or x)
-        result = autocnn("train", "--run", folder)
-    assert result.exit_code == 0
-    assert calls[:-1] + again == sorted({*calls, *again}) and len(again) == 27 - (
-        stop - 1
-    )  # no step is lost or done twice
+        on_step = session._Session.on_step
+        patch.setattr(
+            session._Session,
+            "on_step",
+            lambda self, now: steps.append(now.step) or on_step(self, now),
+        )
+        assert autocnn("train", "--run", folder).exit_code == 0
+    assert steps == [*range(stop, 28)]  # no step is lost or done twice
     for name in ("history.csv", "last.safetensors", "best.safetensors"):
         assert (folder / name).read_bytes() == (trained[0] / name).read_bytes()
     assert all((folder / name).exists() for name in PLOTS)
+
+
+def raise_keyboard_interrupt(*args, **options):
+    raise KeyboardInterrupt
 
 
 def press_ctrl_c():
@@ -101,20 +108,13 @@ def test_a_handler_of_the_programs_own_stays():
 @pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("stop", [1, 9, 14])
 def test_a_signal_stops_the_run_after_its_step(trained, images, tmp_path, monkeypatch, stop):
-    """SIGINT comes while the stop-th batch is prepared: its step is done, saved, and the last."""
-    calls, folder = [], tmp_path / "run"
-
-    def interrupted(key, x):
-        calls.append(key)
-        if len(calls) == stop:
-            press_ctrl_c()
-        return x
-
+    """SIGINT comes during the stop-th step: it is done, saved, and the last."""
+    folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(recipes, "augmentation", lambda *args: interrupted)
+        after_step(patch, stop, press_ctrl_c)
         stopped = autocnn(*short(images, folder))
     assert stopped.exit_code == 130 and f"stopped after step {stop} of 27" in stopped.stderr
-    assert len(calls) == runs.load(folder, "last").train_state.step == stop
+    assert runs.load(folder, "last").train_state.step == stop
     assert autocnn("train", "--run", folder).exit_code == 0
     assert files(folder) == files(trained[0])
 
@@ -141,11 +141,8 @@ def test_an_interrupt_while_saving_loses_nothing(trained, images, tmp_path, monk
 
 
 def test_an_interrupt_before_the_first_epoch(trained, images, tmp_path, monkeypatch):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr("autocnn.training.loop.measure", interrupted)
+        patch.setattr("autocnn.training.loop._record", raise_keyboard_interrupt)
         assert autocnn(*short(images, tmp_path / "run")).exit_code == 130
     assert autocnn("train", "--run", tmp_path / "run").exit_code == 0
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == (

@@ -97,7 +97,8 @@ def _jit_disabled():
 @lru_cache(maxsize=1)
 def _numba_installed():
     try:
-        return not _jit_disabled() and importlib.util.find_spec("numba") is not None
+        found = (importlib.util.find_spec(name) for name in ("numba", "llvmlite"))
+        return not _jit_disabled() and all(spec is not None for spec in found)
     except ImportError:  # an import hook of this process forbids it
         return False
 
