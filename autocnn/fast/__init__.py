@@ -4,8 +4,11 @@
 
 Every word of ``autocnn.layers`` is here, with the same arguments, initial weights, masks and
 results. A word without a kernel of its own is the one of ``autocnn.layers``, derived by autograd,
-inside a fast network. ``ac.fast.threads(n)`` sets how many threads are used, ``ac.fast.using``
-chooses NumPy or Numba, and so does the environment's ``AUTOCNN_KERNELS``.
+inside a fast network. Whole networks are computed at once where that is quicker: by a plan of
+oneDNN's primitives (``plans``), small ones by a program of our own (``program``), and
+``ac.fast.predictor`` holds a network for predictions alone. ``ac.fast.threads(n)`` sets how many
+threads are used; ``ac.fast.using`` chooses NumPy or Numba, layer by layer, or oneDNN, and so does
+the environment's ``AUTOCNN_KERNELS``.
 """
 
 from autocnn import layers as _plain

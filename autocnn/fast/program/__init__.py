@@ -9,7 +9,8 @@ quarter of a second, when it is first needed; nothing is kept on disk.
     layout      what machine and callers agree on
     vectors     the language in which kernels are written
     kernels     the layers: conv, pool and, by itself, the rest
-    machine     batches, loss and update
+    machine     how batches go through the layers
+    batches     a batch's loss and update
     lower       from a network to its table
     run         calls with NumPy's arrays
 
