@@ -70,7 +70,7 @@ def load_folder(path: Path, dtype: np.dtype, transpose: bool | None = None) -> D
         x, y, x_val, y_val = arrays
         arrays = np.swapaxes(x, 2, 3).copy(), y, np.swapaxes(x_val, 2, 3).copy(), y_val
         notes = ("rows and columns were swapped" + ", as EMNIST needs" * is_emnist,)
-    arrays, classes = _with_names(arrays, _mapping(paths[0]) if is_emnist else {})
+    arrays, classes = _with_names(arrays, _mapping(paths[0]) if is_emnist else {}, paths[3])
     return _dataset(paths, arrays, classes)._replace(notes=notes)
 
 
@@ -93,18 +93,27 @@ def _mapping(path: Path) -> dict[int, str]:
 
 
 def _with_names(
-    arrays: tuple[np.ndarray, ...], names: dict[int, str]
+    arrays: tuple[np.ndarray, ...], names: dict[int, str], labels_path: Path
 ) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
     """Return the arrays and the classes' names; labels that do not begin with 0, such as those of
     EMNIST's letters, are counted from 0, so that no output of a network is for none of them.
+
+    labels_path: of the validation labels, which must be among those of the training images.
     """
     x, y, x_val, y_val = arrays
-    used = np.union1d(y, y_val)
+    used = np.unique(y)
     if not np.isin(used, list(names)).all():
         # Of labels from 0 on, those that happen not to occur in a small part stay classes.
         labels = range(int(used[-1]) + 1) if used[0] == 0 else used.tolist()
         names = {label: str(label) for label in labels}
     known = np.array(sorted(names))
+    strange = ~np.isin(y_val, known)
+    if strange.any():
+        first = int(np.argmax(strange))
+        raise ValueError(
+            f"{labels_path}: label {y_val[first]} of image {first} is out of range: there are "
+            f"{len(known)} classes, {known[0]} to {known[-1]}"
+        )
     indices = [np.searchsorted(known, labels).astype(np.int64) for labels in (y, y_val)]
     return (x, indices[0], x_val, indices[1]), tuple(names[label] for label in known.tolist())
 

@@ -223,6 +223,11 @@ def test_labels_out_of_range(home, tmp_path):
         match=r"t10k-labels-idx1-ubyte: label 3 of image 4 is out of range.* 3 classes, 0 to 2",
     ):
         load(put(tmp_path / "folder", arrays))
+    arrays[1][...] += 1
+    arrays[3][...] = 1
+    arrays[3][2] = 4
+    with pytest.raises(ValueError, match=r"label 4 of image 2 is out of range.* 3 classes, 1 to 3"):
+        load(put(tmp_path / "from one", arrays))
     arrays = small(classes=10)
     arrays[1][7] = 200
     put(own / "mnist", arrays)
