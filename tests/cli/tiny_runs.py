@@ -15,22 +15,12 @@ def autocnn(*args):
     return result
 
 
+TRAIN = ("train", "tiny-cnn", "--epochs", 3, "--rate", 0.2, "--batch-size", 7)
+
+
 def short(images, folder, *more):
-    return (
-        "train",
-        "tiny-cnn",
-        "--data",
-        images,
-        "--epochs",
-        3,
-        "--rate",
-        0.2,
-        "--batch-size",
-        7,
-        "--out",
-        folder,
-        *more,
-    )
+    """The call that trains on ``images`` into a new folder."""
+    return (*TRAIN, "--data", images, "--out", folder, *more)
 
 
 def files(folder):
@@ -40,18 +30,4 @@ def files(folder):
 
 def begun(images, folder, *more):
     """The call that makes ``trained``, with --run: it begins the run, and goes on with it."""
-    call = [
-        "train",
-        "tiny-cnn",
-        "--data",
-        images,
-        "--epochs",
-        3,
-        "--rate",
-        0.2,
-        "--batch-size",
-        7,
-        "--run",
-        folder,
-    ]
-    return autocnn(*call, *more)
+    return autocnn(*TRAIN, "--data", images, "--run", folder, *more)

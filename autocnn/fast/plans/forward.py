@@ -147,9 +147,7 @@ def _batch_norm(b, node):
         "scale": b.vector(node, "w"),
         "shift": b.vector(node, "b"),
     }
-    workspace = made.layout("workspace")
-    if workspace.size:
-        node.workspace = arguments["workspace"] = b.program.value(workspace)
+    _add_workspace(b, node, made, arguments)
     b.program.emit(made, src=x, dst=y, **arguments)
     node.value, node.primitive, node.source = y, made, x
 
@@ -172,6 +170,13 @@ def limit(word):
     return 6.0 if word == "relu6" else 0.0
 
 
+def _add_workspace(b, node, made, arguments):
+    """Add to a primitive's arguments what it keeps for the backward pass, if it keeps anything."""
+    layout = made.layout("workspace")
+    if layout.size:
+        node.workspace = arguments["workspace"] = b.program.value(layout)
+
+
 def window(node, shape):
     """Return a pool's stride, window, dilation and padding as oneDNN counts."""
     if node.word == "global_avg_pool":
@@ -190,9 +195,7 @@ def _pool(b, node):
     made = describe("pooling_forward", b.kind, algorithm, x.layout, any_layout(out), *geometry)
     node.value, node.primitive = b.program.value(made.layout("dst", out)), made
     arguments = {"src": x, "dst": node.value}
-    workspace = made.layout("workspace")
-    if workspace.size:
-        node.workspace = arguments["workspace"] = b.program.value(workspace)
+    _add_workspace(b, node, made, arguments)
     b.program.emit(made, **arguments)
 
 
@@ -202,9 +205,7 @@ def _response_norm(b, node):
     made = describe("lrn_forward", b.kind, p.ACROSS_CHANNELS, x.layout, x.layout, *numbers)
     node.value, node.primitive, node.source = b.program.value(x.layout), made, x
     arguments = {"src": x, "dst": node.value}
-    workspace = made.layout("workspace")
-    if workspace.size:
-        node.workspace = arguments["workspace"] = b.program.value(workspace)
+    _add_workspace(b, node, made, arguments)
     b.program.emit(made, **arguments)
 
 

@@ -19,6 +19,8 @@ __all__ = ["KERNELS"]
 
 
 def dense_forward(k: Writer, o, params, values):
+    """y[f] = b[f] + sum_d w[d, f] x[d]."""
+
     def block(first, n):
         def feature(d, *sums):
             x, w = values.lanes(o.x + d), o.weights + d * o.f + first
@@ -119,6 +121,7 @@ def _relu6_slope(k, dy, y):
 
 
 def tanh_forward(k: Writer, o, params, values):
+    """y = tanh x, number by number: libm has no vectors."""
     name, start = "tanh" if k.itemsize == 8 else "tanhf", o.y * LANES
     x = values.at(o.x * LANES)
 
@@ -133,10 +136,12 @@ def _tanh_slope(k, dy, y):
 
 
 def dropout_forward(k: Writer, o, params, values):
+    """y = mask x; the mask lies behind the images, at z."""
     k.loop(o.c, lambda i: values.put(o.y + i, values.lanes(o.x + i) * values.lanes(o.z + i)))
 
 
 def dropout_backward(k: Writer, o, params, grads, values, slopes):
+    """dx = mask dy."""
     k.loop(o.c, lambda i: slopes.put(o.x + i, slopes.lanes(o.y + i) * values.lanes(o.z + i)))
 
 
