@@ -10,17 +10,20 @@ new one.
 
 import functools
 import pkgutil
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from reference.warn import warn
 
 __all__ = ["renamed_arguments", "renamed_names", "renamed_property", "warn_renamed"]
 
 
-def warn_renamed(old: str, new: str, stacklevel: int = 2) -> None:
-    """Warn that ``old`` is now called ``new``, at the line that called the caller."""
-    message = f"{old} is deprecated and will be removed in the next version: use {new}"
-    warnings.warn(message, DeprecationWarning, stacklevel=stacklevel + 1)
+def warn_renamed(old: str, new: str) -> None:
+    """Warn that ``old`` is now called ``new``, at the user's line."""
+    warn(
+        f"{old} is deprecated and will be removed in the next version: use {new}",
+        DeprecationWarning,
+    )
 
 
 def renamed_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:

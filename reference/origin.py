@@ -7,12 +7,13 @@ array, or one that was read from a file, has no origin until someone notes it.
 """
 
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from reference.warn import warn
 
 __all__ = ["draw", "origin_of", "remember"]
 
@@ -39,7 +40,7 @@ def draw(model: Any, init: Callable, key: Any, shape: Any, dtype: Any) -> tuple:
     finally:
         _running.depth = depth
     if depth == 0 and (hint := _channels_last(shape)):
-        warnings.warn(hint, UserWarning, stacklevel=4)
+        warn(hint)
     if depth == 0 and key is not None and isinstance(drawn, tuple) and len(drawn) == 3:
         for leaf in _arrays(drawn[1]):
             known = _look_up(leaf)

@@ -3,7 +3,6 @@ test/, as torchvision's ImageFolder and Keras' image_dataset_from_directory read
 """
 
 import statistics
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from autocnn.data.layouts import Header, Layout, headers, layout, size_text
 from autocnn.data.parts import Pair, Parts, check_memory, dataset
 from autocnn.ops.arguments import integer
 from autocnn.text import visible
+from reference.warn import warn
 
 __all__ = ["UnreadableImages", "from_folder", "read_folder"]
 
@@ -92,7 +92,7 @@ def read_folder(folder: Path, size: Any = None, grey: bool | None = None) -> Par
         raise ValueError(f"{folder}: none of its training images can be read")
     if unreadable:
         notes.append(_unreadable(unreadable, len(files)))
-        warnings.warn(visible(f"{folder}: {notes[-1]}"), UnreadableImages, stacklevel=3)
+        warn(visible(f"{folder}: {notes[-1]}"), UnreadableImages)
     pairs = _one_depth(pairs, grey)
     return Parts(pairs["train"], pairs.get("val"), pairs.get("test"), found.classes, tuple(notes))
 

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from autocnn.data.arrays import channels_first
 from autocnn.data.dataset import Dataset
 from autocnn.data.known import FILES, KNOWN
 from autocnn.text import shape_text, visible
+from reference.warn import warn
 
 __all__ = ["DifferentData", "MissingData", "load_folder", "load_published"]
 
@@ -44,11 +44,10 @@ def load_published(name: str, dtype: np.dtype) -> Dataset:
             for path, got, wanted in zip(paths, sha256, published.sha256, strict=True)
             if got != wanted
         ]
-        warnings.warn(
+        warn(
             f"not the published {published.title}, results will not compare: "
             f"{'; '.join(different)}",
             DifferentData,
-            stacklevel=3,  # at the call of ``load``
         )
     return _dataset(paths, arrays, published.classes)
 

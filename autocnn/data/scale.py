@@ -1,10 +1,11 @@
 """The scale of images: which value becomes 1, and a word about images that were not scaled."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
+
+from reference.warn import warn
 
 __all__ = ["UnscaledImages", "integer_scale", "scaled", "warn_unscaled"]
 
@@ -50,7 +51,7 @@ def scaled(x: np.ndarray, dtype: DTypeLike, scale: float | None = None) -> tuple
         scale = integer_scale(int(x.max()))
         return np.divide(x, scale, dtype=dtype), scale
     if x.dtype.kind == "f" and ((low >= 0 and high <= 2) or (low < 0 and _is_about_one(x))):
-        warn_unscaled(x, "images", stacklevel=3)  # those that were divided twice
+        warn_unscaled(x, "images")  # those that were divided twice
         return x.astype(dtype, copy=False), 1
     advice = f"scale={_likely_scale(high)}" if low >= 0 else "(images - low) / (high - low)"
     raise ValueError(
@@ -59,7 +60,7 @@ def scaled(x: np.ndarray, dtype: DTypeLike, scale: float | None = None) -> tuple
     )
 
 
-def warn_unscaled(x: Any, name: str, stacklevel: int = 2) -> None:
+def warn_unscaled(x: Any, name: str) -> None:
     """Warn by ``UnscaledImages`` when images (N, ...) are far from the scale of [0, 1].
 
     Judged by at most 256 images: those that standardization leaves, with a mean square near 1, are
@@ -83,7 +84,7 @@ def warn_unscaled(x: Any, name: str, stacklevel: int = 2) -> None:
             f"not learn from it. Divide it by {most}, or make the data by "
             f"ac.data.from_arrays(images, labels, scale={scale})"
         )
-    warnings.warn(text, UnscaledImages, stacklevel=stacklevel + 1)
+    warn(text, UnscaledImages)
 
 
 def _is_about_one(x: np.ndarray) -> bool:

@@ -1,11 +1,11 @@
 """Trace: every intermediate of a forward pass by name, in the order in which it is computed."""
 
-import warnings
 from typing import Any
 
 from autocnn.inspection.walk import named_layers, run_with_taps
 from autocnn.ops import softmax
 from reference import validate
+from reference.warn import warn
 
 __all__ = ["Trace", "trace"]
 
@@ -16,10 +16,9 @@ class Trace(dict):
     def __missing__(self, name):
         found = [key for key in self if name in key]
         if len(found) == 1:
-            warnings.warn(
+            warn(
                 f"shortened names of intermediates are deprecated: write {found[0]!r} for {name!r}",
                 DeprecationWarning,
-                stacklevel=2,
             )
             return self[found[0]]
         raise KeyError(f"there is no intermediate {name!r}; there are {', '.join(self)}")

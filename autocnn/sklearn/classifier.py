@@ -21,6 +21,7 @@ from autocnn.sklearn.images import build_network
 from autocnn.text import shape_text
 from autocnn.training.evaluation import probabilities
 from autocnn.training.step import train_one_pass
+from reference.warn import warn
 
 __all__ = ["CNNClassifier"]
 
@@ -288,5 +289,5 @@ def _train(*args: Any, **options: Any) -> training.Run:
         warnings.simplefilter("ignore", UnscaledImages)  # they are scaled by mean and deviation
         run = training.train(*args, **options)
     if run.diagnosis is not None:
-        warnings.warn(run.diagnosis.text(option="rate="), ConvergenceWarning, stacklevel=3)
+        warn(run.diagnosis.text(option="rate="), ConvergenceWarning)
     return run

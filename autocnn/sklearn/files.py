@@ -5,7 +5,6 @@ and ONNX.
 import contextlib
 import math
 import numbers
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from autocnn.runs.preprocessing import Inputs
 from autocnn.text import visible
 from autocnn.training.evaluation import probabilities
 from autocnn.trees import leaves
+from reference.warn import warn
 
 if TYPE_CHECKING:
     from autocnn.sklearn.classifier import CNNClassifier
@@ -74,10 +74,8 @@ def load(cls: type["CNNClassifier"], path: str | Path, **settings: Any) -> "CNNC
     if missing:
         text = ", ".join(f"{name}={value}" for name, value in missing.items())
         names = ", ".join(f"{name}=..." for name in missing)
-        warnings.warn(
+        warn(
             f"{path} does not hold {text}, which fit would use: CNNClassifier.load(path, {names})",
-            UserWarning,
-            stacklevel=3,
         )
     estimator = cls(**(given | settings))
     with _damage(path):

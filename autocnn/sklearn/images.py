@@ -2,7 +2,6 @@
 
 import math
 import numbers
-import warnings
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +11,7 @@ from sklearn.model_selection import train_test_split
 from autocnn import models
 from autocnn.data.arrays import channels_first, fault_of_list
 from autocnn.ops.arguments import integer
+from reference.warn import warn
 
 __all__ = [
     "build_network",
@@ -93,12 +93,10 @@ def warn_ambiguous_row(d: int) -> None:
     for channels in (3, 4):
         side = math.isqrt(d // channels)
         if d == channels * side * side and side >= MIN_COLOUR_SIZE and math.isqrt(d) ** 2 != d:
-            warnings.warn(
+            warn(
                 f"rows of {d} numbers are taken for a table; if they are colour images, say how "
                 f"they lie: image_shape=({channels}, {side}, {side}) for channels first, or "
                 f"X.reshape(-1, {side}, {side}, {channels}) for channels last",
-                UserWarning,
-                stacklevel=4,
             )
 
 

@@ -27,12 +27,11 @@ class TrainingData(NamedTuple):
     kept: slice | np.ndarray
 
 
-def training_data(params: Any, data: Any, validation: Any, stacklevel: int = 4) -> TrainingData:
+def training_data(params: Any, data: Any, validation: Any) -> TrainingData:
     """Check the data and return what is trained and validated on, images in params' dtype.
 
     validation: a pair (x, y), the share of the training images to hold out, or None. ValueError
     for parameters without leaves, data that do not fit, and a validation beside that of the data.
-    stacklevel: of the warning about images that are not scaled; the default is for ``train``.
     """
     dtype = _dtype(params)
     x_train, y_train, x_held, y_held = _arrays(data)
@@ -63,7 +62,7 @@ def training_data(params: Any, data: Any, validation: Any, stacklevel: int = 4) 
     for name, images in (("x_train", x), ("x_val", x_val)):
         if images is not None:
             _check_images(name, images)
-    warn_unscaled(x, "data.x_train", stacklevel)
+    warn_unscaled(x, "data.x_train")
     x = x.astype(dtype, copy=False)
     return TrainingData(
         x, y, None if x_val is None else x_val.astype(dtype, copy=False), y_val, kept

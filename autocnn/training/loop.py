@@ -1,6 +1,5 @@
 """The training loop: epochs of steps, with metrics, early stopping and resumption."""
 
-import warnings
 from collections.abc import Callable, Container, Iterator
 from typing import Any
 
@@ -26,6 +25,7 @@ from autocnn.training.step import ADVICE, train_batches
 from autocnn.trees import leaves, tree_map
 from reference import validate
 from reference.origin import origin_of, remember
+from reference.warn import warn
 
 __all__ = ["METRICS", "SNAPSHOTS", "train"]
 
@@ -210,7 +210,7 @@ def train(
         model, judged, (x[subset], y[subset], part), (x_val, y_val), now.history, loss, optimizer
     )
     if found is not None and (not isinstance(model, Sharded) or model.world.rank == 0):
-        warnings.warn(str(found), ConvergenceWarning, stacklevel=3)
+        warn(str(found), ConvergenceWarning)
     return Run(at.params, at.state, now.history, snapshot, at.opt_state, model, epoch, now, found)
 
 

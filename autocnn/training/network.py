@@ -1,6 +1,5 @@
 """The network that ``train`` trains where none is named: the one that the parameters came from."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,17 +8,18 @@ from autocnn import models
 from autocnn.trees import leaves
 from reference.layer import Layer
 from reference.origin import origin_of
+from reference.warn import warn
 
 __all__ = ["network_of"]
 
 TINY_CNN = ["0.w", "0.b", "4.w", "4.b"]
 
 
-def network_of(params: Any, stacklevel: int = 4) -> Any:
+def network_of(params: Any) -> Any:
     """Return the network whose parameters these are, in the fast interpretation if it has one.
 
     A network whose ``init`` drew all leaves is known. Other parameters of TinyCNN's shapes are
-    taken for TinyCNN's, with a UserWarning; ValueError for any others. stacklevel: of the warning.
+    taken for TinyCNN's, with a UserWarning; ValueError for any others.
     """
     from autocnn import fast  # costs a tenth of a second, which only training should pay
 
@@ -39,12 +39,10 @@ def network_of(params: Any, stacklevel: int = 4) -> Any:
         )
     sizes = dict(classes=out[1], filters=w[0], kernel=w[2:])
     text = ", ".join(f"{name}={value}" for name, value in sizes.items())
-    warnings.warn(
+    warn(
         "nothing says which network these params belong to (they are a copy or come from a file); "
         f"they have TinyCNN's shapes, so train takes ac.models.tiny_cnn({text}). Pass the network: "
         "train(params, data, model=...)",
-        UserWarning,
-        stacklevel,
     )
     return models.tiny_cnn(**sizes, nn=fast)
 

@@ -104,8 +104,8 @@ def lr_find(
         raise ValueError(f"lr_find needs 10 steps or more; got {steps}")
     rates = [low * (high / low) ** (i / (steps - 1)) for i in range(steps)]
     arguments.check_methods(model, None)
-    x, y, *_ = training_data(params, data, None, stacklevel=3)
-    model = network_of(params, stacklevel=3) if model is None else model
+    x, y, *_ = training_data(params, data, None)
+    model = network_of(params) if model is None else model
     if state is None:
         state = tree_map(np.array, model.init(None, x.shape[1:])[2])
     outputs = validate.call(model, params, state, x)

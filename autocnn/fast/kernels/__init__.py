@@ -62,7 +62,6 @@ never changes a result.
 
 import importlib.util
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
@@ -71,6 +70,7 @@ from types import ModuleType
 from autocnn.fast import threadpool
 from autocnn.fast.kernels import numpy as numpy_kernels
 from autocnn.fast.kernels import tuning
+from reference.warn import warn
 
 __all__ = ["is_automatic", "kernels_for", "thread_context", "using", "wants_plans"]
 
@@ -112,10 +112,9 @@ def _numba_kernels():
             raise ValueError(
                 f"AUTOCNN_KERNELS=numba needs Numba, which cannot be imported: {error}"
             ) from error
-        warnings.warn(
+        warn(
             f"Numba is installed, but cannot be imported ({error}); using the slower NumPy kernels",
             RuntimeWarning,
-            stacklevel=2,
         )
         return numpy_kernels
     return numba_kernels

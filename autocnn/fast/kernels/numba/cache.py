@@ -16,7 +16,6 @@ import shutil
 import sys
 import tempfile
 import time
-import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +26,7 @@ import scipy
 
 from autocnn.data.find import cache_folder
 from autocnn.files import atomic_write
+from reference.warn import warn
 
 __all__ = ["folder", "read", "write"]
 
@@ -101,9 +101,8 @@ def _delete_unused(root):
 
 @lru_cache(maxsize=1)  # once in a process, whatever the error
 def _warn():
-    warnings.warn(
+    warn(
         "compiled kernels cannot be kept on disk, so each process spends 10 to 30 s on compiling "
         "its own: set NUMBA_CACHE_DIR to a folder that can be written",
         RuntimeWarning,
-        stacklevel=2,
     )
