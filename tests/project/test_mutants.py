@@ -1,6 +1,6 @@
 """The list of mutants fits the code: each can be made, in one place, and its tests exist."""
 
-from benchmarks.robustness.mutants import MUTANTS, stale
+from benchmarks.robustness.mutants.__main__ import MUTANTS, stale
 
 
 def test_every_mutant_can_be_made():

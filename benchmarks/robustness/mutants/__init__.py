@@ -1,0 +1,1 @@
+"""Slips of people, made on purpose: see ``__main__``."""
