@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from autocnn.cli.check_find import Target, is_jax_rule, parameters_of
+from autocnn.cli.check_find import Target, parameters_of
+from autocnn.gradcheck.devices import is_jax_function
 
 __all__ = [
     "default_arguments",
@@ -113,7 +114,7 @@ def _value(name: str, text: str) -> Any:
 def in_library(module: Any, target: Target, given: dict[str, Any]) -> dict[str, Any]:
     """The arrays of --shape as what the file computes with: jax arrays for a jax.custom_vjp
     function, torch tensors where the file imports torch and no numpy."""
-    if is_jax_rule(target.functions[0]):
+    if is_jax_function(target.functions[0]):
         make = sys.modules["jax"].numpy.asarray
     else:
         homes = {getattr(v, "__name__", "") for v in vars(module).values() if inspect.ismodule(v)}

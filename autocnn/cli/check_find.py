@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autocnn.gradcheck.adapters.methods import BACKWARD, FORWARD
+from autocnn.gradcheck.devices import is_jax_function, is_jax_rule
 
-__all__ = ["Target", "all_targets", "find", "is_from", "is_jax_rule", "parameters_of"]
+__all__ = ["Target", "all_targets", "find", "is_from", "parameters_of"]
 
 
 class Target(NamedTuple):
@@ -66,7 +67,7 @@ def _backward_of(module: Any, forward: str) -> Any:
 def find(module: Any, name: str, path: str) -> Target:
     """The backward pass called `name`. Raises ValueError that says what the file has."""
     named = getattr(module, name, None)
-    is_function = inspect.isfunction(named) or is_jax_rule(named)
+    is_function = inspect.isfunction(named) or is_jax_function(named)
     for forward_name in _forward_names(name):
         if forward_name != name and is_function and not _names_backward(name):
             break
@@ -75,7 +76,7 @@ def find(module: Any, name: str, path: str) -> Target:
         if inspect.isfunction(forward) and backward is not None:
             return Target(name, "pair", (forward, backward))
     value = getattr(module, name, None)
-    if is_jax_rule(value):
+    if is_jax_function(value):
         return Target(name, "closure", (value,))
     if value is None:
         has = [t.name for t in all_targets(module)] or [
@@ -105,11 +106,6 @@ def find(module: Any, name: str, path: str) -> Target:
 
 def _is_torch_function(value: type) -> bool:
     return any(c.__module__.startswith("torch.autograd") for c in value.__mro__)
-
-
-def is_jax_rule(value: Any) -> bool:
-    """Is it a jax.custom_vjp or custom_jvp function?"""
-    return type(value).__name__ in ("custom_vjp", "custom_jvp")
 
 
 def _is_layer(value: Any) -> bool:

@@ -13,6 +13,8 @@ __all__ = [
     "common_device",
     "detached",
     "dtypes_named",
+    "is_jax_function",
+    "is_jax_rule",
     "is_tensor",
     "jax_to_numpy",
     "narrow_remarks",
@@ -30,6 +32,20 @@ def is_tensor(value: Any) -> bool:
     """Is it a torch tensor (a Parameter included)?"""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def is_jax_function(value: Any) -> bool:
+    """Is it a custom rule or a jax.jit function, or wrapped around one?"""
+    while value is not None:
+        if is_jax_rule(value) or type(value).__name__ == "PjitFunction":
+            return True
+        value = getattr(value, "__wrapped__", None)
+    return False
+
+
+def is_jax_rule(value: Any) -> bool:
+    """Is it a jax.custom_vjp or jax.custom_jvp function?"""
+    return type(value).__name__ in ("custom_vjp", "custom_jvp")
 
 
 def detached(value: Any) -> Any:

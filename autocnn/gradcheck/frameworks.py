@@ -23,8 +23,8 @@ __all__ = ["framework_problem"]
 
 
 def framework_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Problem | None:
-    """A Problem when f is a torch.autograd.Function or any argument is a torch tensor or a jax
-    array; None otherwise.
+    """A Problem when f is a torch.autograd.Function or a custom rule or jit of jax, or any
+    argument is a torch tensor or a jax array; None otherwise.
     """
     f = function_of(f)
     homes = {type(a).__module__.split(".")[0] for a in arrays.values()}
@@ -37,7 +37,7 @@ def framework_problem(f: Any, arrays: dict[str, Any], wrt: Any = None) -> Proble
             devices.refuse_mixture(arrays, wrt, custom)
             return closure(f, arrays, wrt)
         return _torch(f, arrays, custom, wrt)
-    if homes & {"jax", "jaxlib"}:
+    if homes & {"jax", "jaxlib"} or devices.is_jax_function(f):
         return jax_problem(f, arrays, wrt)
     return None
 

@@ -477,3 +477,6 @@ def test_a_rule_of_jax_is_found_and_its_two_functions_are_no_pair(tmp_path):
     result = check(path, "--shape", "x=3,4", "--shape", "w=4")
     assert result.exit_code == 0, result.output
     assert "scaled " in result.output and "scaled_fwd" not in result.output
+    compiled = write(tmp_path, "compiled.py", f"{text}\n    fast = jax.jit(scaled)\n")
+    result = check(f"{compiled}:fast", "--shape", "x=3,4", "--shape", "w=4")
+    assert result.exit_code == 0, result.output

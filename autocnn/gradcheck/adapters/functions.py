@@ -133,6 +133,11 @@ def _read_result(result: Any, label: str) -> tuple[str, Any, Any]:
             return "loss", loss, grads
     if not isinstance(result, tuple | list) or len(result) < 2:
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        if type(result).__module__.partition(".")[0] in ("jax", "jaxlib"):
+            raise CallError(
+                f"{label} returned a jax array for NumPy arrays: pass jax arrays, such as "
+                "jnp.asarray(x), to have it differentiated by jax, its custom rules included"
+            )
         if hasattr(result, "backward"):
             raise CallError(
                 f"{label} returned a {got} with a backward of its own: "
