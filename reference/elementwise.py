@@ -82,16 +82,17 @@ def silu(o, x):
 @_elementwise(declare.gelu)
 def gelu(o, x):
     """dx = dy (Phi(x) + x phi(x)), phi being the normal density; or its tanh form's derivative."""
+    near = np.clip(x, -40, 40)  # beyond that the slope is 0 or 1, and squares may overflow
     if o.approximate == "tanh":
         root = math.sqrt(2 / math.pi)
-        t = np.tanh(root * (x + 0.044715 * x**3))
-        slope = (1 + t) / 2 + x * (1 - t * t) * (root / 2) * (1 + 3 * 0.044715 * x * x)
-        return x * (1 + t) / 2, slope
+        t = np.tanh(root * (near + 0.044715 * near**3))
+        slope = (1 + t) / 2 + near * (1 - t * t) * (root / 2) * (1 + 3 * 0.044715 * near * near)
+        return x * ((1 + t) / 2), slope
     from scipy.special import erf  # NumPy has none
 
-    phi = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-    cumulative = (1 + erf(x / math.sqrt(2))) / 2
-    return x * cumulative, cumulative + x * phi
+    phi = np.exp(-near * near / 2) / math.sqrt(2 * math.pi)
+    cumulative = (1 + erf(near / math.sqrt(2))) / 2
+    return x * cumulative, cumulative + near * phi
 
 
 @_elementwise(declare.tanh)

@@ -53,7 +53,13 @@ def loss_and_gradient(loss: Loss, y: np.ndarray, targets: np.ndarray, weights=No
     """Return (value, dy) of a batch of outputs y (N, ...): the loss and its gradient by hand.
 
     weights: (N,) numbers that add up to 1, in place of 1 / N.
+
+    ValueError for a batch of no outputs.
     """
+    if len(y) == 0:
+        raise ValueError(
+            f"a loss needs at least one output, got shape {np.shape(y)}; leave this batch out"
+        )
     each, slope = loss.each(np, y, targets), loss.slope(y, targets)
     if weights is None:
         slope /= len(y)

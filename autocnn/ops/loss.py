@@ -89,7 +89,7 @@ def mse_loss(input: Array, target: Any, reduction: str = "mean") -> Array:
     """Return the mean of (input - target)^2 over all entries, for arrays of equal shape.
 
     ``reduction`` is "mean", "sum", or "none" for the squares themselves. Raises ValueError for
-    unequal shapes and unknown reductions.
+    unequal shapes, unknown reductions, and the mean of no entries.
     """
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'mse_loss: reduction is "mean", "sum" or "none"; got {reduction!r}')
@@ -97,6 +97,11 @@ def mse_loss(input: Array, target: Any, reduction: str = "mean") -> Array:
         raise ValueError(
             f"mse_loss: input and target must have equal shapes; got {input.shape} and "
             f"{onp.shape(target)}"
+        )
+    if reduction == "mean" and 0 in input.shape:
+        raise ValueError(
+            f"mse_loss: {input.shape} has no entries, so there is nothing to average; "
+            "leave this batch out"
         )
     d = input - target
     total = d * d

@@ -97,7 +97,7 @@ def _check_batch_norm(x, training, **channels):
         raise ValueError(
             "batch_norm: evaluation needs running_mean and running_var; pass them, or training=True"
         )
-    if training and math.prod(x.shape) == x.shape[1]:
+    if training and math.prod(x.shape) <= x.shape[1]:
         raise ValueError(
             "batch_norm: in training a channel needs more than one value to have a variance, "
             f"got x {x.shape}; use a larger batch or larger images"
@@ -141,7 +141,8 @@ def group_norm(
     for name, a in (("weight", weight), ("bias", bias)):
         if a is not None and a.shape != (c,):
             raise ValueError(f"group_norm: {name} must be ({c},); got {a.shape}")
-    y = np.reshape(_standardised(np.reshape(x, (n, num_groups, -1)), (2,), eps), x.shape)
+    groups = np.reshape(x, (n, num_groups, c // num_groups * math.prod(size)))
+    y = np.reshape(_standardised(groups, (2,), eps), x.shape)
     column = (-1, *(1,) * len(size))
     y = y if weight is None else y * np.reshape(weight, column)
     return y if bias is None else y + np.reshape(bias, column)

@@ -30,6 +30,8 @@ __all__ = [
     "tanh",
 ]
 
+FLAT = 40  # beyond it the slope of gelu is 0 or 1, in any precision
+
 
 def relu(x: Array) -> Array:
     """Return max(x, 0), with derivative 0 at 0. The value at minus infinity is NaN."""
@@ -61,7 +63,8 @@ def tanh(x: Array) -> Array:
     of autograd's own tanh divides by cosh(x)^2, which overflows beyond |x| = 355.
     """
     s = _sign(x)
-    m = np.expm1(-2 * s * x)
+    with onp.errstate(over="ignore"):  # of exp, which is 0 there
+        m = np.expm1(-2 * s * x)
     return -s * m / (2 + m)
 
 
@@ -85,12 +88,15 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     other word is a ValueError. Hendrycks and Gimpel 2016, Gaussian error linear units.
     """
     if approximate == "tanh":
-        return x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))) / 2
+        near = np.clip(x, -FLAT, FLAT)  # whose cube does not overflow
+        cube = near * near * near
+        return x * ((1 + tanh(math.sqrt(2 / math.pi) * (near + 0.044715 * cube))) / 2)
     if approximate != "none":
         raise ValueError(f'gelu: approximate is "none" or "tanh"; got {approximate!r}')
     from autograd.scipy.special import erf  # imports scipy.stats, which takes long
 
-    return x * (1 + erf(x / math.sqrt(2))) / 2
+    near = np.clip(x, -FLAT, FLAT)  # whose square does not overflow in the derivative
+    return x * ((1 + erf(near / math.sqrt(2))) / 2)
 
 
 def linear(x: Array, weight: Array, bias: Any = None) -> Array:
@@ -122,7 +128,8 @@ def log_softmax(x: Array, dim: int = -1) -> Array:
 
 def softmax(x: Array, dim: int = -1) -> Array:
     """Return exp x / sum exp x along axis ``dim``, shifted as in ``log_softmax``."""
-    z = np.exp(x - onp.max(getval(x), axis=dim, keepdims=True))
+    with onp.errstate(over="ignore"):  # of a difference, whose exp is 0
+        z = np.exp(x - onp.max(getval(x), axis=dim, keepdims=True))
     return z / np.sum(z, axis=dim, keepdims=True)
 
 

@@ -37,9 +37,9 @@ def max_pool2d(
     d = pair(dilation)
     image = pad2d(x, _edges(x.shape[2:], k, s, p, d, out), -onp.inf)
     cells = windows(getval(image), k, s, d)  # (kh, kw, N, C, Ho, Wo), not traced
-    first = cells.reshape(-1, *cells.shape[2:]).argmax(axis=0)
+    first = cells.reshape(k[0] * k[1], *cells.shape[2:]).argmax(axis=0)
     (n, c, h, w), (corner, offset) = image.shape, _places(image.shape[3], out, k, s, d)
-    plane = onp.arange(0, n * c * h * w, h * w).reshape(n, c, 1, 1)
+    plane = (onp.arange(n * c) * (h * w)).reshape(n, c, 1, 1)
     # Indexing by constants: its derivative adds each dy to the cell that held the maximum.
     return np.reshape(image, -1)[offset[first] + (corner + plane)]
 

@@ -48,6 +48,42 @@ def test_functions_of_numbers(name, dtype):
     assert y.dtype == dtype and y.shape == x.shape and np.isfinite(y).all()
 
 
+@pytest.mark.parametrize("nn", INTERPRETATIONS, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_activations_of_the_largest_numbers(nn, dtype):
+    """With their derivatives, which are squares, cubes and exponentials on the way."""
+    largest = np.finfo(dtype).max
+    x = np.array([largest, 1e30, 1e19, 1e13, 400, 0], dtype)
+    x = np.concatenate([x, -x])[None, None, None]
+    for word in ("gelu", "leaky_relu", "relu", "relu6", "scaled_tanh", "sigmoid", "silu", "tanh"):
+        for options in ({}, {"approximate": "tanh"}) if word == "gelu" else ({},):
+            layer = getattr(INTERPRETATIONS[nn], word)(**options)
+            y, _, backward = layer.vjp({}, {}, x)
+            dx, _ = backward(np.ones_like(y))
+            assert np.isfinite(y).all() and np.isfinite(dx).all(), word
+            if word in ("gelu", "silu", "relu"):
+                assert y.flat[0] == largest and dx.flat[0] == 1 and y.flat[6] == dx.flat[6] == 0
+    assert np.array_equal(ops.softmax(np.array([[largest, -largest]], dtype)), [[1, 0]])
+
+
+def test_no_images():
+    """Ops keep the shape of a batch of none; what would average over it says so."""
+    x = np.zeros((0, 4, 6, 6))
+    assert ops.max_pool2d(x, 2).shape == ops.avg_pool2d(x, 2).shape == (0, 4, 3, 3)
+    assert ops.group_norm(x, 2).shape == x.shape
+    with pytest.raises(ValueError, match="more than one value to have a variance"):
+        ops.batch_norm(x, None, None, training=True)
+    for mean in (
+        lambda: ops.mse_loss(x, x),
+        lambda: ops.cross_entropy(x[:, 0, 0], np.zeros(0, int)),
+    ):
+        with pytest.raises(ValueError, match="leave this batch out"):
+            mean()
+    for loss in LOSSES.values():
+        with pytest.raises(ValueError, match="leave this batch out"):
+            reference.loss_and_gradient(loss, x[:, 0, 0], np.zeros(0, int))
+
+
 @pytest.mark.parametrize("case", WORDS, ids=lambda case: case.name)
 @pytest.mark.parametrize("n", [1, 3])
 def test_words_of_constant_images(case, n):
