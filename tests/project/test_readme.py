@@ -87,7 +87,7 @@ def test_the_commands_run(command, tmp_path, monkeypatch):
     draw_images()
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     programs = [line.split()[0] for line in COMMANDS]
-    assert programs.count("make") == 3 and programs.count("autocnn") == 11 and len(programs) == 15
+    assert programs.count("make") == 3 and programs.count("autocnn") == 12 and len(programs) == 16
     assert programs.index(".") == 1  # what follows finds the environment that was made
     for line in COMMANDS:
         program, *arguments = line.split()
