@@ -45,7 +45,7 @@ from autocnn.deprecation import renamed_names
 from autocnn.keys import child
 from autocnn.losses import Loss, cross_entropy
 from autocnn.processes import end_with_parent
-from autocnn.training import agreement
+from autocnn.training import agreement, joining
 from autocnn.training.agreement import RankEnded, World
 from autocnn.trees import count, leaves, tree_map, unflatten
 
@@ -65,7 +65,8 @@ def world() -> World:
     """Return the ``World`` that mpiexec has started this process in.
 
     On several ranks, an uncaught exception on one, or its end while the others train, ends all of
-    them from now on: they would wait for it forever. Raises ValueError when mpi4py is missing
+    them from now on, and its end before now those that come here: they would wait for it forever.
+    Raises ValueError when mpi4py is missing
     there, or finds no MPI library, or where srun started several tasks that MPI does not join.
     """
     if parent := os.environ.pop(PARENT, ""):  # which is not that of programs that this one starts
@@ -77,7 +78,7 @@ def world() -> World:
     if tasks > 1 and not any(name.startswith("PMIX_SERVER_URI") for name in os.environ):
         raise ValueError(_apart(tasks, 1))
     try:
-        from mpi4py import MPI
+        MPI = joining.join()
     except (ImportError, RuntimeError):
         raise ValueError(
             "mpiexec started several processes, but mpi4py is missing, or finds no MPI library: "

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -209,6 +210,43 @@ def test_a_rank_that_fails_ends_the_job(error):
         f"{DEATHS[error]}(.|\n)*rank 2 of 3 ended with {kind}; the others end too\n", said
     )
     assert said.count("Traceback") == 1  # the others end in silence
+
+
+@pytest.mark.parametrize(
+    "odd, words",
+    [
+        ("raise ImportError('no library')", "ImportError: no library\n"),
+        pytest.param("import os; os._exit(0)", "", marks=SLOW),
+        pytest.param("import autocnn, sys; sys.exit('no data')", "no data\n", marks=SLOW),
+        pytest.param(
+            "import sys; sys.argv[1:] = ['train', '--epoch', '3']\n" + COMMAND,
+            "No such option",
+            marks=SLOW,
+        ),
+    ],
+)
+def test_a_rank_that_ends_before_it_joins_ends_the_others(tmp_path, odd, words):
+    """It may fail at an import, before data are read, or at a command line of its own."""
+    start = [sys.executable, "-c"]
+    command = [MPIEXEC, "-n", "1", *start, COMMAND, *map(str, TRAIN), "--out", str(tmp_path / "a")]
+    command += [":", "-n", "1", *start, odd, ":", "-n", "1", *command[3:]]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert result.returncode and "epoch" not in result.stdout and words in result.stderr
+    line = "autocnn: rank 1 of 3 ended before it had joined the others, which end too\n"
+    assert result.stderr.count("autocnn: ") == 1 and line in result.stderr
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_rank_that_waits_for_the_others(tmp_path):
+    start = [sys.executable, "-c"]
+    command = [MPIEXEC, "-n", "1", *start, COMMAND, *map(str, TRAIN), "--out", str(tmp_path / "a")]
+    command += [":", "-n", "1", *start, "import time; print('here', flush=True); time.sleep(200)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout.readline() == b"here\n"
+        time.sleep(4)  # until the other waits
+        process.terminate()
+        assert process.wait(timeout=60)
 
 
 SETTINGS = {
