@@ -1,12 +1,15 @@
 """The command line: one file for each command."""
 
+import contextlib
 import inspect
 import os
 import signal
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Iterator
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 import autocnn
 from autocnn.cli import (
@@ -36,7 +39,32 @@ from autocnn.text import visible
 
 __all__ = ["app", "main"]
 
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's, or Typer's copy of it
+
+
+class _Program(TyperGroup):
+    """The commands; a mistake in a command line is shown as text, whatever characters it holds."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _visible_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, *args: Any) -> Any:
+        with _visible_errors():
+            return super().invoke(*args)
+
+
+@contextlib.contextmanager
+def _visible_errors() -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        error.message = visible(error.message)  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
+    cls=_Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
