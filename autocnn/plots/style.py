@@ -29,6 +29,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREY = "#6b6b6b"
 DIVERGING = "RdBu_r"  # red and blue of equal lightness, safe for common kinds of colour blindness
 IMAGE = "gray"
+LENGTH = 28  # of names, in characters
 
 STYLE = {
     "figure.dpi": 110,
@@ -69,8 +70,26 @@ def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def label(name: Any) -> str:
-    """Return a name from outside as a figure shows it: as it is, without mathematics in dollars."""
-    return visible(name).replace("$", r"\$")
+    """Return a name from outside as a figure shows it: without mathematics in dollars, cut where it
+    is so long that no room would be left for the axes. Characters that the font lacks become escape
+    sequences, as in Python's literals; ``font.family`` of Matplotlib's settings is the font.
+    """
+    from matplotlib.font_manager import FontProperties
+
+    drawn = _characters(tuple(FontProperties().get_family()))
+    text = visible(name)[:LENGTH]
+    text = "".join(c if ord(c) in drawn else c.encode("unicode_escape").decode() for c in text)
+    text = text if len(text) < LENGTH else f"{text[: LENGTH - 1]}…"
+    return text.replace("$", r"\$")
+
+
+@functools.lru_cache(maxsize=8)
+def _characters(families: tuple[str, ...]) -> frozenset[int]:
+    """Return the characters that the fonts of some families have."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in families]
+    return frozenset(code for font in fonts for code in font.get_charmap())
 
 
 def figure(width: float, height: float) -> Any:

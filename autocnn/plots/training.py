@@ -57,7 +57,9 @@ def confusion(matrix: np.ndarray, classes: Sequence[Any]) -> Any:
     Returns a Matplotlib figure.
     """
     n = len(classes)
-    fig = figure(0.55 * n + 2.4, 0.5 * n + 1.8)
+    names = [label(name) for name in classes]
+    room = 0.12 * max(0, *(len(name) - 16 for name in names))
+    fig = figure(0.55 * n + 2.4 + room, 0.5 * n + 1.8 + room)
     axes = fig.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # The diagonal is left out: the scale ends at the most frequent confusion.
@@ -70,7 +72,6 @@ def confusion(matrix: np.ndarray, classes: Sequence[Any]) -> Any:
         if i == j or matrix[i, j]:
             colour = "white" if i != j and share[i, j] > 0.7 * top else "black" if i != j else GREY
             axes.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8, color=colour)
-    names = [label(name) for name in classes]
     axes.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(n), names)
     axes.grid(False)

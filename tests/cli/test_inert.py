@@ -2,6 +2,7 @@
 escape sequences, line ends, NUL or lone surrogates change neither a terminal nor a line.
 """
 
+import io
 import os
 import pathlib
 import re
@@ -19,6 +20,7 @@ from autocnn.experiments import page, report
 from autocnn.plots import predict as predict_plots
 from autocnn.plots import sweep as sweep_plots
 from autocnn.plots import training as plots
+from autocnn.plots.style import label
 from autocnn.runs import recipes
 from autocnn.text import html_text, inert, visible
 
@@ -109,10 +111,14 @@ COMMANDS = {
     "check": "check {root}/no{name}.py:f",
     "check-kernel": "check-kernel {root}/no{name}.py:f",
     "usage": "predict {run} {image} --top no{name}",
+    "too many": "evaluate {run} {name}",
+    "no subcommand": "data no{name}",
+    "a switch": "data list --json={name}",
     "no command": "no{name}",
     "no option": "train --no{name}",
 }  # fmt: skip
 QUICK = ("predict nothing", "evaluate no data", "train no network", "sweep a file", "data", "usage")
+BOXES = ("usage", "too many", "no subcommand", "a switch", "no command", "no option")
 LINES = {}  # of the tame names, by command
 
 
@@ -139,7 +145,7 @@ def test_every_command(place, which, monkeypatch, command):
     words = [word.format(**names) for word in COMMANDS[which].split(" ")]
     code, out, err = command(*words, columns=4000)
     assert is_inert(out) and is_inert(err)
-    is_box = which in ("usage", "no command", "no option")  # which Typer draws
+    is_box = which in BOXES  # which Typer draws
     found = (code, out.count("\n"), 0 if is_box else err.count("\n"))
     if name == TAME:
         LINES[which] = found
@@ -183,6 +189,24 @@ def test_figures_take_any_name(tmp_path, monkeypatch):
     ]
     for figure in figures:
         figure.savefig(tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize("name", ["W" * 300, "数字" * 30, EVIL * 9, "数\ud800🎉"])
+def test_figures_of_names_that_are_long_or_not_in_the_font(name, monkeypatch):
+    """They leave room for the axes, and Matplotlib warns of nothing: warnings are errors."""
+    monkeypatch.undo()
+    for n in (1, 3):
+        figure = plots.confusion(np.ones((n, n), int), [name] * n)
+        figure.savefig(io.BytesIO())
+        box = figure.axes[0].get_position()
+        assert box.width > 0.1 and box.height > 0.1
+    taps = {"input": np.zeros((1, 8, 8)), "probs": np.array([0.4, 0.6])}
+    predict_plots.activations(taps, [name] * 2).savefig(io.BytesIO())
+
+
+def test_names_in_figures_are_cut_and_escaped():
+    assert label("Ångström $") == r"Ångström \$" and label("数\n") == r"\u6570\n"
+    assert label("a" * 28) == "a" * 27 + "…" and label("a" * 27) == "a" * 27
 
 
 def test_the_report_of_the_chapter_is_utf_8_and_has_no_markup_of_names(tmp_path):
