@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from autocnn.deprecation import renamed_names
 
@@ -20,6 +20,7 @@ except ImportError:  # Windows
 
 __all__ = [
     "atomic_write",
+    "open_regular",
     "partial_path",
     "remove",
     "remove_partial_writes",
@@ -66,6 +67,17 @@ def atomic_write(path: str | os.PathLike, content: bytes) -> None:
         if partial is not None:
             with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
                 remove(partial)
+
+
+def open_regular(path: str | os.PathLike) -> BinaryIO:
+    """Open a file to read. ValueError for a folder, a pipe or a device, which might never end."""
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} is not a file but a folder, a pipe or a device; remove it")
+    return open(descriptor, "rb")
 
 
 def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:

@@ -85,8 +85,10 @@ def open_tensors(path: str | Path) -> Iterator[Tensors]:
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a file; remove it, or name a file")
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
+    if not path.is_file():
+        raise ValueError(f"{path} is a pipe or a device, not a file; remove it, or name a file")
     try:
         header, file = _open_unreplaced(path)
     except SafetensorError as error:

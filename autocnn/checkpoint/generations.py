@@ -42,13 +42,20 @@ def shift(path: str | os.PathLike) -> None:
             sync_folder(older.parent)  # a disk may store two steps in any order, and lose the first
 
 
-def drop(path: str | os.PathLike, damaged: Iterable[Path]) -> None:
-    """Remove damaged generations of ``path``; those before them take their places."""
+def drop(
+    path: str | os.PathLike, damaged: Iterable[Path], order: Iterable[Path] | None = None
+) -> None:
+    """Remove damaged generations of ``path``; those before them take their places.
+
+    order: the files that become the generations, the newest first; None for the generations.
+    """
     damaged, paths = {*damaged}, generations(path)
-    whole = [p for p in paths if p not in damaged and p.is_file()]
-    for place, source in zip(paths, whole, strict=False):
+    order = dict.fromkeys(paths if order is None else order)
+    whole = [p for p in order if p not in damaged and p.is_file()]
+    contents = [p.read_bytes() for p in whole]
+    for place, source, content in zip(paths, whole, contents, strict=False):
         if place != source:
-            atomic_write(place, source.read_bytes())
+            atomic_write(place, content)
     for place in paths[len(whole) :]:
         remove(place)
     sync_folder(paths[0].parent)

@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 
 from autocnn.checkpoint.format import ZEROS, is_sealed, seal
+from autocnn.files import open_regular
 from autocnn.text import visible
 
 __all__ = [
@@ -140,7 +141,7 @@ def calibration_bytes(found: list[Calibration]) -> bytes:
 
 def parse_calibration(path: Path) -> list[Calibration]:
     """Read calibration.json. ValueError when it is damaged; FileNotFoundError if there is none."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         content = file.read(MAX_BYTES)
     if not is_sealed(content):
         raise ValueError(f"{path} is damaged: it does not match its SHA-256")

@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 from autocnn.checkpoint.format import ZEROS, DamagedError, is_sealed, seal
+from autocnn.files import open_regular
 from autocnn.runs.config import NewerVersionError, RunConfig
 
 __all__ = ["config_bytes", "new_identity", "parse_config"]
@@ -29,7 +30,7 @@ def parse_config(path: Path) -> RunConfig:
     """Read config.json. ``DamagedError`` when it is not as it was written, ValueError when it makes
     no sense.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"{path} is damaged: it has more than {MAX_BYTES:,} bytes")

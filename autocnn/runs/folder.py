@@ -27,6 +27,7 @@ from autocnn.checkpoint.generations import generations, shift
 from autocnn.checkpoint.lock import check_held, lock_folder
 from autocnn.files import atomic_write, remove_partial_writes, sync_folder
 from autocnn.runs import config_file, recovery
+from autocnn.runs.best import copies
 from autocnn.runs.config import RunConfig
 from autocnn.runs.recovery import CONFIG, HISTORY, SavedRun
 from autocnn.training import TrainState
@@ -52,7 +53,7 @@ FILES = (
     CONFIG,
     HISTORY,
     *(path.name for path in generations("last.safetensors")),
-    *(path.name for path in recovery.copies(Path("best.safetensors"))),
+    *(path.name for path in copies(Path("best.safetensors"))),
 )
 
 
@@ -62,7 +63,7 @@ def create(folder: str | os.PathLike, config: RunConfig) -> Path:
     ValueError when the folder holds a run already.
     """
     folder = Path(folder)
-    if (folder / CONFIG).exists():
+    if has_config(folder):
         raise ValueError(
             f"{folder} holds a run already; name another folder, such as --out "
             f"{free_folder(folder)}"
@@ -90,13 +91,13 @@ def read_config(folder: str | os.PathLike) -> RunConfig:
 
 
 def has_config(folder: str | os.PathLike) -> bool:
-    """Whether the folder holds a run, even one that has not taken a step."""
-    return (Path(folder) / CONFIG).exists()
+    """Whether the folder holds a run, even one that has not taken a step or lost its config."""
+    return (Path(folder) / CONFIG).exists() or has_checkpoint(folder)
 
 
 def has_checkpoint(folder: str | os.PathLike) -> bool:
     """Whether the run in the folder has saved where it stands."""
-    return (Path(folder) / "last.safetensors").exists()
+    return recovery.has_checkpoint(Path(folder))
 
 
 @contextlib.contextmanager
@@ -147,7 +148,7 @@ def save(
     }
     state = {"network": train_state.state, "optimizer": train_state.opt_state}
     if name != "last":
-        for place in recovery.copies(path):
+        for place in copies(path):
             checkpoint.save(place, train_state.params, state, metadata)
         return
     if _is_worth_keeping(path, train_state.step, config.steps_per_epoch):

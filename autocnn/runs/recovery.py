@@ -5,9 +5,11 @@ config.json has, and was trained with the same config. What is not used is said 
 what is used instead.
 """
 
+import contextlib
 import csv
 import io
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,24 +20,23 @@ from autocnn.checkpoint.format import open_tensors
 from autocnn.checkpoint.generations import drop, generations, read_newest
 from autocnn.files import atomic_write
 from autocnn.models.interpretations import interpretation
-from autocnn.runs.config import RunConfig
+from autocnn.runs.best import best_epoch, copies, not_the_best, why_not_best
+from autocnn.runs.config import NewerVersionError, RunConfig
 from autocnn.runs.config_file import config_bytes, parse_config
 from autocnn.runs.saved_run import (
     CONFIG,
+    MixedRunsError,
     SavedRun,
-    last_epoch,
     load_checkpoint,
     saved_run,
     trained_with,
 )
-from autocnn.training import TrainState, epochs_since_best
 
 __all__ = [
     "CONFIG",
     "HISTORY",
     "SavedRun",
-    "best_problem",
-    "copies",
+    "has_checkpoint",
     "history_bytes",
     "load",
     "read_config",
@@ -49,18 +50,22 @@ LOG = logging.getLogger("autocnn.runs")
 
 
 class Reading(NamedTuple):
-    """What was found of a run: ``run`` as read from ``path``, and why other files are not used."""
+    """What was found of a run: ``run`` as read from ``path``, and why other files are not used.
+
+    misplaced: why the newest whole state is not in ``last.safetensors``, which is not damaged.
+    """
 
     run: SavedRun
     path: Path
     refused: dict[Path, ValueError]
     config_error: ValueError | None
     has_sums: bool
+    misplaced: ValueError | None = None
 
-
-def copies(path: Path) -> list[Path]:
-    """Return the two paths at which the best checkpoint is stored."""
-    return [path, path.with_stem(f"{path.stem}-copy")]
+    @property
+    def is_newest(self) -> bool:
+        """Whether the run has no later state, so far as its files tell."""
+        return not self.refused and self.misplaced is None
 
 
 def history_bytes(history: dict[str, list]) -> bytes:
@@ -85,8 +90,8 @@ def read_config(folder: Path) -> RunConfig:
 def load(folder: Path, name: str, nn: ModuleType | None) -> SavedRun:
     """Read where a run stood at its last or best epoch; see ``folder.load``."""
     reading = read_last(folder, nn) if name == "last" else _read_best(folder, nn)
-    told = [*([str(reading.config_error)] if reading.config_error else [])]
-    told += map(str, reading.refused.values())
+    errors = [reading.config_error, *reading.refused.values(), reading.misplaced]
+    told = [str(error) for error in errors if error is not None]
     if told:
         used = f"{reading.path.name}, of epoch {reading.run.epoch}, is used"
         LOG.warning("%s; %s", "; ".join(told), used)
@@ -97,24 +102,29 @@ def load(folder: Path, name: str, nn: ModuleType | None) -> SavedRun:
 
 def recover(folder: Path) -> SavedRun | None:
     """Read where a run stands and mend the folder; see ``folder.recover``."""
-    last = folder / "last.safetensors"
-    if not any(path.exists() for path in generations(last)):
+    if not has_checkpoint(folder):
         return None
+    last = folder / "last.safetensors"
     reading = read_last(folder, None)
     run, refused = reading.run, dict(reading.refused)
+    if reading.path not in generations(last):  # what is not damaged may be worth more than this
+        for error in refused.values():
+            if isinstance(error, (MixedRunsError, NewerVersionError)):
+                raise error
     told = []
     if reading.config_error:
         atomic_write(folder / CONFIG, config_bytes(run.config))
         told.append(f"{reading.config_error}; it is written anew from {reading.path.name}")
-    for path in generations(last):  # those before the one that is used
+    for path in generations(last):  # those before the one that is used as well
         if path not in refused and path != reading.path and path.exists():
             error = _problem(path, run.config)
             refused |= {path: error} if error else {}
-    if refused:
+    if refused or reading.misplaced:
         told += [f"{path.name} is dropped: {error}" for path, error in refused.items()]
+        told += [str(reading.misplaced)] if reading.misplaced else []
         told.append(f"the run goes on from epoch {run.epoch}, as in {reading.path.name}")
-        drop(last, refused)
-    told += _mend_history(folder, run) + _mend_best(folder, run, last not in reading.refused)
+        drop(last, refused, [reading.path, *_newest_first(generations(last))])
+    told += _mend_history(folder, run) + _mend_best(folder, run, reading.is_newest)
     if told:
         LOG.warning("%s", "; ".join(told))
     if not reading.has_sums:
@@ -138,19 +148,19 @@ def _mend_history(folder: Path, run: SavedRun) -> list[str]:
 def _mend_best(folder: Path, run: SavedRun, is_newest: bool) -> list[str]:
     """Write both copies of the best checkpoint, where one is not whole. Returns what to say.
 
-    is_newest: as for ``_not_the_best``.
+    is_newest: as for ``not_the_best``.
     """
     if run.epoch < 0:
         return []
     paths = copies(folder / "best.safetensors")
-    found = {path: _best_problem(path, run, is_newest) for path in paths}
+    found = {path: why_not_best(path, run, is_newest) for path in paths}
     if not any(found.values()):
         return []
     told = [str(e) for e in found.values() if e and not isinstance(e, FileNotFoundError)]
     sources = [*paths, *generations(folder / "last.safetensors")]
-    whole = [p for p in sources if not _best_problem(p, run, is_newest)]
+    whole = [p for p in sources if not why_not_best(p, run, is_newest)]
     if not whole:
-        best = _best_epoch(run.train_state.history)
+        best = best_epoch(run.train_state.history)
         return [*told, f"nothing holds the parameters of epoch {best}, the best of {folder}, now"]
     content = whole[0].read_bytes()
     for path in paths:
@@ -159,31 +169,58 @@ def _mend_best(folder: Path, run: SavedRun, is_newest: bool) -> list[str]:
     return told
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether the run in the folder has saved where it stands."""
+    last, best = folder / "last.safetensors", folder / "best.safetensors"
+    return any(path.exists() for path in [*generations(last), *copies(best)])
+
+
 def read_last(folder: Path, nn: ModuleType | None = None) -> Reading:
-    """Read the newest whole generation."""
-    return _read(folder, generations(folder / "last.safetensors"), nn)
+    """Read the newest whole generation; where there is none, the best checkpoint."""
+    last, best = folder / "last.safetensors", folder / "best.safetensors"
+    found = _read(folder, [*_newest_first(generations(last)), *copies(best)], nn)
+    if found.path == last or last in found.refused:
+        return found
+    why = f"is older than {found.path.name}" if last.exists() else "is missing"
+    return found._replace(misplaced=ValueError(f"{last} {why}"))
+
+
+def _newest_first(paths: list[Path]) -> list[Path]:
+    """Sort checkpoints by their steps. One that cannot be read stays behind the one before it."""
+    steps, step = {}, math.inf
+    for path in paths:
+        with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+            step = float(read_metadata(path)["step"])
+        steps[path] = step
+    return sorted(paths, key=lambda path: -steps[path])
 
 
 def _read_best(folder: Path, nn: ModuleType | None) -> Reading:
-    """Read the best checkpoint, or the generation of ``last`` that is of the best epoch."""
+    """Read the best checkpoint, or the generation of ``last`` that is of the best epoch; where
+    nothing holds that epoch, the newest state.
+    """
     path = folder / "best.safetensors"
-    last = folder / "last.safetensors"
-    try:
-        newest = read_last(folder, nn)
-    except ValueError:
-        newest = None  # nothing to compare with; what is wrong with the config will be said again
-    if newest is None:
-        return _read(folder, copies(path), nn)
+    newest = read_last(folder, nn)
+    if newest.path in copies(path):  # there is nothing to compare it with
+        return newest
 
     def check(run: SavedRun, at: Path) -> None:
-        if problem := _not_the_best(at, run.train_state, newest.run, last not in newest.refused):
+        if problem := not_the_best(at, run.train_state, newest.run, newest.is_newest):
             raise ValueError(problem)
 
-    found = _read(folder, [*copies(path), *generations(last)], nn, check)
+    try:
+        paths = [*copies(path), *generations(folder / "last.safetensors")]
+        found = _read(folder, paths, nn, check)
+    except ValueError as error:
+        if newest.run.epoch < 0:
+            raise
+        best = best_epoch(newest.run.train_state.history)
+        lost = ValueError(f"{error}; nothing holds the parameters of epoch {best}, the best")
+        return newest._replace(refused=newest.refused | {path: lost})
     refused = newest.refused | found.refused
     if not any(copy.exists() for copy in copies(path)):
         refused |= {path: ValueError(f"{path} is missing")}
-    return found._replace(refused=refused)
+    return found._replace(refused=refused, misplaced=newest.misplaced)
 
 
 def _read(
@@ -197,9 +234,10 @@ def _read(
     try:
         config = read_config(folder)
     except ValueError as error:
-        if not (folder / CONFIG).exists():
+        if not has_checkpoint(folder):
             raise
-        config_error = error
+        is_there = (folder / CONFIG).exists()
+        config_error = error if is_there else ValueError(f"{folder / CONFIG} is missing")
     if config is not None and config.source is not None:
         config.build(interpretation("autograd"))  # a ValueError of its file, not of a checkpoint
     has_sums = {}
@@ -209,7 +247,7 @@ def _read(
         try:
             trained = trained_with(path, config, config_error, found.metadata)
         except ValueError as error:
-            raise ValueError(f"{path} cannot be used: {error}") from error
+            raise type(error)(f"{path} cannot be used: {error}") from error
         try:
             run = saved_run(trained, found, nn)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -221,8 +259,6 @@ def _read(
     try:
         path, run, refused = read_newest(paths, read_one)
     except FileNotFoundError:
-        if config_error:
-            raise config_error from None
         raise ValueError(
             f"{folder} has no {paths[0].name}: its training never finished an epoch"
         ) from None
@@ -246,46 +282,3 @@ def _problem(path: Path, config: RunConfig) -> ValueError | None:
     except (OSError, ValueError) as error:
         return error if isinstance(error, ValueError) else ValueError(f"{path}: {error}")
     return None
-
-
-def best_problem(path: Path, run: SavedRun, is_newest: bool) -> str | None:
-    """Say why a checkpoint is not the best of ``run``, its newest whole state: None if it is.
-
-    is_newest: whether ``run`` has no later state, which is damaged.
-    """
-    error = _best_problem(path, run, is_newest)
-    return str(error).removeprefix(f"{path} ") if error else None
-
-
-def _best_problem(path: Path, run: SavedRun, is_newest: bool) -> Exception | None:
-    """Say why a checkpoint is not the best of ``run``: None if it is."""
-    try:
-        found, _ = load_checkpoint(path)
-        trained_with(path, run.config, None, found.metadata)
-        state = TrainState(*found[:2], None, found.metadata["step"], 0.0, found.metadata["history"])
-        problem = _not_the_best(path, state, run, is_newest)
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        return error
-    return ValueError(problem) if problem else None
-
-
-def _not_the_best(path: Path, state: TrainState, newest: SavedRun, is_newest: bool) -> str | None:
-    """Say why a state is not that of the best epoch, so far as ``newest``, the run's last state,
-    knows. is_newest: whether the run has no later state, which is damaged.
-    """
-    history, mine = newest.train_state.history, state.history
-    epoch, best = last_epoch(mine), _best_epoch(history)
-    if epoch > newest.epoch:
-        same = all(mine[name][: len(values)] == values for name, values in history.items())
-        if same and (newest.config.run is None or not is_newest):
-            return None
-        return f"{path} is of epoch {epoch}, newer than the last state, of epoch {newest.epoch}"
-    if epoch != best:
-        return f"{path} is of epoch {epoch}, but the best epoch so far was {best}"
-    if state.step != epoch * newest.config.steps_per_epoch:
-        return f"{path} is of the midst of an epoch, after {epoch}, the best so far"
-    return None
-
-
-def _best_epoch(history: dict[str, list]) -> int:
-    return last_epoch(history) - epochs_since_best(history) if last_epoch(history) >= 0 else -1

@@ -13,9 +13,21 @@ from autocnn.training import TrainState
 from autocnn.trees import leaves, unflatten
 from reference.origin import remember
 
-__all__ = ["CONFIG", "SavedRun", "last_epoch", "load_checkpoint", "saved_run", "trained_with"]
+__all__ = [
+    "CONFIG",
+    "MixedRunsError",
+    "SavedRun",
+    "last_epoch",
+    "load_checkpoint",
+    "saved_run",
+    "trained_with",
+]
 
 CONFIG = "config.json"
+
+
+class MixedRunsError(ValueError):
+    """A checkpoint belongs to another run."""
 
 
 class SavedRun(NamedTuple):
@@ -61,14 +73,14 @@ def trained_with(
             assert config_error is not None
             raise ValueError(f"it does not hold the config, and {config_error}")
         if config.run is not None:
-            raise ValueError(f"it has no identity, and {CONFIG} is of the run {config.run[:8]}")
+            raise MixedRunsError(f"it has no identity, and {CONFIG} is of the run {config.run[:8]}")
         return config
     own = RunConfig.from_json(stored)
     if config is None or (config.run is None and own.run is not None):
         return own
     if config.run != own.run:
         mine = own.run[:8] if own.run else "of an earlier version"
-        raise ValueError(
+        raise MixedRunsError(
             f"it belongs to the run {mine}, and {CONFIG} to the run {config.run[:8]}: files of "
             "different runs are mixed; put back those of one run"
         )

@@ -7,9 +7,10 @@ from typing import Any
 
 from autocnn.checkpoint.checkpoint import read_metadata
 from autocnn.checkpoint.format import open_tensors
-from autocnn.checkpoint.generations import generations
 from autocnn.runs import calibration, recovery
+from autocnn.runs.best import best_problem, copies
 from autocnn.runs.config import RunConfig
+from autocnn.runs.folder import FILES
 
 __all__ = ["verify"]
 
@@ -30,22 +31,23 @@ def verify(folder: str | Path) -> list[dict[str, Any]]:
     try:
         config = recovery.read_config(folder)
     except ValueError as error:
-        if not (folder / recovery.CONFIG).exists():
+        if not recovery.has_checkpoint(folder):
             raise
         problem = str(error)
-    newest, is_newest = _newest(folder)
+    last = _last(folder)
+    newest = last and last.run
     if config is not None and newest is not None and (names := config.differences(newest.config)):
         problem = f"it was changed after the run began: {', '.join(names)}"
     rows = []
     for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
         if path.name == recovery.CONFIG:
             sealed = config is None or config.run is not None
-            row = _row(path, problem, checked=sealed)
+            row = _row(path, problem, checked=sealed or problem is not None)
         elif path.name == recovery.HISTORY:
-            row = _row(path, *_history_problem(path, newest, is_newest))
+            row = _row(path, *_history_problem(path, last))
         elif path.suffix == ".safetensors":
-            row = _checkpoint(path, config or (newest and newest.config), newest, is_newest)
-        elif path.stem == "network" and config is not None and config.source is not None:
+            row = _checkpoint(path, config or (newest and newest.config), last)
+        elif path.stem == "network" and path.is_file() and config and config.source:
             whole = hashlib.sha256(path.read_bytes()).hexdigest() == config.source.file
             row = _row(path, None if whole else "it is not what the network was built from")
         elif path.name == calibration.FILE:
@@ -55,10 +57,7 @@ def verify(folder: str | Path) -> list[dict[str, Any]]:
         else:
             row = _row(path, UNKNOWN, checked=False)
         rows.append(row)
-    if newest is not None and newest.config.run is not None:
-        best = recovery.copies(folder / "best.safetensors")
-        rows += [_row(path, "it is missing") for path in best if not path.exists()][:1]
-    return rows
+    return rows + [_row(path, "it is missing") for path in _missing(folder, newest)]
 
 
 def _row(path: Path, problem: str | None, checked: bool = True, **more: Any) -> dict[str, Any]:
@@ -69,37 +68,46 @@ def _row(path: Path, problem: str | None, checked: bool = True, **more: Any) -> 
     return row | more
 
 
-def _newest(folder: Path) -> tuple[recovery.SavedRun | None, bool]:
-    """Return the newest whole state, and whether that is the last one."""
+def _last(folder: Path) -> recovery.Reading | None:
+    """Return the newest whole state, and what there is to say of others."""
     try:
-        reading = recovery.read_last(folder)
+        return recovery.read_last(folder)
     except ValueError:
-        return None, False
-    return reading.run, not reading.refused
+        return None
 
 
-def _history_problem(
-    path: Path, newest: recovery.SavedRun | None, is_newest: bool
-) -> tuple[str | None, bool]:
+def _missing(folder: Path, newest: recovery.SavedRun | None) -> list[Path]:
+    """Return the files that are not there, of those that every run has that has come so far."""
+    if newest is None:
+        return []
+    has_best = newest.config.run is not None and newest.epoch >= 0
+    best = copies(folder / "best.safetensors") if has_best else []
+    missing = [path for path in best if not path.exists()][:1]
+    needed = [folder / recovery.CONFIG, folder / "last.safetensors"]
+    return [path for path in needed if not path.exists()] + missing
+
+
+def _history_problem(path: Path, last: recovery.Reading | None) -> tuple[str | None, bool]:
     """Return (problem, whether there is something to compare with)."""
     if not path.is_file():
         return "it is a folder", True
-    if newest is None:
+    if last is None:
         return "no checkpoint to compare it with", False
-    content = recovery.history_bytes(newest.train_state.history)
+    content = recovery.history_bytes(last.run.train_state.history)
     found = path.read_bytes()
-    if found != content and not is_newest and found.startswith(content):
-        return f"only the rows up to epoch {newest.epoch} can be checked", False
+    if found != content and not last.is_newest and found.startswith(content):
+        return f"only the rows up to epoch {last.run.epoch} can be checked", False
     return None if found == content else "it differs from the last checkpoint", True
 
 
 def _checkpoint(
-    path: Path, config: RunConfig | None, newest: recovery.SavedRun | None, is_newest: bool
+    path: Path, config: RunConfig | None, last: recovery.Reading | None
 ) -> dict[str, Any]:
     try:
         with open_tensors(path) as file:
             tensors, has_sums = file.damaged(), file.sums is not None
-        metadata = read_metadata(path)
+            is_ours = "autocnn" in file.metadata or path.name in FILES
+        metadata = read_metadata(path) if is_ours else {}
         history = metadata.get("history") or {}
         epoch = history["epoch"][-1] if history.get("epoch") else None
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -107,15 +115,19 @@ def _checkpoint(
     if tensors:
         listed = f"{', '.join(tensors[:3])}{', ...' if len(tensors) > 3 else ''}"
         return _row(path, f"damaged tensors: {listed}", epoch=epoch, tensors=tensors)
+    if not is_ours:  # such as weights that were exported
+        return _row(path, None if has_sums else UNKNOWN, checked=has_sums)
     problem = None
     if config is not None:
         try:
             recovery.trained_with(path, config, None, metadata)
         except ValueError as error:
             problem = str(error).partition(";")[0]
-    is_last = path in generations(path.with_name("last.safetensors"))
-    if problem is None and newest is not None and not is_last:
-        problem = recovery.best_problem(path, newest, is_newest)
+    if problem is None and last is not None:
+        if path in copies(path.with_name("best.safetensors")):
+            problem = best_problem(path, last.run, last.is_newest)
+        elif path.name == "last.safetensors" and last.misplaced is not None:
+            problem = str(last.misplaced).removeprefix(f"{path} ")
     return _row(path, problem, checked=has_sums or problem is not None, epoch=epoch)
 
 

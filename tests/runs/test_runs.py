@@ -115,7 +115,7 @@ def cut(folder):
 @pytest.mark.parametrize(
     "damage, words",
     [
-        (lambda folder: (folder / "config.json").unlink(), "holds no run"),
+        (lambda folder: [path.unlink() for path in folder.iterdir()], "holds no run"),
         (lambda folder: (folder / "last.safetensors").unlink(), "no last.safetensors"),
         (lambda folder: (folder / "last.safetensors").write_bytes(b"\xff" * 64), "damaged"),
         (lambda folder: (folder / "last.safetensors").write_bytes(b""), "damaged"),
