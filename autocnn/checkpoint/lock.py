@@ -11,25 +11,29 @@ long as its file is not older than ``STALE`` seconds by the clock of the file sy
 import contextlib
 import errno
 import os
-import re
-import secrets
-import socket
+import shlex
+import stat
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from autocnn.checkpoint.owner import (
+    Owner,
+    lives,
+    parse_owner,
+    read_owner,
+    this_process,
+    write_owner,
+)
 from autocnn.files import partial_path, replace, while_held
 
-__all__ = ["LockLostError", "LockedError", "check_held", "lock_folder", "try_lock"]
+__all__ = ["LockLostError", "LockedError", "check_held", "held", "lock_folder", "try_lock"]
 
 LOCK = ".lock"
 BEAT, STALE = 5.0, 60.0  # seconds
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # what a file system without locks answers
-OWNER = re.compile(
-    rb"process (\d{1,20}) on ([\w.-]{1,64})\n(?:boot ([\w-]*) space (\w*) start (\d*) key (\w+)\n)?"
-)
 _held: dict[str, "_Lock"] = {}
 
 
@@ -41,32 +45,19 @@ class LockLostError(LockedError):
     """The folder was moved, removed or replaced, or another process has taken its lock."""
 
 
-class Owner(NamedTuple):
-    """The process that a lock file names; ``key`` is new for every lock."""
-
-    process: str
-    host: str
-    boot: str
-    space: str
-    start: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"process {self.process} on {self.host}"
-
-
 @contextlib.contextmanager
 def lock_folder(
-    folder: str | os.PathLike, action: str = "writing to", name: str = LOCK
+    folder: str | os.PathLike, action: str = "writing to", name: str = LOCK, call: str = ""
 ) -> Iterator[None]:
     """Lock an existing folder for the ``with`` block, by a file in it that names this process.
 
     What a process has left that was killed locks nobody out. folder: must exist and be writable,
     OSError otherwise. action: what the holder does to the folder, for the error message. name: of
-    the lock file. Raises ``LockedError``, which names the process and its host, when another
-    process, or another block of this one, holds the lock.
+    the lock file. call: the command that goes on with a folder, for the message when the folder was
+    moved; "" for the same call as before. Raises ``LockedError``, which names the process and its
+    host, when another process, or another block of this one, holds the lock.
     """
-    lock = _Lock(Path(folder), name, action)
+    lock = _Lock(Path(folder), name, action, call)
     key = os.path.abspath(lock.path)
     lock.acquire()
     _held[key] = lock
@@ -87,6 +78,18 @@ def check_held(folder: str | os.PathLike, name: str = LOCK) -> None:
         lock.check()
 
 
+@contextlib.contextmanager
+def held(folder: str | os.PathLike, name: str = LOCK) -> Iterator[None]:
+    """Do ``check_held`` before and after the ``with`` block, which writes one file: when the folder
+    has gone, that is said, and not what it makes fail.
+    """
+    check_held(folder, name)
+    try:
+        yield
+    finally:
+        check_held(folder, name)
+
+
 def try_lock(descriptor: int) -> bool | None:
     """Lock an open file until it is closed. Returns False when another process holds its lock, and
     None on a file system without locks.
@@ -102,11 +105,11 @@ def try_lock(descriptor: int) -> bool | None:
 
 
 class _Lock:
-    def __init__(self, folder: Path, name: str, action: str) -> None:
+    def __init__(self, folder: Path, name: str, action: str, call: str) -> None:
         from filelock import FileLock  # takes 50 ms to import
 
-        self.folder, self.path, self.action = folder, folder / name, action
-        self.me = _this_process()
+        self.folder, self.path, self.action, self.call = folder, folder / name, action, call
+        self.me = this_process()
         self.file, self.place = -1, -1  # descriptors of the lock file and of the folder
         self.system = FileLock(self.path, timeout=0, on_acquired=self._got)
         self.stopped = threading.Event()
@@ -118,22 +121,26 @@ class _Lock:
         """Lock, or raise ``LockedError``."""
         from filelock import Timeout
 
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(self.path).st_mode):
+                why = "it is a link, a folder or a pipe, not a lock file; remove it"
+                raise OSError(errno.EINVAL, why, str(self.path))
         try:
             self.system.acquire()
         except Timeout:
-            raise self._locked(_read_owner(self.path)) from None
+            raise self._locked(read_owner(self.path)) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
             self._acquire_by_file()
         else:
-            owner = _owner(os.pread(self.file, 400, 0))
+            owner = parse_owner(os.pread(self.file, 400, 0))
             # A holder of this boot would have been found by the system.
             if owner and owner.boot not in ("", self.me.boot) and self._is_fresh(self.file):
                 self.system.release()
                 raise self._locked(owner)
             try:
-                _write(self.file, self.me)
+                write_owner(self.file, self.me)
             except OSError as error:  # a full disk
                 with contextlib.suppress(OSError):
                     os.unlink(self.path)
@@ -146,12 +153,14 @@ class _Lock:
 
     def check(self) -> None:
         """Raise ``LockLostError`` unless the path still leads to the folder, with this lock."""
-        again = "go on with the folder that holds the run by autocnn train --run FOLDER"
+        again = f"go on with the folder that holds the files by {self.call or 'the same call'}"
         if self.place >= 0 and not _is_open_as(self.place, self.folder):
             with contextlib.suppress(OSError):
-                now = os.readlink(f"/proc/self/fd/{self.place}")
-                if not now.endswith(" (deleted)"):
-                    again = f"what was saved is in {now}; go on with: autocnn train --run {now}"
+                now = Path(os.readlink(f"/proc/self/fd/{self.place}"))
+                if _is_open_as(self.place, now):  # not removed, nor below another file system
+                    call = f"go on with: {self.call} {shlex.quote(str(now))}"
+                    back = "put it back, and the same call goes on"
+                    again = f"what was saved is in {now}; {call if self.call else back}"
             raise LockLostError(
                 f"{self.folder} was moved, removed or replaced while this process was "
                 f"{self.action} it; {again}"
@@ -186,16 +195,16 @@ class _Lock:
         except FileExistsError:
             self._take_over(flags)
             return
-        _write(self.file, self.me)
+        write_owner(self.file, self.me)
 
     def _take_over(self, flags: int) -> None:
         """Replace the lock file of a process that is dead. Of two that do so, the last one wins."""
         file = os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         try:
             content = os.read(file, 400)  # empty: what FileLock has left that could not lock it
-            owner = _owner(content)
+            owner = parse_owner(content)
             if owner and (owner.boot, owner.space) == (self.me.boot, self.me.space):
-                is_held = _lives(owner)
+                is_held = lives(owner)
             else:
                 is_held = bool(content) and self._is_fresh(file)
             if is_held:
@@ -204,25 +213,37 @@ class _Lock:
             os.close(file)
         partial = partial_path(self.path)
         self.file = os.open(partial, flags, 0o644)
-        _write(self.file, self.me)
+        write_owner(self.file, self.me)
         replace(partial, self.path)
         time.sleep(0.2)
-        now = _read_owner(self.path)
+        now = read_owner(self.path)
         if now is None or now.key != self.me.key:
             os.close(self.file)
             raise self._locked(now)
 
     def _is_fresh(self, file: int) -> bool:
-        """Whether a file was written in the last ``STALE`` seconds, by its file system's clock."""
+        """Whether a lock file was written in the last ``STALE`` seconds. One that was written in
+        the future, before the clock was set back, is written again soon if its holder lives.
+        """
+        age, written = self._age(file), os.fstat(file).st_mtime_ns
+        if age < -BEAT:
+            time.sleep(2 * BEAT)
+            return os.fstat(file).st_mtime_ns != written
+        return age < STALE
+
+    def _age(self, file: int) -> float:
+        """Seconds since a file was written, by the clock of its file system."""
         partial = partial_path(self.path)
         try:
             partial.touch(exist_ok=False)
-            return partial.stat().st_mtime - os.fstat(file).st_mtime < STALE
+            return partial.stat().st_mtime - os.fstat(file).st_mtime
         finally:
             partial.unlink(missing_ok=True)
 
     def _locked(self, owner: Owner | None) -> LockedError:
         who = owner or "another process"
+        if owner is not None and owner.boot != self.me.boot:
+            who = f"{owner}, which has been there in the last {STALE:.0f} seconds,"
         return LockedError(
             f"{who} is {self.action} {self.folder} at this moment; wait for it to end, or name "
             "another folder"
@@ -231,59 +252,10 @@ class _Lock:
     def _beat(self) -> None:
         while not self.stopped.wait(BEAT):
             with contextlib.suppress(OSError):
-                os.utime(self.file) if os.utime in os.supports_fd else _write(self.file, self.me)
-
-
-def _this_process() -> Owner:
-    host = socket.gethostname().encode("ascii", "replace").decode()[:64]
-    host = re.sub(r"[^\w.-]", "-", host) or "localhost"
-    boot, space = "", ""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        space = re.sub(r"\W", "", os.readlink("/proc/self/ns/pid"))
-    pid = os.getpid()
-    return Owner(str(pid), host, boot, space, _start_time(pid), secrets.token_hex(8))
-
-
-def _start_time(pid: int) -> str:
-    """When a process began, in ticks since the boot: numbers of processes come again."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _lives(owner: Owner) -> bool:
-    """Whether a process of this boot and namespace is still there."""
-    try:
-        os.kill(int(owner.process), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        pass
-    return _start_time(int(owner.process)) == owner.start
-
-
-def _write(file: int, owner: Owner) -> None:
-    text = (
-        f"{owner}\nboot {owner.boot} space {owner.space} start {owner.start} key {owner.key}\n"
-    ).encode()
-    os.ftruncate(file, 0)
-    os.pwrite(file, text, 0)
-
-
-def _read_owner(path: Path) -> Owner | None:
-    try:
-        with open(path, "rb") as file:
-            return _owner(file.read(400))
-    except OSError:  # just removed, or Windows, where a locked file cannot be read
-        return None
-
-
-def _owner(content: bytes) -> Owner | None:
-    """The process that a lock file names. Anything else in the file is not repeated."""
-    found = OWNER.match(content)
-    return Owner(*((part or b"").decode() for part in found.groups())) if found else None
+                if os.utime in os.supports_fd:
+                    os.utime(self.file)
+                else:
+                    write_owner(self.file, self.me)
 
 
 def _is_open_as(descriptor: int, path: Path) -> bool:

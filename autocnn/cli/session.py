@@ -19,7 +19,7 @@ import typer
 from tqdm import tqdm
 
 from autocnn import runs, training
-from autocnn.checkpoint.lock import LockedError, check_held
+from autocnn.checkpoint.lock import LockedError, held
 from autocnn.cli import interrupt, output, progress, ranks
 from autocnn.data.dataset import Dataset
 from autocnn.files import atomic_write
@@ -258,6 +258,11 @@ def _how_to_go_on(folder: Path) -> str:
     return f"go on with: {_command(folder)}"
 
 
+def _write(folder: Path, name: str, content: bytes) -> None:
+    with held(folder):
+        atomic_write(folder / name, content)
+
+
 def _finish(
     folder: Path,
     config: RunConfig,
@@ -277,11 +282,10 @@ def _finish(
         "confusion.png": plots.confusion(confusion, data.classes),
         "mistakes.png": plots.mistakes(data.x_val, data.y_val, probs, data.classes),
     }
-    write_or_exit(check_held, folder)
     for name, figure in figures.items():
         image = io.BytesIO()
         figure.savefig(image, format="png", metadata={"autocnn run": str(config.run)})
-        write_or_exit(atomic_write, folder / name, image.getvalue())
+        write_or_exit(_write, folder, name, image.getvalue())
     write_or_exit(save_calibration, folder, config, model, data)
     files = [name for name in (*runs.FILES, calibration.FILE, *figures) if (folder / name).exists()]
     outcome = progress.outcome(folder, config, end.history, files, len(data.x_val))

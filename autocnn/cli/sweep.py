@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from autocnn.checkpoint.lock import LockedError
 from autocnn.cli import interrupt, output
 from autocnn.cli.output import MAX_COUNT
 from autocnn.cli.run_options import save_figure
@@ -123,6 +124,9 @@ def sweep(
     except SchedulerLostError as error:
         rest = f"the finished trials are in {folder}, and the same command continues"
         output.error(f"{error}; {rest}: {interrupt.command_line()}")
+        raise typer.Exit(1) from None
+    except LockedError as error:
+        output.error(error)
         raise typer.Exit(1) from None
     except OSError as error:
         path, why = error.filename or folder / "trials.jsonl", error.strerror or error

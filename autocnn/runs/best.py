@@ -53,4 +53,5 @@ def not_the_best(path: Path, state: TrainState, newest: SavedRun, is_newest: boo
 
 
 def best_epoch(history: dict[str, list]) -> int:
+    """Return the epoch of a history with the best validation accuracy, -1 for none."""
     return last_epoch(history) - epochs_since_best(history) if last_epoch(history) >= 0 else -1

@@ -24,7 +24,7 @@ from types import ModuleType
 from autocnn import checkpoint
 from autocnn.checkpoint.checkpoint import read_metadata
 from autocnn.checkpoint.generations import generations, shift
-from autocnn.checkpoint.lock import check_held, lock_folder
+from autocnn.checkpoint.lock import held, lock_folder
 from autocnn.files import atomic_write, remove_partial_writes, sync_folder
 from autocnn.runs import config_file, recovery
 from autocnn.runs.best import copies
@@ -80,8 +80,8 @@ def with_identity(config: RunConfig) -> RunConfig:
 
 def write_config(folder: str | os.PathLike, config: RunConfig) -> Path:
     """Write ``config`` into a run folder, in place of what may be there."""
-    check_held(folder)
-    atomic_write(Path(folder) / CONFIG, config_file.config_bytes(config))
+    with held(folder):
+        atomic_write(Path(folder) / CONFIG, config_file.config_bytes(config))
     return Path(folder)
 
 
@@ -109,7 +109,7 @@ def lock(folder: str | os.PathLike) -> Iterator[Path]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with lock_folder(folder, "training into"):
+    with lock_folder(folder, "training into", call="autocnn train --run"):
         remove_partial_writes(folder)
         yield folder
 
@@ -136,7 +136,6 @@ def save(
     it cannot be written.
     """
     folder = Path(folder)
-    check_held(folder)
     config = read_config(folder) if config is None else config
     path = folder / f"{name}.safetensors"
     metadata = {
@@ -149,13 +148,17 @@ def save(
     state = {"network": train_state.state, "optimizer": train_state.opt_state}
     if name != "last":
         for place in copies(path):
-            checkpoint.save(place, train_state.params, state, metadata)
+            with held(folder):
+                checkpoint.save(place, train_state.params, state, metadata)
         return
-    if _is_worth_keeping(path, train_state.step, config.steps_per_epoch):
-        shift(path)
-    checkpoint.save(path, train_state.params, state, metadata)
+    with held(folder):
+        if _is_worth_keeping(path, train_state.step, config.steps_per_epoch):
+            shift(path)
+    with held(folder):
+        checkpoint.save(path, train_state.params, state, metadata)
     # The table last: recover() writes it anew from the checkpoint when the run goes on.
-    atomic_write(folder / HISTORY, recovery.history_bytes(train_state.history))
+    with held(folder):
+        atomic_write(folder / HISTORY, recovery.history_bytes(train_state.history))
 
 
 def load(folder: str | os.PathLike, name: str = "best", nn: ModuleType | None = None) -> SavedRun:
@@ -178,7 +181,8 @@ def recover(folder: str | os.PathLike) -> SavedRun | None:
     a run that has not saved anything yet; ValueError as ``load``, OSError when the folder cannot be
     written.
     """
-    return recovery.recover(Path(folder))
+    with held(folder):
+        return recovery.recover(Path(folder))
 
 
 def _is_worth_keeping(path: Path, step: int, steps_per_epoch: int) -> bool:

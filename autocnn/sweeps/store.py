@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,6 +50,8 @@ class Store:
                 f"cannot write to {path}: {error.strerror}; name another place for the results"
             ) from None
         try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):  # a pipe would be read for ever
+                raise ValueError(f"{path} is not a file but a pipe or a device; name another place")
             self._lock()
             self._read()
         except BaseException:
@@ -93,9 +96,9 @@ class Store:
         self.close()
 
     def _lock(self) -> None:
-        """Lock the file; on a file system without locks, by a file beside it."""
+        """Lock the file, and a file beside it, whose heartbeat other machines see as well."""
         taken = try_lock(self._file)
-        if taken is None:
+        if taken is not False:
             try:
                 self._stack.enter_context(
                     lock_folder(self.path.parent, "sweeping into", self._lock_name)
@@ -109,7 +112,6 @@ class Store:
 
     def _check(self) -> None:
         """Raise OSError when the path no longer leads to the open file."""
-        check_held(self.path.parent, self._lock_name)
         try:
             same = os.path.samestat(os.fstat(self._file), os.stat(self.path))
         except FileNotFoundError:
@@ -119,6 +121,7 @@ class Store:
                 f"{self.path} was moved, removed or replaced during the sweep; put it back, and "
                 "the same call continues"
             )
+        check_held(self.path.parent, self._lock_name)
 
     def _append(self, value: Any) -> None:
         line = (json_line(value) + "\n").encode()

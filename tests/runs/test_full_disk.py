@@ -188,7 +188,7 @@ def test_a_lock_that_cannot_be_written_is_named_and_left_nowhere(tmp_path, monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("autocnn.checkpoint.lock._write", full)
+        patch.setattr("autocnn.checkpoint.lock.write_owner", full)
         with pytest.raises(OSError, match="No space left") as caught, lock_folder(tmp_path):
             pass
     assert caught.value.filename == str(tmp_path / ".lock") and os.listdir(tmp_path) == []

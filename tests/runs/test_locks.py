@@ -162,7 +162,7 @@ def no_locks(monkeypatch, code=errno.ENOLCK):
 def leave(folder, age=0.0, **changes):
     """Leave the lock file of a process that is not this one, last written ``age`` seconds ago."""
     text = "process {process} on {host}\nboot {boot} space {space} start {start} key abc\n"
-    mine = lock._this_process()._asdict() | {"process": "1", "start": "0"} | changes
+    mine = lock.this_process()._asdict() | {"process": "1", "start": "0"} | changes
     (folder / ".lock").write_text(text.format(**mine))
     now = time.time() - age
     os.utime(folder / ".lock", (now, now))
@@ -244,7 +244,7 @@ def test_a_lock_that_is_lost_is_said_at_the_next_write(tmp_path, monkeypatch, wh
         no_locks(monkeypatch)
     folder, words = tmp_path / "run", "was moved, removed or replaced while this process was"
     folder.mkdir()
-    with lock.lock_folder(folder, "training into"):
+    with lock.lock_folder(folder, "training into", call="autocnn train --run"):
         lock.check_held(folder)
         if what == "moved":
             folder.rename(tmp_path / "new")
