@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
@@ -179,15 +178,15 @@ def _report(results: Sweep, folder: Path, as_json: bool, is_search: bool) -> Non
         output.echo(strict_json(everything))
     else:
         output.echo(repr(results))
-        files = "trials.jsonl" if is_search else "trials.jsonl, sweep.png"
-        explanation = "accuracy: on the validation images after the last epoch"
-        output.echo(paragraphs(f"{explanation}\n\n{visible(folder)}: {files}"))
-    sys.stdout.flush()
-    if is_search:
-        return
-    from autocnn.plots import sweep as plots  # matplotlib takes a second to import
+        output.echo(paragraphs("accuracy: on the validation images after the last epoch\n"))
+    files = "trials.jsonl"
+    if not is_search:
+        from autocnn.plots import sweep as plots  # matplotlib takes a second to import
 
-    save_figure(plots.points(summary, results.trials, results.names), folder / "sweep.png")
+        save_figure(plots.points(summary, results.trials, results.names), folder / "sweep.png")
+        files += ", sweep.png"
+    if not as_json:
+        output.echo(paragraphs(f"{visible(folder)}: {files}"))
 
 
 def _parse_grid(options: list[str], is_search: bool) -> dict[str, Any]:

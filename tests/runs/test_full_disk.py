@@ -139,6 +139,7 @@ def test_a_sweep_prints_its_table_before_the_disk_is_full(tmp_path, monkeypatch)
     call = "sweep tiny-cnn --grid filters=1 --seeds 1 --epochs 1 --workers 1 --out"
     result = autocnn(*call.split(), tmp_path)
     assert result.exit_code == 1 and "parameters" in result.stdout
+    assert "sweep.png" not in result.stdout
     assert f"cannot write {tmp_path / 'sweep.png'}: No space left on device" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
