@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import itertools
 import os
 import signal
 import sys
@@ -187,9 +188,17 @@ def _with_home(argument: str) -> str:
 
 
 def _check_options(arguments: list[str]) -> None:
-    """Refuse names of options that Typer would print as they are."""
-    for argument in arguments:
-        name = argument.partition("=")[0]
+    """Refuse names of options that Typer would print as they are, and empty values: what a shell
+    makes of a variable that is not set must not stand for a default.
+    """
+    for before, argument in itertools.pairwise(["", *arguments]):
+        name, equals, value = argument.partition("=")
+        if not argument or (name.startswith("--") and equals and not value):
+            option = name or (before if before.startswith("-") else "an argument")
+            raise ValueError(
+                f"{option} is empty, perhaps by a variable that is not set; give it a value, or "
+                "leave it away; see autocnn --help"
+            )
         if name.startswith("-") and visible(name) != name:
             raise ValueError(f"there is no option {name}; see autocnn --help")
 

@@ -449,3 +449,19 @@ def check(line, words):
     if "--json" in words:
         told = [json.loads(part) for part in result.stdout.splitlines()]
         assert len(told) == 1 or words[0] == "train"
+
+
+@pytest.mark.parametrize(
+    "words, what",
+    [
+        (["train", "--data", ""], "--data"),
+        (["sweep", "tiny-cnn", "--out="], "--out"),
+        (["predict", "run", ""], "an argument"),
+        (["summary", ""], "an argument"),
+    ],
+)
+def test_an_empty_value_is_no_default(command, words, what):
+    """It is what a shell makes of a variable that is not set."""
+    code, out, err = command(*words)
+    assert (code, out) == (2, "") and err.startswith(f"autocnn: {what} is empty, perhaps by a")
+    assert err.count("\n") == 1
