@@ -41,9 +41,8 @@ def _elementwise(declaration):
 
 @_elementwise(declare.relu)
 def relu(o, x):
-    """dx = dy where x > 0, else 0."""
-    positive = x > 0
-    return np.where(positive, x, x.dtype.type(0)), positive
+    """dx = dy where x > 0, else 0. NaN stays in y."""
+    return np.where(x <= 0, x.dtype.type(0), x), x > 0
 
 
 @_elementwise(declare.leaky_relu)
@@ -55,9 +54,9 @@ def leaky_relu(o, x):
 
 @_elementwise(declare.relu6)
 def relu6(o, x):
-    """dx = dy where 0 < x < 6, else 0."""
-    inside = (x > 0) & (x < 6)
-    return np.where(inside, x, np.where(x > 0, x.dtype.type(6), x.dtype.type(0))), inside
+    """dx = dy where 0 < x < 6, else 0. NaN stays in y."""
+    y = np.where(x <= 0, x.dtype.type(0), np.where(x >= 6, x.dtype.type(6), x))
+    return y, (x > 0) & (x < 6)
 
 
 @_elementwise(declare.sigmoid)

@@ -113,13 +113,13 @@ def _pool(o, x, outside, pool):
 
 @by_hand(declare.max_pool)
 def max_pool(o, params, state, x, train, key):
-    """dy goes to the first maximum of its window."""
+    """dy goes to the first maximum of its window. NaN counts as larger than any number."""
 
     def pool(offsets, fresh):
         best = np.array(offsets[0])
         which = np.zeros(best.shape, np.min_scalar_type(len(offsets)))
         for i, cells in enumerate(offsets[1:], start=1):
-            better = cells > best  # strictly: the first maximum stays
+            better = ~((cells <= best) | np.isnan(best))  # the first maximum stays, or NaN
             np.copyto(best, cells, where=better)
             np.copyto(which, i, where=better)
 

@@ -34,8 +34,8 @@ FLAT = 40  # beyond it the slope of gelu is 0 or 1, in any precision
 
 
 def relu(x: Array) -> Array:
-    """Return max(x, 0), with derivative 0 at 0. The value at minus infinity is NaN."""
-    return x * (getval(x) > 0)
+    """Return max(x, 0), with derivative 0 at 0. NaN stays."""
+    return np.clip(x, 0, onp.inf)
 
 
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
@@ -45,9 +45,8 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
 
 
 def relu6(x: Array) -> Array:
-    """Return min(max(x, 0), 6), with derivative 0 at 0 and at 6."""
-    value = getval(x)
-    return x * ((value > 0) & (value < 6)) + 6 * (value >= 6).astype(value.real.dtype)
+    """Return min(max(x, 0), 6), with derivative 0 at 0 and at 6. NaN stays."""
+    return np.clip(x, 0, 6)
 
 
 def _sign(x):

@@ -160,18 +160,56 @@ def test_a_predictor_checks_the_parameters(network):
         fast.predictor(model, params[1:], state)(x)
 
 
-def test_an_overflow_is_not_hidden(network):
+def scaled(params, factors):
+    """Parameters of a chain, those of some of its layers times a factor: {layer: factor}."""
+    return [
+        tree_map(lambda a, i=i: a * np.float32(factors.get(i, 1)), part)
+        for i, part in enumerate(params)
+    ]
+
+
+def all_signs(generator, size):
+    return (size * generator.choice([-1, 1], (2, 3, 20, 20))).astype("float32")
+
+
+# (network, {layer: factor of its parameters}, images), which become infinite, then NaN.
+OVERFLOWS = {
+    "in the first layer": (
+        lambda nn: nn.serial(nn.conv(8, 3), nn.conv(8, 3), nn.relu(), nn.max_pool(2)),
+        {0: 1e30},
+        lambda generator: np.full((2, 3, 20, 20), 1e10, "float32"),
+    ),
+    "in images without a positive number": (
+        lambda nn: nn.serial(nn.conv(8, 3), nn.conv(8, 3), nn.relu()),
+        {},
+        lambda generator: np.full((2, 3, 20, 20), -3e38, "float32"),
+    ),
+    "in a sum": (
+        lambda nn: nn.serial(nn.residual(nn.conv(3, 1), nn.conv(3, 1)), nn.relu()),
+        {0: 1e37},
+        lambda generator: all_signs(generator, 1e4),
+    ),
+    "on the way": (
+        lambda nn: nn.serial(*[nn.conv(8, 3, padding=1), nn.relu()] * 6),
+        dict.fromkeys(range(12), 1e8),
+        lambda generator: all_signs(generator, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OVERFLOWS)
+def test_an_overflow_is_not_hidden(case, generator):
     """oneDNN's ReLU would turn NaN into 0."""
-    model = fast.serial(fast.conv(8, 3), fast.conv(8, 3), fast.relu(), fast.max_pool(2))
+    build, factors, images = OVERFLOWS[case]
+    model, x = build(fast), images(generator)
+    assert cache.prediction(model, x.shape) is not None
     _, params, state = model.init(0, (3, 20, 20), "float32")
-    large = [tree_map(lambda a: a * np.float32(1e30), params[0]), *params[1:]]
-    x = np.ones((2, 3, 20, 20), "float32") * np.float32(1e10)
+    params = scaled(params, factors)
     with np.errstate(all="ignore"):
-        y = model.apply(large, state, x)[0]
-        with fast.using("numpy"):
-            expected = model.apply(large, state, x)[0]
-        np.testing.assert_array_equal(y, expected)
-        assert not np.isfinite(y).all()
+        y = model.apply(params, state, x)[0]
+        expected = build(layers).apply(params, state, x)[0]
+    assert np.isnan(expected).any()
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
 
 
 def test_deep_networks_are_looked_at_on_the_way(generator):
@@ -292,3 +330,26 @@ def test_a_sum_is_not_written_over_what_others_read(generator):
     x = generator.normal(size=(2, 3, 6, 6)).astype("float32")
     expected = model(layers).apply(params, state, x)[0]
     assert_single(model(fast).apply(params, state, x)[0], expected)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        lambda nn: nn.residual(nn.identity()),
+        lambda nn: nn.concat(nn.residual(nn.conv(8, 1)), nn.conv(8, 1)),
+        lambda nn: nn.concat(nn.identity(), nn.residual(nn.serial(nn.identity()))),
+    ],
+    ids=["x + x", "read after its sum", "x and x + x"],
+)
+def test_gradients_of_all_that_read_a_value_add_up(block, generator):
+    def model(nn):
+        return nn.serial(nn.conv(8, 1), nn.relu(), block(nn), nn.flatten(), nn.dense(3))
+
+    _, params, state = model(fast).init(0, (3, 6, 6), "float32")
+    x = generator.normal(size=(2, 3, 6, 6)).astype("float32")
+    assert cache.step(model(fast), x.shape) is not None
+    batch = x, np.array([0, 2])
+    found = model(fast).loss_and_grad(params, state, batch)
+    double = [tree_map(lambda a: a.astype("float64"), tree) for tree in (params, state, x)]
+    exact = model(layers).loss_and_grad(*double[:2], (double[2], batch[1]))
+    assert_single(list(found[:2]), list(exact[:2]))

@@ -11,7 +11,7 @@ import reference
 from reference import layer, loss
 from tests.cases import CASES
 
-SHARED = ("arguments", "keys", "layer", "loss", "origin", "validate", "vocabulary")
+SHARED = ("arguments", "keys", "layer", "loss", "origin", "validate", "warn", "vocabulary")
 
 
 def _imported(path):

@@ -49,7 +49,7 @@ MUTANTS = [
         FAST,
     ),
     ("autocnn/fast/kernels/numba/winograd.py", "add(more, du[k])", "du[k] = more", FAST),
-    ("autocnn/fast/kernels/numba/pool.py", "if s[k] > value", "if s[k] >= value", FAST),
+    ("autocnn/fast/kernels/numba/pool.py", "_beats(s[k], value)", "s[k] >= value", FAST),
     (
         "autocnn/fast/kernels/numba/elementwise.py",
         "out[k] = g[k] if value[k] > zero",

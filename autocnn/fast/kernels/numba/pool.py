@@ -46,6 +46,12 @@ def _max_pool_backward(thread, num_threads, dy, indices, dx, by_two, window):
 
 
 @jit
+def _beats(x, best):
+    """Whether x takes the place of the maximum so far: NaN does, and keeps it."""
+    return not (x <= best or best != best)
+
+
+@jit
 def _row_2x2(x, y, indices, r):
     """Pool output row r (counted over all images), all four cells of a window at once."""
     _, ho, wo, c = y.shape
@@ -60,11 +66,11 @@ def _row_2x2(x, y, indices, r):
         best, winner = y[n, i, j], indices[n, i, j]
         for k in range(c):
             value, mark = p[k], 0
-            if q[k] > value:
+            if _beats(q[k], value):
                 value, mark = q[k], 1
-            if s[k] > value:
+            if _beats(s[k], value):
                 value, mark = s[k], 2
-            if t[k] > value:
+            if _beats(t[k], value):
                 value, mark = t[k], 3
             best[k] = value
             winner[k] = mark
@@ -92,7 +98,7 @@ def _row(x, y, indices, r, window):
                             winner[k] = mark
                     else:
                         for k in range(c):
-                            better = cell[k] > best[k]
+                            better = _beats(cell[k], best[k])
                             best[k] = cell[k] if better else best[k]
                             winner[k] = mark if better else winner[k]
                 elif fresh:
@@ -100,7 +106,7 @@ def _row(x, y, indices, r, window):
                         best[k] = cell[k]
                 else:
                     for k in range(c):
-                        best[k] = cell[k] if cell[k] > best[k] else best[k]
+                        best[k] = cell[k] if _beats(cell[k], best[k]) else best[k]
                 fresh = False
 
 
