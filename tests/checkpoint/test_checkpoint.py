@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 import pytest
+import safetensors
 from safetensors.numpy import load_file, save_file
 
 import autocnn as ac
@@ -89,6 +90,21 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
         checkpoint.save(path, [np.zeros(3)])
     assert os.listdir(tmp_path) == ["run"]
     assert checkpoint.load(path).params[0].sum() == 3
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_read_whole(tmp_path, monkeypatch):
+    """A run that is being trained replaces its files: header and tensors must be of one of them."""
+    path, opened = tmp_path / "run", safetensors.safe_open
+    checkpoint.save(path, [np.zeros(3)])
+    replacements = [lambda: checkpoint.save(path, [np.ones(3)])]
+
+    def replaced(*args, **options):
+        if replacements:
+            replacements.pop()()
+        return opened(*args, **options)
+
+    monkeypatch.setattr(safetensors, "safe_open", replaced)
+    assert checkpoint.load(path).params[0].sum() == 3 and not replacements
 
 
 def test_a_place_that_cannot_be_written_is_an_oserror(tmp_path):
