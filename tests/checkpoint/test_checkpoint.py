@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 import autocnn as ac
 import reference
 from autocnn import checkpoint
+from autocnn.checkpoint.format import DamagedError
 from autocnn.trees import leaves, tree_map
 from tests.checkpoint import torch_twins
 from tests.helpers import same_bits
@@ -92,19 +93,28 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     assert checkpoint.load(path).params[0].sum() == 3
 
 
-def test_a_file_that_is_replaced_while_it_is_opened_is_read_whole(tmp_path, monkeypatch):
-    """A run that is being trained replaces its files: header and tensors must be of one of them."""
-    path, opened = tmp_path / "run", safetensors.safe_open
-    checkpoint.save(path, [np.zeros(3)])
-    replacements = [lambda: checkpoint.save(path, [np.ones(3)])]
+def test_a_file_that_is_replaced_while_it_is_opened_is_checked(tmp_path, monkeypatch):
+    """A run that is being trained replaces its files: the header that is checked is that of the
+    file that is read.
+    """
+    path, opened, replacements = tmp_path / "run", safetensors.safe_open, []
 
     def replaced(*args, **options):
         if replacements:
-            replacements.pop()()
+            checkpoint.save(path, [np.ones(3)], metadata={"seed": 12})
+            path.write_bytes(path.read_bytes().replace(b"12", replacements.pop()))
         return opened(*args, **options)
 
     monkeypatch.setattr(safetensors, "safe_open", replaced)
-    assert checkpoint.load(path).params[0].sum() == 3 and not replacements
+    for seed in (12, 13):
+        checkpoint.save(path, [np.zeros(3)])
+        replacements.append(b"%d" % seed)
+        if seed == 12:
+            assert checkpoint.load(path).params[0].sum() == 3
+        else:
+            with pytest.raises(DamagedError, match="header"):
+                checkpoint.load(path)
+        assert not replacements
 
 
 def test_a_place_that_cannot_be_written_is_an_oserror(tmp_path):
