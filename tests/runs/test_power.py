@@ -1,10 +1,12 @@
 """Power cuts: whatever of the last writes a disk has lost, the run goes on to the same bits."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
-from autocnn import files
+from autocnn import checkpoint, files
+from autocnn.checkpoint.generations import generations
 from benchmarks.robustness import flips, power
 
 
@@ -23,6 +25,20 @@ def test_a_power_cut_loses_at_most_the_epoch_that_is_being_saved(recorded, tmp_p
     events, whole = recorded
     draw = random.Random(seed)
     assert power.attack(events, whole, tmp_path / "run", draw) in {(0, True), (-1, True)}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_power_cut_leaves_no_gap_between_generations(recorded, tmp_path, seed):
+    """Generations move one after the other, also on a disk that stores names in any order."""
+    draw, events = random.Random(seed), recorded[0]
+    moves = [i for i, event in enumerate(events) if event[:2] == ("name", "last-2.safetensors")]
+    cut = draw.choice(moves) + draw.randrange(8)
+    power.after_cut(events[:cut], tmp_path / "run", draw)
+    epochs = []
+    for path in generations(tmp_path / "run" / "last.safetensors"):
+        if path.exists():
+            epochs.append(checkpoint.load(path).metadata["history"]["epoch"][-1])
+    assert len(epochs) >= 2 and {a - b for a, b in pairwise(epochs)} <= {0, 1}, epochs
 
 
 def test_what_is_not_synced_may_be_lost(tmp_path, monkeypatch):
