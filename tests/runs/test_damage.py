@@ -89,6 +89,16 @@ def test_sealed_bytes():
     assert not is_sealed(b"{}")
 
 
+def test_an_epoch_that_moved_no_parameter_is_a_generation(tmp_path):
+    path = tmp_path / "last.safetensors"
+    for epoch in range(3):
+        if epoch:
+            shift(path)
+        checkpoint.save(path, [np.ones(2)], metadata={"epoch": epoch})
+    found = [checkpoint.load(p).metadata["epoch"] for p in generations(path)]
+    assert found == [2, 1, 0]
+
+
 @pytest.mark.parametrize("damaged", [{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}])
 def test_generations(tmp_path, damaged):
     paths = generations(tmp_path / "x.safetensors")
