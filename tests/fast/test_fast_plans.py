@@ -154,6 +154,16 @@ def test_a_predictor_holds_values(network):
     assert p(x.astype("float64")).dtype == np.float64
 
 
+def test_predictors_of_one_network_take_turns(network):
+    model, params, state, x = network
+    others = tree_map(lambda p: p * np.float32(1.5), params)
+    expected = [model.apply(p, state, x)[0] for p in (params, others)]
+    predictors = [fast.predictor(model, p, state) for p in (params, others)]
+    for _ in range(2):
+        for predictor, y in zip(predictors, expected, strict=True):
+            np.testing.assert_array_equal(predictor(x), y)
+
+
 def test_a_predictor_checks_the_parameters(network):
     model, params, state, x = network
     with pytest.raises(ValueError, match="not this network's"):
