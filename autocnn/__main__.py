@@ -1,6 +1,6 @@
 """``python -m autocnn``: the command line, where the script ``autocnn`` is not on the path."""
 
-from autocnn.cli import main
+from autocnn_start import main
 
 __all__: list[str] = []
 
