@@ -2,8 +2,9 @@
 over many seeds.
 """
 
+import contextlib
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,12 +84,15 @@ def chapter(
     with Countdown("chapter", costs) as countdown:
         lab.on_result = countdown
         drawn = []
-        found = experiments.chapter(
-            lab, wanted, lambda section: drawn.extend(report.draw(folder, section.figures))
-        )
-        paths = report.write(folder, found, lab, drawn)
+
+        def draw(section: Any) -> None:
+            with contextlib.suppress(OSError):  # report.write tries again, and says it at the end
+                drawn.extend(report.draw(folder, section.figures))
+
+        found = experiments.chapter(lab, wanted, draw)
     if as_json:
         output.echo(strict_json(report.results(found, lab)))
+        report.write(folder, found, lab, drawn)
         return
     output.echo(table(report.HEADERS, report.comparison(found)))
     output.echo(paragraphs(f"\n{report.legend(found)}\n{report.gradients_sentence(lab)}"))
@@ -96,6 +100,7 @@ def chapter(
         for section in found:
             text = f"\n{section.number} {section.title}\n{section.found}\n{section.wrong}"
             output.echo(paragraphs(text))
+    paths = report.write(folder, found, lab, drawn)
     seconds = time.perf_counter() - start
     page = visible(folder / "report.html")
     output.echo(f"\n{len(paths)} files in {visible(folder)} after {seconds:.1f} s; read {page}")

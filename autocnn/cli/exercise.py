@@ -62,7 +62,7 @@ def exercise(
         solved = exercises.exercise(
             number, seeds, engine=engine, workers=workers, on_result=countdown
         )
-    paths = report.draw(folder, solved.figures)
+    # The figures last: a full disk must not keep the answer back.
     if as_json:
         parts = {
             "exercise": solved.number,
@@ -71,8 +71,11 @@ def exercise(
             "networks": solved.numbers,
         }
         output.echo(strict_json(parts))
+        report.draw(folder, solved.figures)
         return
-    output.echo(f"{solved!r}\n\nfigure: {', '.join(map(visible, paths))}")
+    output.echo(repr(solved))
+    paths = report.draw(folder, solved.figures)
+    output.echo(f"\nfigure: {', '.join(map(visible, paths))}")
 
 
 def _list(as_json: bool) -> None:

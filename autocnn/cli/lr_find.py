@@ -98,16 +98,16 @@ def lr_find(
             recipes.loss(recipe),
             on_step=lambda now: bar.update(),
         )
-    if out:
-        from autocnn.plots.rates import range_test
-
-        save_figure(range_test(found), out)
     if as_json:
         result = {"network": config.network, "data": config.data, "optimizer": recipe.optimizer}
         output.echo(strict_json(result | found._asdict() | {"figure": out or None}))
     else:
         output.echo(found.text())
-        if out:
+    if out:  # after the answer, which a full disk must not keep back
+        from autocnn.plots.rates import range_test
+
+        save_figure(range_test(found), out)
+        if not as_json:
             output.echo(visible(out))
     if found.suggestion is None:
         raise typer.Exit(1)

@@ -61,7 +61,10 @@ def write_or_exit(write: Callable[..., Any], folder: Path, *args: Any) -> None:
         raise typer.Exit(1) from None
     except OSError as error:
         path, why = error.filename or folder, error.strerror or error
-        output.error(f"cannot write to {path}: {why}")
+        rest = ""
+        with contextlib.suppress(OSError):
+            rest = f"; mend that, and {_how_to_go_on(folder)}" if runs.has_config(folder) else ""
+        output.error(f"cannot write to {path}: {why}{rest}")
         raise typer.Exit(1) from None
 
 

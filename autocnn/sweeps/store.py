@@ -105,6 +105,9 @@ class Store:
                 )
             except LockedError:
                 taken = False
+            except OSError:  # a full disk, where what is stored can still be read
+                if taken is None:
+                    raise
         if taken is False:
             raise ValueError(
                 f"{self.path} is being written by another sweep; wait for it, or name another file"

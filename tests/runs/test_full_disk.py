@@ -4,16 +4,18 @@ path, and the last good state stays whole.
 
 import errno
 import io
+import json
 import os
 import signal
 import stat
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from autocnn import runs
+from autocnn import experiments, runs
 from autocnn.checkpoint.lock import lock_folder
 from autocnn.cli import app
 from autocnn.data import fetch
@@ -80,7 +82,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, whol
     (line,) = result.stderr.splitlines()
     assert result.exit_code == 1 and "Traceback" not in line
     assert line.startswith(f"autocnn: cannot write to {folder}{os.sep}")
-    assert line.endswith(": No space left on device")
+    call = f"; mend that, and go on with: autocnn train --run {folder}"
+    assert line.endswith(f": No space left on device{call if runs.has_config(folder) else ''}")
     if runs.has_checkpoint(folder):
         assert runs.load(folder, "last").epoch >= 0
     assert not [path for path in folder.iterdir() if path.name.endswith(".part")]
@@ -101,7 +104,8 @@ def test_a_limit_on_the_size_of_files(tmp_path, whole):
         signal.signal(signal.SIGXFSZ, handler)
     (line,) = result.stderr.splitlines()
     path = folder / "last.safetensors"
-    assert line == f"autocnn: cannot write to {path}: File too large"
+    call = f"; mend that, and go on with: autocnn train --run {folder}"
+    assert line == f"autocnn: cannot write to {path}: File too large{call}"
     assert autocnn(*CALL.split(), folder).exit_code == 0
     assert flips.files(folder) == whole
 
@@ -160,6 +164,30 @@ def confusion_figure():
     figure = Figure((1, 1))
     figure.subplots()
     return figure
+
+
+@pytest.mark.parametrize(
+    "command, answer",
+    [
+        ("exercise 1 --out", "networks"),
+        ("chapter --out", "sections"),
+        ("lr-find tiny-cnn --data patterns --out", "suggestion"),
+    ],
+)
+def test_what_was_computed_is_shown_before_the_disk_is_full(tmp_path, monkeypatch, command, answer):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "figure.png")
+
+    figure = SimpleNamespace(name="figure", draw=lambda: None)
+    found = dict.fromkeys(("title", "found", "wrong", "question", "answer"), "a")
+    found = SimpleNamespace(number="25.1", numbers={}, rows=[], figures=[figure], **found)
+    monkeypatch.setattr(experiments, "chapter", lambda lab, wanted, draw: [draw(found) or found])
+    monkeypatch.setattr("autocnn.cli.exercise.exercises.exercise", lambda *_, **options: found)
+    monkeypatch.setattr("autocnn.experiments.report.save", full)
+    monkeypatch.setattr("autocnn.cli.lr_find.save_figure", full)
+    result = autocnn(*command.split(), tmp_path / "out.png", "--json")
+    assert answer in json.loads(result.stdout)
+    assert isinstance(result.exception, OSError) and result.exception.filename == "figure.png"
 
 
 def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):

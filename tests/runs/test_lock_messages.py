@@ -1,6 +1,7 @@
 """Locks of other machines and clocks, and what is said when a lock cannot be or is lost."""
 
 import contextlib
+import errno
 import os
 import shlex
 import threading
@@ -72,3 +73,15 @@ def test_a_pipe_is_not_read_as_the_results_of_a_sweep(tmp_path):
     os.mkfifo(tmp_path / "trials.jsonl")
     with pytest.raises(ValueError, match="is not a file but a pipe"):
         Store(tmp_path / "trials.jsonl", {"build": "x"})
+
+
+def test_results_on_a_full_disk_are_still_read(tmp_path, monkeypatch):
+    with Store(tmp_path / "trials.jsonl", {"build": "x"}) as store:
+        store.add({"seed": 0}, {"val_acc": 1.0})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(lock, "write_owner", full)
+    with Store(tmp_path / "trials.jsonl", {"build": "x"}) as store:
+        assert list(store.results.values()) == [{"val_acc": 1.0}]
