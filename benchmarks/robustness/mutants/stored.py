@@ -59,12 +59,6 @@ MUTANTS = [
         "raise",
         FILES,
     ),
-    (
-        "autocnn/files.py",
-        "descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB",
-        "descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB",
-        FILES,
-    ),
     ("autocnn/runs/config_file.py", "and not is_sealed(content)", "and False", DAMAGE),
     ("autocnn/runs/saved_run.py", "if config.run != own.run:", "if False:", DAMAGE),
     (
