@@ -101,6 +101,20 @@ def test_when_the_best_is_lost_the_last_is_used(part, caplog):
     assert "validation accuracy" in result.stdout
 
 
+@pytest.mark.parametrize("old, new", [('"seed": 0', '"seed": 4'), ("0.01", "0.03"), ("{", "{ ")])
+def test_a_config_that_was_changed_before_the_first_save_is_refused(part, old, new):
+    """No checkpoint tells how the run began, but the sum does."""
+    for path in part.glob("*.safetensors"):
+        path.unlink()
+    config = part / "config.json"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new))
+    before = files(part)
+    result = autocnn("train", "--run", part)
+    assert "was changed after the run began" in str(result.exception)
+    assert files(part) == before
+
+
 def test_a_config_without_its_sum_is_not_whole(part):
     values = json.loads((part / "config.json").read_text())
     del values["sha256"], values["run"]

@@ -75,13 +75,13 @@ MUTANTS = [
     ),
     ("autocnn/runs/recovery.py", "told += _mend_history(folder, run) + ", "told += ", DAMAGE),
     (
-        "autocnn/runs/recovery.py",
+        "autocnn/runs/best.py",
         "    if epoch != best:\n",
         "    if epoch < best:\n",
         DAMAGE,
     ),
     (
-        "autocnn/runs/recovery.py",
+        "autocnn/runs/best.py",
         "if same and (newest.config.run is None or not is_newest):",
         "if same:",
         DAMAGE,
@@ -111,7 +111,7 @@ MUTANTS = [
         LOCKS,
     ),
     (
-        "autocnn/checkpoint/lock.py",
+        "autocnn/checkpoint/owner.py",
         "return _start_time(int(owner.process)) == owner.start",
         "return True",
         LOCKS,
