@@ -26,6 +26,11 @@ from autocnn.sweeps.pool import (
 __all__ = ["DaskExecutor", "dask", "is_dask"]
 
 RECONNECT = 20.0  # seconds
+# A scheduler serves HTTP at port 8787 even without its dashboard, and says so when that is taken.
+NO_DASHBOARD: dict[str, Any] = {
+    "dashboard_address": "127.0.0.1:0",
+    "scheduler_kwargs": {"dashboard": False},
+}
 
 
 def is_dask(executor: Any) -> bool:
@@ -145,8 +150,8 @@ def dask(address: str, workers: int | None = None) -> Iterator[Executor]:
             cluster = distributed.LocalCluster(
                 n_workers=workers or cores(),
                 threads_per_worker=1,
-                dashboard_address=None,
                 silence_logs=logging.CRITICAL,
+                **NO_DASHBOARD,
             )
             address = stack.enter_context(cluster).scheduler_address
         _ping(address)

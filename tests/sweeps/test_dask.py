@@ -145,11 +145,22 @@ def test_no_scheduler_is_said_soon(command, tmp_path, address):
 # ----------------------------------------------------------------- real clusters
 
 
+@pytest.fixture
+def a_taken_port():
+    """Another scheduler of this machine has Dask's usual port for HTTP."""
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):  # it may be taken as it is
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("a_taken_port")
 def test_the_same_bits_as_anywhere(tmp_path):
     """By the command's executor, by a client and by a client's own executor; with data."""
     data = ac.data.patterns()
-    local = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    local = distributed.LocalCluster(n_workers=2, threads_per_worker=1, **cluster.NO_DASHBOARD)
     with local, cluster.dask(local.scheduler_address) as executor:
         out = tmp_path / "trials.jsonl"
         for kind in (executor, executor._client, executor._client.get_executor()):
@@ -160,6 +171,7 @@ def test_the_same_bits_as_anywhere(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("a_taken_port")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_workers_lose_nothing_and_double_nothing(tmp_path, workers):
     grid, out = {"filters": [1, 13, 2, 3]}, tmp_path / "trials.jsonl"
