@@ -1,12 +1,13 @@
 """The results file of a sweep: one line of JSON per trial, so that a stopped sweep can go on.
 
 The first line describes the sweep, {"sweep": {...}}. Every other line is {"trial": {...}, "result":
-{...}}, appended by a single write and synced as the trial finishes. A crash can leave half a line
-at the end: it is cut off, and that trial runs again.
+{...}, "sha256": a sum of both}, appended by a single write and synced as the trial finishes. A
+crash can leave half a line at the end: it is cut off, and that trial runs again.
 """
 
 import contextlib
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -24,6 +25,11 @@ __all__ = ["Store", "json_line"]
 def json_line(value: Any) -> str:
     """Return a value as one line of JSON with sorted keys: equal values give equal lines."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _sum(trial: dict[str, Any], result: dict[str, Any]) -> str:
+    """Return the SHA-256 of a trial and its result, by which a changed bit is found."""
+    return hashlib.sha256(json_line([trial, result]).encode()).hexdigest()
 
 
 class Store:
@@ -76,7 +82,7 @@ class Store:
             logging.getLogger(__name__).info("%s holds the trial %s already", self.path, name)
             return
         self._check()
-        self._append({"trial": trial, "result": result})
+        self._append({"trial": trial, "result": result, "sha256": _sum(trial, result)})
         self.results[name] = result
 
     def close(self) -> None:
@@ -148,6 +154,9 @@ class Store:
             try:
                 entry = json.loads(line)
                 trial, result = json_line(entry["trial"]), dict(entry["result"])
+                total = entry.pop("sha256", None)  # which earlier versions did not write
+                if len(entry) > 2 or total not in (None, _sum(entry["trial"], result)):
+                    raise ValueError("it does not match its sum")
             except (KeyError, RecursionError, TypeError, ValueError):
                 raise ValueError(
                     f"line {number} of {self.path} is damaged: {line[:60]!r}; delete that line"

@@ -17,6 +17,7 @@ import pytest
 import autocnn as ac
 import reference
 from autocnn.sweeps.identity import NeedsName, data_name, function_name, without_hashes
+from autocnn.sweeps.store import Store
 
 STORED = Path(__file__).parents[1] / "data" / "sweep" / "trials.jsonl"
 
@@ -242,3 +243,22 @@ def test_functions_that_the_previous_version_named_without_hash_go_on(load_nets,
     out.write_text(head.replace(named, "nets.other") + "".join(lines))
     with pytest.raises(ValueError, match=r"build is 'nets\.other' there"):
         sweep(build, out)
+
+
+def test_a_changed_bit_in_a_result_is_said(tmp_path):
+    path, trial = tmp_path / "trials.jsonl", {"filters": 1, "seed": 0}
+    with Store(path, {"build": "x"}) as store:
+        store.add(trial, {"val_acc": 0.9375, "val_loss": 0.125})
+    content = path.read_bytes()
+    begin, accepted = content.index(b"\n") + 1, []
+    for bit in range(8 * begin, 8 * (len(content) - 1), 3):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            Store(path, {"build": "x"}).close()
+        except ValueError as error:
+            assert "damaged" in str(error) or "delete" in str(error)
+        else:
+            accepted.append(bytes(changed))
+    assert not accepted
