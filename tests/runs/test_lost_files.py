@@ -115,6 +115,14 @@ def test_a_config_that_was_changed_before_the_first_save_is_refused(part, old, n
     assert files(part) == before
 
 
+def test_a_config_that_was_sealed_anew_is_not_used(part, folders):
+    """Its sum is right, but the checkpoints tell how the run was trained."""
+    config = runs.read_config(part)
+    runs.folder.write_config(part, config.replace(seed=config.seed + 4))
+    assert "changed after the run began: seed" in verified(part)["config.json"]["problem"]
+    assert "changed after the run began: seed" in goes_on(part, folders[1])
+
+
 def test_a_config_without_its_sum_is_not_whole(part):
     values = json.loads((part / "config.json").read_text())
     del values["sha256"], values["run"]
