@@ -16,28 +16,46 @@ interpretation. ``gradcheck`` checks backward passes that you wrote. ``dir(autoc
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autocnn import augment, data, keys, layers, losses, models, ops, optim, trees
-from autocnn.inspection.summary import summary
-from autocnn.inspection.trace import trace
-from autocnn.training import evaluate, predict, train
-
-# Modules that take long to import, imported when first used: attribute -> module.
-_LAZY = {
-    name: f"autocnn.{name}"
-    for name in (
-        "checkpoint",
-        "experiments",
-        "explanations",
-        "export",
-        "fast",
-        "gradcheck",
-        "page",
-        "plots",
-        "runs",
+if TYPE_CHECKING:
+    from autocnn import (
+        augment,
+        checkpoint,
+        data,
+        experiments,
+        explanations,
+        export,
+        fast,
+        gradcheck,
+        images,
+        keys,
+        layers,
+        losses,
+        models,
+        ops,
+        optim,
+        page,
+        plots,
+        runs,
+        trees,
     )
-} | {"images": "autocnn.images"}
+    from autocnn.explanations.explain import explain
+    from autocnn.inspection.summary import summary
+    from autocnn.inspection.trace import trace
+    from autocnn.sweeps.sweep import sweep
+    from autocnn.training import evaluate, predict, train
+
+# Functions: name -> module. All other public names are modules of the package.
+_FUNCTIONS = {
+    "evaluate": "autocnn.training",
+    "explain": "autocnn.explanations.explain",
+    "predict": "autocnn.training",
+    "summary": "autocnn.inspection.summary",
+    "sweep": "autocnn.sweeps.sweep",
+    "trace": "autocnn.inspection.trace",
+    "train": "autocnn.training",
+}
 
 __all__ = [
     "augment",
@@ -72,16 +90,15 @@ __version__ = "0.2.0"  # the one place; pyproject.toml reads it
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``ac.plots``, ``ac.gradcheck`` and other heavy modules when first used."""
-    if name == "explain":
-        return importlib.import_module("autocnn.explanations").explain
-    if name == "sweep":
-        return importlib.import_module("autocnn.sweeps").sweep
-    if name in _LAZY:
-        return importlib.import_module(_LAZY[name])
-    raise AttributeError(f"module 'autocnn' has no attribute {name!r}")
+    """Import a public name when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module 'autocnn' has no attribute {name!r}")
+    module = importlib.import_module(_FUNCTIONS.get(name, f"autocnn.{name}"))
+    found = getattr(module, name) if name in _FUNCTIONS else module
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    """List the public names, those that are imported when first used included."""
+    """List the public names, all of which are imported when first used."""
     return sorted({*__all__, "__all__", "__doc__", "__file__", "__name__", "__version__"})

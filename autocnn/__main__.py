@@ -1,8 +1,21 @@
-"""``python -m autocnn``: the command line, where the script ``autocnn`` is not on the path."""
+"""The command line, as the script ``autocnn`` and as ``python -m autocnn``.
 
-from autocnn_start import main
+A Ctrl-C while the program is still being imported ends it, in silence.
+"""
 
-__all__: list[str] = []
+import signal
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line, see ``autocnn.cli.main``."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # which raises, anywhere
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from autocnn.cli import main
+
+    main()
+
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ class Sending:
 sys.meta_path.insert(0, Sending())
 sys.argv[1:] = ["--version"]
 {before}
-from autocnn_start import main
+from autocnn.__main__ import main
 main()
 """
 IGNORE = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -30,7 +30,7 @@ def run(name, before=""):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes do not end by signals")
-@pytest.mark.parametrize("name", ["autocnn", "autocnn.trees", "autocnn.cli", "autocnn.cli.errors"])
+@pytest.mark.parametrize("name", ["numpy", "autocnn.trees", "autocnn.cli", "autocnn.cli.errors"])
 def test_ctrl_c_while_modules_are_imported_ends_it_in_silence(name):
     found = run(name)
     assert (found.returncode, found.stdout, found.stderr) == (-signal.SIGINT, "", "")
@@ -43,4 +43,4 @@ def test_an_ignored_ctrl_c_stays_ignored():
 
 def test_the_script_begins_there():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"autocnn": "autocnn_start:main"}
+    assert project["scripts"] == {"autocnn": "autocnn.__main__:main"}
