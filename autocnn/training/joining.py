@@ -24,6 +24,7 @@ __all__ = ["join"]
 
 PERIOD = 0.5  # seconds between two looks at the other ranks
 PATIENCE = 600  # seconds, for ranks that cannot be seen
+HEAD_START = 5.0  # seconds in which the rank that speaks ends first: mpiexec then kills the others
 RANK, SIZE, HERE = "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"  # as MPICH calls them
 PROC = Path("/proc")
 
@@ -75,12 +76,10 @@ def _watched() -> Iterator[None]:
 def _watch(joined: threading.Event) -> None:
     end, alive = time.monotonic() + PATIENCE, _alive()
     size = os.environ.get(SIZE, "?")
-    # all look at the same time, and end together: mpiexec would kill those that are left
-    while not joined.wait(PERIOD - time.time() % PERIOD):
+    while not joined.wait(PERIOD):
         before, alive = alive, _alive()
         if _is_missing(before) and _is_missing(alive):  # one look: maybe only about to start
             assert before is not None
-            joined.wait(PERIOD - time.time() % PERIOD)
             gone = sorted(set(range(int(size))) - before) if os.environ[HERE] == size else []
             who = f"rank {gone[0]}" if len(gone) == 1 else "a rank"
             _end(
@@ -131,5 +130,7 @@ def _end(message: str, is_speaker: bool) -> None:
     if is_speaker:
         with contextlib.suppress(OSError):
             os.write(2, f"autocnn: {message}\n".encode())
+    else:
+        time.sleep(HEAD_START)
     agreement.drain()
     os._exit(1)
