@@ -96,7 +96,7 @@ def moments(at):
     create = around("open", Halves)
 
     def opened(path, mode="r"):  # reading changes nothing on the disk
-        return create(path, mode) if "x" in mode else open(path, mode)  # noqa: SIM115
+        return create(path, mode) if "x" in mode else open(path, mode)
 
     files.open = opened
     os.fsync = around(
