@@ -20,11 +20,11 @@ FIFO = "(echo begun; sleep 600) >$FIFO & wait"
 LIMIT = 300  # seconds until a test that hangs is a failure
 
 SWEEP = """
-import sys, time
+import os, sys, time
 import autocnn as ac
 
 def build(filters):
-    print("begun", flush=True)
+    os.write(1, b"begun\\n")  # in one piece: both workers write into one pipe
     time.sleep(600)
 
 ac.sweep(build, {"filters": [1, 2]}, 1, workers=2, name="sleeps", out=sys.argv[1])
